@@ -1,0 +1,225 @@
+"""What a normalisation circuit is: structure, state, limit and error law.
+
+A circuit turns the logits of a row into spikes of one neuron a key, coupled only through one hub a row. Its
+*structure* (`Circuit.build`) depends on nothing but the number of rows and keys; every number that a user may vary
+is *state* (`Circuit.state`), so one compiled network serves all logits, seeds, trials and parameter values.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import attrs
+import brian2 as b2
+import numpy as np
+from brian2.units.fundamentalunits import Quantity
+from numpy.typing import NDArray
+
+from biospike.random import BRIAN_FUNCTIONS
+
+KEY_STRIDE = 2**20
+"""Random numbers are indexed by row*KEY_STRIDE + key, so padding and batching never shift them."""
+
+ADDRESS = """
+seed           : integer (shared, constant)
+trial          : integer (constant)
+index          : integer (constant)          # row*KEY_STRIDE + key
+"""
+
+# The intervals between a key's spikes are counted in spikes of the row: their variation is the regularity of the
+# code, free of the fluctuations of the row's rate.
+COUNTERS = """
+spike_count    : integer
+row_spikes     : integer (linked)
+last_spike_at  : integer                     # row_spikes at the key's last spike
+gap_sum        : 1                           # sum of the intervals, in spikes of the row
+gap_square_sum : 1
+"""
+COUNT_SPIKE = """
+gap_sum += int(spike_count > 0)*(row_spikes - last_spike_at)
+gap_square_sum += int(spike_count > 0)*(row_spikes - last_spike_at)*(row_spikes - last_spike_at)
+last_spike_at = row_spikes
+spike_count += 1
+"""
+
+# Cumulative counts are kept by the spike itself: it enters every checkpoint that is still to come. That costs
+# nothing while a neuron is silent, and memory that does not grow with the duration.
+CHECKPOINT = """
+count_{c}      : integer
+checkpoint_{c} : integer (shared, constant)  # in steps
+"""
+COUNT_CHECKPOINT = "count_{c} += int(t_in_timesteps < checkpoint_{c})"
+
+
+@attrs.frozen(eq=False)
+class Batch:
+    """Rows that are simulated side by side in one group.
+
+    Attributes
+    ----------
+    logits : ndarray (rows, keys)
+        Nats; NaN masks a key. A row without keys is padding: it must stay silent.
+    trial, row : ndarray (rows,) of int
+        Which trial and which row of the study each is; with the key they address the random numbers.
+    seed : int
+    """
+
+    logits: NDArray[np.float64]
+    trial: NDArray[np.int64]
+    row: NDArray[np.int64]
+    seed: int
+
+    @property
+    def drive(self) -> NDArray[np.float64]:
+        """e_i = exp(z_i - max z), shape (rows, keys); exactly 0 for masked keys."""
+        return relative_exponential(self.logits)
+
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """Address of every key's random numbers within its trial, shape (rows, keys)."""
+        return self.row[:, None] * KEY_STRIDE + np.arange(self.logits.shape[1])
+
+    @property
+    def address(self) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+        """Seed, trial and index, as the variates of `biospike.random` take them, broadcasting to (rows, keys)."""
+        return self.seed, self.trial[:, None], self.index
+
+
+def relative_exponential(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """exp(z_i - max z) along the last axis, exactly 0 where z is NaN; rows without keys give zeros."""
+    finite = np.where(np.isnan(logits), -np.inf, logits)
+    top = finite.max(axis=-1, keepdims=True)
+    return np.exp(finite - np.where(np.isfinite(top), top, 0.0))
+
+
+@attrs.frozen
+class Circuit:
+    """Base of the normalisation circuits: a frozen set of parameters with units.
+
+    Subclasses give `name`, a field `dt` (the grid they need), `build`, `state`, `limit` and `expected_tv`.
+    """
+
+    name: ClassVar[str]
+    membrane: ClassVar[str] = "v"
+    """Variable of the keys that a raster shows."""
+    inhibition: ClassVar[str]
+    """Variable of the hub that a raster shows."""
+    structural: ClassVar[tuple[str, ...]] = ()
+    """Parameters that `build` reads, hence part of the build's identity."""
+
+    def check(self, dt: Quantity) -> None:
+        """Raise `ValueError` if the parameters do not fit together or the step `dt` is too coarse for them."""
+
+    def build(self, rows: int, keys: int, checkpoints: int) -> b2.Network:
+        """Network of `rows` rows of `keys` keys, with groups named ``keys`` and ``hub``; runs nothing."""
+        raise NotImplementedError
+
+    def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
+        """Values in SI base units of every variable ``group.name`` that the circuit starts from."""
+        raise NotImplementedError
+
+    def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shares (rows, keys) as the window grows, 0 for masked keys; each row sums to one."""
+        raise NotImplementedError
+
+    def expected_tv(self, p: NDArray[np.float64], spikes: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Error law: E[TV] of the shares from their limit.
+
+        Parameters
+        ----------
+        p : ndarray (..., keys)
+            Limit of the shares.
+        spikes : ndarray (...)
+            Output spikes of the row.
+
+        Returns
+        -------
+        ndarray (...) or None
+            None where no law is known.
+        """
+        return None
+
+
+def rows_of_keys(
+    equations: str,
+    *,
+    hub: str,
+    on_spike: str,
+    threshold: str,
+    reset: str,
+    rows: int,
+    keys: int,
+    checkpoints: int,
+    linked: tuple[str, ...] = (),
+    each_step: str = "",
+    hub_each_step: str = "",
+    method: str = "euler",
+    hub_method: str = "exact",
+    refractory: str | bool = False,
+    delay: Quantity | None = None,
+) -> b2.Network:
+    """Wire rows of key neurons to one hub a row, with the bookkeeping that every circuit shares.
+
+    Parameters
+    ----------
+    equations
+        Model of a key neuron.
+    hub
+        Model of the hub: the row's inhibitory population.
+    on_spike
+        What a key's spike does to its hub (``_post``), delivered in the step of the spike, after the thresholds.
+    threshold, reset, method, hub_method, refractory
+        As in `brian2.NeuronGroup`, of the keys unless the name says hub.
+    linked
+        Variables of the hub that the keys read (declared ``linked`` in `equations`).
+    each_step
+        Statements that every key executes before the thresholds, after the hub.
+    hub_each_step
+        Statements that every hub executes at the start of a step.
+    delay
+        Synaptic delay from key to hub.
+
+    Returns
+    -------
+    Network
+        Objects ``keys``, ``hub``, ``inhibition``. Order n synapses: never all-to-all.
+    """
+    marks = range(checkpoints)
+    counted = [COUNTERS, *(CHECKPOINT.format(c=c) for c in marks)]
+    model = b2.Equations(equations) + b2.Equations(ADDRESS) + b2.Equations("".join(counted))
+    after_spike = "\n".join([reset, COUNT_SPIKE, *(COUNT_CHECKPOINT.format(c=c) for c in marks)])
+    key_group = b2.NeuronGroup(
+        rows * keys,
+        model,
+        threshold=threshold,
+        reset=after_spike,
+        refractory=refractory,
+        method=method,
+        dtype={"index": np.int64, "seed": np.int64},
+        namespace=BRIAN_FUNCTIONS,
+        name="keys",
+    )
+    hub_group = b2.NeuronGroup(
+        rows,
+        b2.Equations(hub) + b2.Equations("row_spikes : integer"),
+        method=hub_method,
+        namespace={},
+        name="hub",
+    )
+    row_of_key = np.repeat(np.arange(rows), keys)
+    for variable in (*linked, "row_spikes"):
+        setattr(key_group, variable, b2.linked_var(hub_group, variable, index=row_of_key))
+    if hub_each_step:
+        hub_group.run_regularly(hub_each_step, when="before_groups", name="hub_each_step")
+    if each_step:
+        key_group.run_regularly(each_step, when="before_thresholds", name="keys_each_step")
+    inhibition = b2.Synapses(
+        key_group,
+        hub_group,
+        on_pre="row_spikes_post += 1\n" + on_spike,
+        delay=delay,
+        namespace={},
+        name="inhibition",
+    )
+    inhibition.connect(j=f"i // {keys}")
+    return b2.Network(key_group, hub_group, inhibition)

@@ -1,0 +1,53 @@
+"""Write the C++ project of a circuit: run as ``python -m biospike.generate`` with a request on standard input.
+
+Code generation needs a fresh process: Brian2's device is global, and a second project in one process renames its code
+objects. The request is a pickle of (circuit, rows, keys, checkpoints, directory), made by `biospike.standalone`.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import brian2 as b2
+from brian2.core.variables import ArrayVariable, DynamicArrayVariable
+
+from biospike.circuit import Circuit
+
+# Silent decaying traces become denormal numbers after some 700 time constants and slow a run 16 times.
+FLUSH_DENORMALS = """
+#if defined(__SSE2__)
+_mm_setcsr(_mm_getcsr() | 0x8040);  // flush to zero, denormals are zero
+#endif
+"""
+
+
+def generate(circuit: Circuit, rows: int, keys: int, checkpoints: int, directory: str) -> None:
+    """Write the project of `circuit` into `directory`, with ``arrays.json``: name -> file name, dtype, length."""
+    b2.set_device("cpp_standalone", build_on_run=False)
+    device = b2.get_device()
+    device.insert_code("before_start", FLUSH_DENORMALS)
+    network = circuit.build(rows, keys, checkpoints)
+    # Arguments of the binary are applied here, before delays are turned into steps.
+    device.apply_run_args()
+    network.run(1 * b2.second, namespace={})
+    device.build(directory=directory, compile=False, run=False, with_output=False)
+    arrays = {
+        f"{group.name}.{name}": [
+            Path(device.get_array_filename(variable)).name,
+            variable.dtype_str,
+            int(variable.size),
+        ]
+        for group in (network["keys"], network["hub"])
+        for name, variable in group.variables.items()
+        if isinstance(variable, ArrayVariable)
+        and not isinstance(variable, DynamicArrayVariable)
+        and variable.owner.name == group.name
+    }
+    Path(directory, "arrays.json").write_text(json.dumps(arrays, indent=1, sort_keys=True))
+
+
+if __name__ == "__main__":
+    generate(*pickle.load(sys.stdin.buffer))

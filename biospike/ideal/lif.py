@@ -1,0 +1,226 @@
+"""Four discrete LIF neurons that papers and frameworks call "the" LIF, each as its formula and as Brian2 neurons.
+
+They differ in three choices that no rescaling undoes for 0 < beta < 1:
+
+================== ==================================== ============= =======================================
+convention         membrane compared with the threshold spike if      after a spike
+================== ==================================== ============= =======================================
+paper              u = beta*u + I - v_th*s              u >= v_th     v_th is subtracted after the next decay
+spikingjelly_hard  H = V + (X - (V - v_reset))/tau      H >= v_th     V = v_reset
+spikingjelly_soft  H = V + (X - V)/tau                  H >= v_th     V = H - v_th: decays with V
+snntorch           mem = beta*mem + I - R*thr           mem > thr     as in the paper, or mem = 0 before the decay
+================== ==================================== ============= =======================================
+
+`run` is the formula, line by line, in NumPy. `build` gives Brian2 neurons that do the same floating-point operations in
+the same order, so that spikes and membranes are equal bit for bit, on every target, when the network is run, and for a
+standalone device built, inside `bit_exact`.
+
+References
+----------
+paper: D. Guo, J. Wu, S. M. Yiu (2026), arXiv:2604.15769.
+spikingjelly: W. Fang et al. (2023), Sci. Adv. 9, eadi1480, doi:10.1126/sciadv.adi1480; ``activation_based/neuron.py``.
+snntorch: J. K. Eshraghian et al. (2023), Proc. IEEE 111, 1016, doi:10.1109/JPROC.2023.3308088; class ``Leaky``.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import attrs
+import brian2 as b2
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from biospike.parameters import choice, number, to_plain
+
+Array = NDArray[Any]
+
+EXACT_FLAGS = ["-w", "-O3", "-march=native", "-ffp-contract=off", "-std=c++11"]
+"""Compiler flags without fast-math, and without fusing a*b + c into one operation that rounds once."""
+
+
+@contextlib.contextmanager
+def bit_exact() -> Iterator[None]:
+    """Run or build Brian2 networks in here to keep every floating-point operation as written.
+
+    Sets two Brian2 preferences, and restores them: no rearranging of expressions, and `EXACT_FLAGS` for the compiler.
+    """
+    settings = {
+        "codegen.loop_invariant_optimisations": False,
+        "codegen.cpp.extra_compile_args_gcc": EXACT_FLAGS,
+    }
+    before = {name: b2.prefs[name] for name in settings}
+    try:
+        for name, value in settings.items():
+            b2.prefs[name] = value
+        yield
+    finally:
+        for name, value in before.items():
+            b2.prefs[name] = value
+
+
+def _rows(inputs: ArrayLike, dtype: DTypeLike) -> Array:
+    rows = np.asarray(inputs, dtype=dtype)
+    if rows.ndim != 2:
+        raise ValueError(f"inputs must have the shape (T, n), got {rows.shape}")
+    if not np.all(np.isfinite(rows)):
+        raise ValueError("inputs must be finite")
+    return rows
+
+
+@attrs.frozen(kw_only=True)
+class DiscreteLIF(abc.ABC):
+    """One convention: the formula in `trace`, and the same formula as the Brian2 statements of `statements`."""
+
+    equations: ClassVar[str]
+    threshold: ClassVar[str]
+
+    @abc.abstractmethod
+    def statements(self) -> tuple[str, str]:
+        """Brian2 statements of the update at the start of every step, and of the reset after a spike."""
+
+    @abc.abstractmethod
+    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[np.uint8], Array]:
+        """Run the formula and keep the membrane.
+
+        Parameters
+        ----------
+        inputs
+            Input, shape (T, n), in units of the threshold's scale. All neurons start at zero, or at v_reset.
+        dtype
+            Precision. float64 is Brian2's; the frameworks compute in float32, to which the parameters are then rounded.
+
+        Returns
+        -------
+        spikes
+            0 or 1, shape (T, n).
+        membrane
+            The value that was compared with the threshold, shape (T, n).
+
+        Raises
+        ------
+        ValueError
+            If the inputs are not finite or not of two dimensions.
+        """
+
+    def run(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> NDArray[np.uint8]:
+        """Spikes of `trace`, shape (T, n)."""
+        return self.trace(inputs, dtype)[0]
+
+    def build(self, n: int, stimulus: b2.TimedArray, *, name: str = "discrete_lif*") -> b2.NeuronGroup:
+        """Brian2 neurons driven by `stimulus`; nothing is run.
+
+        The update is a statement in the slot "groups"; threshold and reset follow in the default schedule. A synapse
+        onto a variable of these neurons therefore acts in the next step, except that the hard reset erases what was
+        added to its membrane in the step of a spike.
+
+        Parameters
+        ----------
+        n
+            Number of neurons.
+        stimulus
+            Input of shape (T, n), without unit; its dt is the time step. After T steps Brian2 repeats the last row.
+        name
+            Name of the group.
+
+        Raises
+        ------
+        ValueError
+            If the stimulus is not for n neurons.
+        """
+        if stimulus.values.shape[1:] != (n,):
+            raise ValueError(f"the stimulus must have the shape (T, {n}), got {stimulus.values.shape}")
+        update, reset = self.statements()
+        namespace = {key: value for key, value in to_plain(self).items() if isinstance(value, float)}
+        group = b2.NeuronGroup(
+            n,
+            self.equations,
+            threshold=self.threshold,
+            reset=reset,
+            namespace=namespace | {"stim": stimulus},
+            dt=stimulus.dt * b2.second,
+            name=name,
+        )
+        group.run_regularly(update, when="groups")
+        return group
+
+
+@attrs.frozen(kw_only=True)
+class Paper(DiscreteLIF):
+    """u_t = beta*u_{t-1} + I_t - v_th*s_{t-1}, s_t = [u_t >= v_th]; beta = 1 is the perfect integrator."""
+
+    beta: float = number(0.5, minimum=0, maximum=1)
+    v_th: float = number(1.0, above=0)
+
+    equations = """
+    u : 1
+    s : 1
+    """
+    threshold = "u >= v_th"
+
+    def statements(self) -> tuple[str, str]:
+        """See `DiscreteLIF.statements`; s holds the last step's spike until it has been used."""
+        update = """
+        u = beta*u + stim(t, i) - v_th*s
+        s = 0
+        """
+        return update, "s = 1"
+
+    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[np.uint8], Array]:
+        """See `DiscreteLIF.trace`."""
+        inputs = _rows(inputs, dtype)
+        spikes, membrane = np.zeros(inputs.shape, np.uint8), np.zeros_like(inputs)
+        u = np.zeros_like(inputs[0])
+        s = np.zeros_like(inputs[0])
+        for t, I in enumerate(inputs):  # noqa: E741
+            u = self.beta * u + I - self.v_th * s
+            s = (u >= self.v_th).astype(inputs.dtype)
+            membrane[t], spikes[t] = u, s
+        return spikes, membrane
+
+
+@attrs.frozen(kw_only=True)
+class SpikingJellyHard(DiscreteLIF):
+    """LIFNode with a v_reset: H = V + (X - (V - v_reset))/tau, S = [H >= v_th], V = v_reset after a spike.
+
+    With ``decay_input="no"`` the input is not divided by tau: H = V - (V - v_reset)/tau + X, which the framework writes
+    H = V*(1 - 1/tau) + X if v_reset is zero; in floating point that is another number.
+    """
+
+    tau: float = number(2.0, minimum=1)
+    v_th: float = number(1.0)
+    v_reset: float = number(0.0)
+    decay_input: str = choice("yes", "yes", "no")
+
+    equations = "v : 1"
+    threshold = "v >= v_th"
+
+    def statements(self) -> tuple[str, str]:
+        """See `DiscreteLIF.statements`."""
+        if self.decay_input == "yes":
+            update = "v = v + (stim(t, i) - (v - v_reset))/tau"
+        elif self.v_reset == 0:
+            update = "v = v*(1 - 1/tau) + stim(t, i)"
+        else:
+            update = "v = v - (v - v_reset)/tau + stim(t, i)"
+        return update, "v = v_reset"
+
+    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[np.uint8], Array]:
+        """See `DiscreteLIF.trace`."""
+        inputs = _rows(inputs, dtype)
+        spikes, membrane = np.zeros(inputs.shape, np.uint8), np.zeros_like(inputs)
+        V = np.full_like(inputs[0], self.v_reset)
+        for t, X in enumerate(inputs):
+            if self.decay_input == "yes":
+                H = V + (X - (V - self.v_reset)) / self.tau
+            elif self.v_reset == 0:
+                H = V * (1 - 1 / self.tau) + X
+            else:
+                H = V - (V - self.v_reset) / self.tau + X
+            S = H >= self.v_th
+            V = np.where(S, np.asarray(self.v_reset, inputs.dtype), H)
+            membrane[t], spikes[t] = H, S
+        return spikes, membrane

@@ -1,0 +1,343 @@
+"""Numbers from spike counts: shares, distances with their intervals, regularity, order of convergence.
+
+Plain NumPy. Keys are the last axis; masked keys have count 0 and ideal share 0. A silent row has no shares: NaN, never
+uniform.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from scipy.special import rel_entr
+
+Array = NDArray[np.float64]
+
+
+def shares(counts: ArrayLike) -> Array:
+    """Share of each key in the spikes of its row, ``N_i / N``.
+
+    Parameters
+    ----------
+    counts
+        Spikes (..., keys).
+
+    Returns
+    -------
+    array (..., keys)
+        Shares that sum to one; NaN where the row is silent.
+
+    Raises
+    ------
+    ValueError
+        If a count is negative.
+    """
+    return smoothed_shares(counts, smoothing=0.0)
+
+
+def smoothed_shares(counts: ArrayLike, unmasked: ArrayLike | None = None, smoothing: float = 0.5) -> Array:
+    """Shares with a fraction of a spike added to every unmasked key, ``(N_i + s) / (N + s keys)``.
+
+    For the KL divergence, which is infinite as soon as one key has not fired. s = 1/2 is the estimate of Krichevsky and
+    Trofimov (IEEE Trans. Inf. Theory 27, 199, 1981), the mean under Jeffreys' prior.
+
+    Parameters
+    ----------
+    counts
+        Spikes (..., keys).
+    unmasked
+        True where a key takes part, broadcast against `counts`; all keys by default.
+    smoothing
+        Spikes s added to each unmasked key, at least 0.
+
+    Returns
+    -------
+    array (..., keys)
+        Shares that sum to one; 0 at masked keys; NaN where the row is silent, whatever the smoothing.
+
+    Raises
+    ------
+    ValueError
+        If a count or the smoothing is negative, or a masked key has fired.
+    """
+    spikes = np.asarray(counts, dtype=float)
+    takes_part = np.broadcast_to(True if unmasked is None else np.asarray(unmasked, dtype=bool), spikes.shape)
+    if (spikes < 0).any():
+        raise ValueError(f"spike counts must be at least 0, got {spikes[spikes < 0][0]:g}")
+    if not smoothing >= 0:
+        raise ValueError(f"smoothing must be at least 0 spikes, got {smoothing}")
+    if (spikes[~takes_part] > 0).any():
+        raise ValueError(f"a masked key has {spikes[~takes_part].max():g} spikes, expected 0")
+    fired = spikes.sum(axis=-1, keepdims=True) > 0
+    smoothed = np.where(fired, spikes + smoothing * takes_part, np.nan)
+    return np.asarray(smoothed / smoothed.sum(axis=-1, keepdims=True))
+
+
+def total_variation(a: ArrayLike, b: ArrayLike) -> Array:
+    """Total variation ``1/2 sum_i abs(a_i - b_i)`` over the last axis, between 0 and 1.
+
+    Parameters
+    ----------
+    a, b
+        Shares (..., keys), broadcast against each other.
+
+    Returns
+    -------
+    array (...)
+        NaN where either row is NaN, which is how `shares` marks a silent row.
+    """
+    return np.asarray(np.abs(np.asarray(a, dtype=float) - np.asarray(b, dtype=float)).sum(axis=-1) / 2)
+
+
+def kl_divergence(p: ArrayLike, q: ArrayLike) -> Array:
+    """Kullback-Leibler divergence ``KL(p || q) = sum_i p_i ln(p_i / q_i)`` over the last axis, in nats.
+
+    Parameters
+    ----------
+    p
+        Ideal shares (..., keys). Keys with p = 0 contribute nothing.
+    q
+        Estimated shares, broadcast against p: pass `smoothed_shares`, since a key with p > 0 and q = 0 makes the
+        divergence infinite. Smoothing shrinks towards the uniform row by about ``s keys / N``.
+
+    Returns
+    -------
+    array (...)
+        At least 0; infinite where q misses a key; NaN where either row is NaN.
+    """
+    return np.asarray(rel_entr(np.asarray(p, dtype=float), np.asarray(q, dtype=float)).sum(axis=-1))
+
+
+def bca_interval(
+    samples: ArrayLike, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[Array, Array]:
+    """Bootstrap interval of the mean over the last axis, bias-corrected and accelerated.
+
+    BCa of Efron (J. Am. Stat. Assoc. 82, 171, 1987), by `scipy.stats.bootstrap`.
+
+    Parameters
+    ----------
+    samples
+        Array (..., samples), exchangeable along the last axis: trials, not rows, whose logits differ.
+    confidence
+        Level of the interval, between 0 and 1.
+    resamples
+        Bootstrap resamples, the same for all leading axes.
+    seed
+        The same seed gives the same interval.
+
+    Returns
+    -------
+    low, high : arrays (...)
+        Both the value itself where all samples are equal; NaN for fewer than two samples, and where a sample is NaN.
+
+    Raises
+    ------
+    ValueError
+        If `confidence` is not between 0 and 1, or there is no axis of samples.
+    """
+    values = np.asarray(samples, dtype=float)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+    if values.ndim == 0:
+        raise ValueError(f"samples must have the shape (..., samples), got the single number {values}")
+    low = np.full(values.shape[:-1], np.nan)
+    high = low.copy()
+    if values.shape[-1] < 2:
+        return low, high
+
+    equal = (values == values[..., :1]).all(axis=-1)
+    low[equal] = high[equal] = values[equal, 0]
+    varied = ~equal & np.isfinite(values).all(axis=-1)
+    if varied.any():
+        result = stats.bootstrap(
+            (values[varied],),
+            np.mean,
+            axis=-1,
+            confidence_level=confidence,
+            n_resamples=resamples,
+            # Bounds memory at about 30 MB whatever the shape.
+            batch=max(1, 4_000_000 // values[varied].size),
+            method="BCa",
+            rng=np.random.default_rng(seed),
+        )
+        low[varied], high[varied] = result.confidence_interval
+    return low, high
+
+
+def interval_cv(
+    gap_sum: ArrayLike,
+    gap_square_sum: ArrayLike,
+    gap_count: ArrayLike,
+    *,
+    pool: int | tuple[int, ...] = 0,
+    over: int | tuple[int, ...] = -1,
+    minimum_gaps: float = 5.0,
+) -> Array:
+    """Coefficient of variation of the intervals between the spikes of a key, counted in the spikes of its row.
+
+    Counting in row spikes removes what all keys share, such as inhibition that waxes and wanes. In a Poisson code the
+    gaps of a key of share p are then geometric, with mean 1/p and variance (1 - p)/p^2. The CV of every key is
+    therefore divided by sqrt(1 - p), p being 1 / mean gap, and averaged with the weight sqrt(p (1 - p)) with which the
+    key enters the law of the total variation, `biospike.theory.concentration.renewal_tv`. A Poisson code reads 1.
+
+    Gaps are whole numbers, so regular codes read high: Gamma(k) thresholds with k = 4, 16, inf read 0.54, 0.33, 0.18
+    instead of 0.5, 0.25, 0 (14 keys, logits of standard deviation 2). Two kinds of key carry no weight:
+
+    * keys above p = 1/2, whose gaps are nearly all 1 or 2: even a perfectly regular one reads sqrt(2 p - 1);
+    * keys with few gaps a train, where long gaps are cut off by the end of the window: a Poisson code of 100 spikes on
+      14 keys reads 0.90 when they count.
+
+    Parameters
+    ----------
+    gap_sum, gap_square_sum, gap_count
+        Sum, sum of squares and number of the gaps of each spike train; any leading axes, such as (trial, row, key).
+    pool
+        Axes whose sums are added first: trials.
+    over
+        Axes averaged over, of the pooled array: -1 gives one value a row, (-2, -1) one value for all rows.
+    minimum_gaps
+        A key counts if its trains have at least this many gaps on average; in all it needs at least 2.
+
+    Returns
+    -------
+    array
+        NaN where no key qualifies.
+
+    Raises
+    ------
+    ValueError
+        If the three arrays differ in shape.
+    """
+    per_train = [np.asarray(a, dtype=float) for a in (gap_sum, gap_square_sum, gap_count)]
+    if len({a.shape for a in per_train}) > 1:
+        raise ValueError(f"gap sums must have one shape, got {', '.join(str(a.shape) for a in per_train)}")
+    total, square, count = (a.sum(axis=pool) for a in per_train)
+    trains = per_train[2].size / max(count.size, 1)
+
+    enough = (count >= 2) & (count >= minimum_gaps * trains)
+    mean = np.where(enough, total, 2.0) / np.where(enough, count, 1.0)
+    qualifies = enough & (mean >= 2)
+    variance = np.maximum(square - count * mean**2, 0.0) / np.where(enough, count - 1, 1.0)
+    weight = np.where(qualifies, np.sqrt(mean - 1) / mean, 0.0)  # sqrt(p (1 - p))
+    cv = np.sqrt(variance / np.maximum(mean * (mean - 1), 1.0))  # variance p^2 / (1 - p)
+    weights = weight.sum(axis=over)
+    return np.asarray(np.where(weights > 0, (weight * cv).sum(axis=over) / np.where(weights > 0, weights, 1.0), np.nan))
+
+
+@attrs.frozen
+class OrderFit:
+    """How the total variation of a circuit falls with the spikes of a row, with 95 % intervals; see `fit_order`."""
+
+    order: float
+    order_low: float
+    order_high: float
+    r_squared: float
+    floor_tv: float
+    floor_low: float
+    floor_high: float
+    verdict: Literal["1/sqrt(N)", "1/N", "floor"]
+
+
+def fit_order(spikes: ArrayLike, tv_trials: ArrayLike, *, minimum_spikes: float = 30.0) -> OrderFit:
+    """Fit order and floor of the total variation, ``tv ~ N^order`` and tv for an infinite window.
+
+    All fits are weighted least squares of the mean over trials. The order is the slope of log(tv) on log(N). The floor
+    is fitted in two forms, of which `floor_tv` takes the one with the smaller residual: ``tv^2 = floor^2 + c/N``, since
+    bias and zero-mean sampling noise add in the mean square, and ``tv = floor + c/N``, since the leftover charges of a
+    deterministic code shift each share by a fixed sign. Where the floor is below 0.9 of the last tv it is an
+    extrapolation and up to 25 % too high, because rows and keys reach their floors at different N.
+
+    The verdict rests on the first form, whose floor is the smaller: "floor" if its lower bound is positive and it makes
+    up at least half of the tv at the last checkpoint; otherwise the law whose order, -1/2 or -1, is nearer.
+
+    An interval is the wider of two: the spread over trials (jackknife, t quantile), which is right for the checkpoints
+    of a run, correlated because counts add up; and the scatter about the fit, for deterministic circuits. The second
+    alone, as for a single trial of a stochastic circuit, is too narrow: it covers about 70 %.
+
+    Parameters
+    ----------
+    spikes
+        Mean output spikes of a row at each checkpoint (checkpoints,), not decreasing.
+    tv_trials
+        Total variation (trials, checkpoints), averaged over rows.
+    minimum_spikes
+        Checkpoints with fewer spikes are left out: there the law is not yet asymptotic. So are those whose tv is 0 up
+        to rounding, or NaN in any trial.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, the spikes decrease, or fewer than 3 different spike counts are left.
+    """
+    spikes, trials = np.asarray(spikes, dtype=float), np.asarray(tv_trials, dtype=float)
+    if spikes.ndim != 1 or trials.ndim != 2 or trials.shape[1] != spikes.size or not trials.size:
+        raise ValueError(f"expected spikes (checkpoints,) and tv (trials, checkpoints), got {spikes.shape}, {trials.shape}")
+    if (np.diff(spikes) < 0).any():
+        raise ValueError(f"spikes must not decrease from checkpoint to checkpoint, got {spikes.tolist()}")
+    # Means without one trial, the replicates of the jackknife; with a single trial the mean itself.
+    count = len(trials)
+    without_one = (trials.sum(axis=0) - trials) / (count - 1) if count > 1 else trials
+    usable = (spikes >= minimum_spikes) & (without_one > 1e-12).all(axis=0)
+    if np.unique(spikes[usable]).size < 3:
+        raise ValueError(
+            f"an order needs 3 checkpoints with at least {minimum_spikes:g} spikes a row and tv above 0, "
+            f"got {np.unique(spikes[usable]).size} (spikes {spikes.tolist()})"
+        )
+    n, tv, without_one = spikes[usable], trials[:, usable].mean(axis=0), without_one[:, usable]
+
+    # Relative standard error. No checkpoint is trusted more than the typical one, since with few trials a small error is
+    # luck, and none more than 1 %, to which the laws themselves hold.
+    error = np.sqrt((count - 1) * without_one.var(axis=0)) / tv
+    error = np.maximum(error, max(float(np.median(error)), 0.01))
+
+    slope = _fit_line(np.log(n), np.log(tv), error, np.log(without_one))
+    power_law = np.exp(slope.intercept + slope.slope * np.log(n))  # smooth, so that a dip in tv gains no weight
+    squared = _fit_line(1 / n, tv**2, 2 * error * power_law**2, without_one**2)
+    added = _fit_line(1 / n, tv, error * power_law, without_one)
+
+    bounds = squared.intercept + np.array([0.0, -1.0, 1.0]) * squared.intercept_half
+    floor = np.sqrt(np.maximum(bounds, 0.0))
+    has_floor = floor[1] > 0 and floor[0] >= tv[-1] / 2
+    if added.residual < squared.residual:
+        floor = np.maximum(added.intercept + np.array([0.0, -1.0, 1.0]) * added.intercept_half, 0.0)
+    return OrderFit(
+        order=slope.slope,
+        order_low=slope.slope - slope.slope_half,
+        order_high=slope.slope + slope.slope_half,
+        r_squared=slope.r_squared,
+        floor_tv=float(floor[0]),
+        floor_low=float(floor[1]),
+        floor_high=float(floor[2]),
+        verdict="floor" if has_floor else "1/N" if slope.slope < -0.75 else "1/sqrt(N)",
+    )
+
+
+@attrs.frozen
+class _Line:
+    intercept: float
+    intercept_half: float  # half width of the 95 % interval
+    slope: float
+    slope_half: float
+    residual: float  # weighted sum of squares
+    r_squared: float
+
+
+def _fit_line(x: Array, y: Array, error: Array, replicates: Array) -> _Line:
+    """Weighted line through y (points,); intervals from the scatter, and from jackknife replicates (trials, points)."""
+    trials, points = replicates.shape
+    inverse = np.linalg.pinv(np.stack([np.ones(points), x], axis=1) / error[:, np.newaxis])
+    estimator = inverse / error
+    intercept, slope = estimator @ y
+    residual = float((((y - intercept - slope * x) / error) ** 2).sum())
+    half = stats.t.ppf(0.975, points - 2) * np.sqrt(residual / (points - 2) * (inverse**2).sum(axis=1))
+    if trials > 1:
+        spread = np.sqrt((trials - 1) * (replicates @ estimator.T).var(axis=0))
+        half = np.maximum(half, stats.t.ppf(0.975, trials - 1) * spread)
+    mean = np.average(y, weights=error**-2)
+    total = float((((y - mean) / error) ** 2).sum())
+    r_squared = 1 - residual / total if total > 0 else np.nan
+    return _Line(float(intercept), float(half[0]), float(slope), float(half[1]), residual, r_squared)

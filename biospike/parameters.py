@@ -1,0 +1,127 @@
+"""Parameters with units: read from text, checked once, frozen for ever.
+
+Every parameter object of biospike is an ``attrs.frozen`` class whose fields are made by `quantity` and `number`.
+A field converts text such as ``"12 ms"``, checks dimension and range, and names the offending value when it fails.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity, get_dimensions, get_unit, have_same_dimensions
+
+UNITS: dict[str, Quantity] = {
+    name: getattr(b2, name)
+    for name in ("second", "ms", "us", "volt", "mV", "Hz", "kHz", "amp", "nA", "pA", "siemens", "nS", "ohm", "Mohm")
+} | {"s": b2.second, "V": b2.volt}
+
+_TEXT = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z]+)\s*")
+
+
+def parse_quantity(text: str | Quantity, like: Quantity) -> Quantity:
+    """Read a quantity such as ``"12 ms"``.
+
+    Parameters
+    ----------
+    text
+        A number and a unit, or a Brian2 quantity, which is only checked.
+    like
+        A quantity of the dimension that is expected, also shown as the example in the error.
+
+    Returns
+    -------
+    Quantity
+        The value with its unit.
+
+    Raises
+    ------
+    ValueError
+        If the text is not a finite number with a known unit, or the dimension is not that of `like`.
+    """
+    value: Any = text
+    expected = f"expected a value such as '{like.in_best_unit()}'"
+    if isinstance(text, str):
+        match = _TEXT.fullmatch(text)
+        if match is None or match[2] not in UNITS:
+            raise ValueError(f"{text!r} is not a number with a unit; {expected} (units: {', '.join(UNITS)})")
+        value = float(match[1]) * UNITS[match[2]]
+    try:
+        finite = math.isfinite(float(b2.asarray(value)))
+    except (TypeError, ValueError):
+        raise ValueError(f"{text!r} is not a single quantity; {expected}") from None
+    if not have_same_dimensions(value, like):
+        raise ValueError(f"{value} has the unit {get_unit(get_dimensions(value))!r}; {expected}")
+    if not finite:
+        raise ValueError(f"{value} is not finite; {expected}")
+    return Quantity(value)
+
+
+def _range_check(minimum: Any, maximum: Any, above: Any) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        for bound, holds, words in (
+            (minimum, lambda b: value >= b, "at least"),
+            (maximum, lambda b: value <= b, "at most"),
+            (above, lambda b: value > b, "above"),
+        ):
+            if bound is not None and not holds(bound):
+                raise ValueError(f"{type(instance).__name__}: {attribute.name} must be {words} {bound}, got {value}")
+
+    return check
+
+
+def quantity(
+    default: Quantity, *, minimum: Quantity | None = None, maximum: Quantity | None = None, above: Quantity | None = None
+) -> Any:
+    """Attrs field for a quantity of the dimension of its default; accepts text, keeps a `Quantity`.
+
+    `minimum` and `maximum` are inclusive, `above` is not. Violations raise `ValueError` naming field and value.
+    """
+    return attrs.field(
+        default=default,
+        converter=lambda value: parse_quantity(value, like=default),
+        validator=_range_check(minimum, maximum, above),
+        # Quantity has no hash; its value in base units has one, and one field always has one dimension.
+        eq=lambda value: float(value),
+        hash=None,
+    )
+
+
+def _finite(value: Any) -> float:
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is not a number") from None
+    if math.isnan(result):
+        raise ValueError(f"{value!r} is not a number")
+    return result
+
+
+def number(
+    default: float, *, minimum: float | None = None, maximum: float | None = None, above: float | None = None
+) -> Any:
+    """Attrs field for a dimensionless number, with the same range checks as `quantity`."""
+    return attrs.field(default=default, converter=_finite, validator=_range_check(minimum, maximum, above))
+
+
+def choice(default: str, *options: str) -> Any:
+    """Attrs field for one of a few words; the error lists them."""
+
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value not in options:
+            accepted = ", ".join(repr(option) for option in options)
+            raise ValueError(f"{type(instance).__name__}: {attribute.name} must be one of {accepted}, got {value!r}")
+
+    return attrs.field(default=default, validator=check)
+
+
+def to_plain(parameters: Any) -> dict[str, float | str | int]:
+    """Parameters of a frozen object as plain values in SI base units, for provenance and hashing."""
+    return {
+        name: float(value) if isinstance(value, Quantity) else value
+        for name, value in attrs.asdict(parameters, recurse=False).items()
+    }

@@ -1,0 +1,78 @@
+"""Brian2's runtime targets (numpy, cython): the same circuits inside this process, for tests and small studies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import brian2 as b2
+import numpy as np
+from brian2.devices.device import RuntimeDevice
+from numpy.typing import NDArray
+
+from biospike.circuit import Circuit
+from biospike.standalone import FLAGS
+
+
+@contextmanager
+def preferences(target: str, dt: float) -> Iterator[None]:
+    """Brian2's global target, compiler flags and clock for one run; restored afterwards.
+
+    Raises
+    ------
+    RuntimeError
+        If the caller has set Brian2 to a standalone device, under which nothing can run here.
+    """
+    if not isinstance(b2.get_device(), RuntimeDevice):
+        raise RuntimeError(
+            f"Brian2's device is {type(b2.get_device()).__name__}; call brian2.set_device('runtime') before simulating "
+            f"with target '{target}', or use target 'cpp_standalone', which works in a process of its own"
+        )
+    changed = {
+        "codegen.target": target,
+        "codegen.cpp.extra_compile_args_gcc": list(FLAGS),
+    }
+    before = {name: b2.prefs[name] for name in changed}
+    step = b2.defaultclock.dt
+    try:
+        for name, value in changed.items():
+            b2.prefs[name] = value
+        b2.defaultclock.dt = dt * b2.second
+        yield
+    finally:
+        for name, value in before.items():
+            b2.prefs[name] = value
+        b2.defaultclock.dt = step
+
+
+def assign(network: b2.Network, state: dict[str, Any]) -> None:
+    """Set the variables ``group.name`` of a network from values in SI base units."""
+    for name, value in state.items():
+        group, variable = name.split(".")
+        target = network[group]
+        length = target.variables[variable].size
+        values = np.broadcast_to(np.asarray(value).ravel(), (length,))
+        setattr(target, f"{variable}_", values[0] if target.variables[variable].scalar else values)
+
+
+def run(
+    circuit: Circuit,
+    shape: tuple[int, int, int],
+    state: dict[str, Any],
+    *,
+    dt: float,
+    duration: float,
+    wanted: list[str],
+    target: str,
+) -> dict[str, NDArray[Any]]:
+    """Build, start and read a circuit in this process; arguments and results as `biospike.standalone.run`."""
+    with preferences(target, dt):
+        network = circuit.build(*shape)
+        assign(network, state)
+        network.run(duration * b2.second, namespace={})
+        results = {}
+        for name in wanted:
+            group, variable = name.split(".")
+            results[name] = np.array(getattr(network[group], f"{variable}_")[:])
+        return results

@@ -1,0 +1,329 @@
+"""simulate(): logits in, spike counts out; built once, run in batches on all cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import brian2 as b2
+import joblib
+import numpy as np
+import xarray as xr
+from brian2.units.fundamentalunits import Quantity
+from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
+
+from biospike import recording, runtime, standalone
+from biospike.circuit import KEY_STRIDE, Batch, Circuit
+from biospike.ideal.softmax import check_logits
+from biospike.parameters import parse_quantity
+from biospike.random import SEEDS
+
+TARGETS = ("auto", "cpp_standalone", "cython", "numpy")
+NEURONS_PER_BATCH = 2**13
+SMALLEST_BUCKET = 8
+CHECKPOINTS = 24
+FIRST_WINDOW = 1e-3
+"""Default checkpoints are spaced evenly in the logarithm from this fraction of the duration to all of it."""
+
+# What auto weighs: measured order of magnitude of the numpy target, per step and per neuron and step.
+NUMPY_SECONDS_PER_STEP = 3e-4
+NUMPY_SECONDS_PER_NEURON = 4e-8
+WORTH_A_BUILD = 15.0
+
+MOMENTS = ("gap_sum", "gap_square_sum")
+
+
+@attrs.frozen(eq=False)
+class _Plan:
+    """One study cut into batches of one shape."""
+
+    circuit: Circuit
+    logits: NDArray[np.float64]
+    trials: int
+    seed: int
+    dt: float
+    steps: int
+    marks: NDArray[np.int64]
+    rows: int
+    keys: int
+
+    @property
+    def duration(self) -> float:
+        return self.steps * self.dt
+
+    @property
+    def mark_slots(self) -> int:
+        return -(-len(self.marks) // 8) * 8
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.rows, self.keys, self.mark_slots
+
+    @property
+    def slots(self) -> int:
+        return self.trials * len(self.logits)
+
+    def batch(self, number: int) -> Batch:
+        """Batch `number`: slots are ordered by trial, then row; what is over is padded with silent rows."""
+        slot = np.arange(number * self.rows, (number + 1) * self.rows)
+        used = slot < self.slots
+        trial, row = np.divmod(np.where(used, slot, 0), len(self.logits))
+        padded = np.full((self.rows, self.keys), np.nan)
+        padded[:, : self.logits.shape[1]] = self.logits[row]
+        padded[~used] = np.nan
+        return Batch(padded, trial, row, self.seed)
+
+    @property
+    def batches(self) -> int:
+        return -(-self.slots // self.rows)
+
+
+def simulate(
+    circuit: Circuit,
+    logits: ArrayLike,
+    *,
+    duration: Quantity | str,
+    trials: int = 1,
+    seed: int = 0,
+    target: str = "auto",
+    checkpoints: int | ArrayLike | Quantity = CHECKPOINTS,
+    dt: Quantity | str | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
+) -> xr.Dataset:
+    """Run a circuit on rows of logits and count its spikes.
+
+    Parameters
+    ----------
+    circuit
+        From `circuits`, for example ``Race()``.
+    logits
+        Array (rows, keys) or (keys,), in nats; NaN or -inf masks a key.
+    duration
+        Window, such as ``2*second`` or ``"2 s"``; rounded up to whole steps.
+    trials
+        Independent repetitions of every row.
+    seed
+        Integer in [0, 2**32). The same seed gives the same spikes whatever the target, batch size or jobs.
+    target
+        ``cpp_standalone`` (compiled), ``cython``, ``numpy``, or ``auto``: compiled where a compiler is found and the
+        work is worth a build.
+    checkpoints
+        How many windows to read, spaced evenly in the logarithm up to the duration, or the windows themselves.
+    dt
+        Step; default the circuit's own.
+    jobs
+        Processes; default all cores.
+    progress
+        Show bars for build and run on standard error.
+
+    Returns
+    -------
+    xarray.Dataset
+        `spike_count` (trial, row, key, checkpoint), cumulative; `gap_sum`, `gap_square_sum` (trial, row, key), moments
+        of the intervals between a key's spikes, counted in spikes of the row; `logits` and `limit` (row, key);
+        coordinates `window_ms` and `timesteps` of the checkpoints. Attributes: parameters, seed, target, versions.
+
+    Raises
+    ------
+    ValueError
+        On bad input, naming the value and what is accepted, before anything is built.
+    biospike.standalone.BuildError, biospike.standalone.RunError
+        If the compiled target cannot be built or fails.
+    """
+    plan = _plan(circuit, logits, duration, trials, seed, checkpoints, dt)
+    jobs = _check_jobs(jobs)
+    target, reason = choose_target(plan, target)
+    if target != "cpp_standalone":
+        plan = attrs.evolve(plan, rows=min(plan.rows, plan.slots))
+    with tqdm(total=plan.batches, desc=circuit.name, unit="batch", disable=not progress, leave=False) as bar:
+        execute, parallel = _prepare(plan, target, bar)
+        workers = joblib.Parallel(n_jobs=min(jobs, plan.batches), prefer=parallel, return_as="generator")
+        done: Iterator[dict[str, NDArray[Any]]] = workers(
+            joblib.delayed(execute)(number) for number in range(plan.batches)
+        )
+        collected = []
+        for number, result in enumerate(done):
+            collected.append(_checked(plan, plan.batch(number), result))
+            bar.update()
+    joined = {name: np.concatenate([c[name] for c in collected])[: plan.slots] for name in collected[0]}
+    return _dataset(plan, joined, target, reason)
+
+
+def _plan(
+    circuit: Circuit, logits: Any, duration: Any, trials: Any, seed: Any, checkpoints: Any, dt: Any
+) -> _Plan:
+    if not isinstance(circuit, Circuit):
+        raise ValueError(f"circuit must be a Circuit such as Race(), got {circuit!r}")
+    values = check_logits(logits)
+    if values.shape[1] > KEY_STRIDE:
+        raise ValueError(f"rows may have at most {KEY_STRIDE} keys, got {values.shape[1]}")
+    window = parse_quantity(duration, like=2 * b2.second)
+    if window <= 0 * b2.second:
+        raise ValueError(f"duration must be above 0 s, got {window}")
+    step = parse_quantity(circuit.dt if dt is None else dt, like=0.1 * b2.ms)
+    if step <= 0 * b2.second:
+        raise ValueError(f"dt must be above 0 s, got {step}")
+    circuit.check(step)
+    for name, value, low, high in (("trials", trials, 1, 2**31), ("seed", seed, 0, SEEDS)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value < high:
+            raise ValueError(f"{name} must be a whole number in [{low}, {high}), got {value!r}")
+    steps = int(np.ceil(float(window / step) * (1 - 1e-12)))
+    if steps >= 2**31:
+        raise ValueError(f"duration = {window} is {steps} steps of {step}; at most {2**31 - 1} can be counted")
+    keys = SMALLEST_BUCKET
+    while keys < values.shape[1]:
+        keys *= 2
+    return _Plan(
+        circuit=circuit,
+        logits=values,
+        trials=int(trials),
+        seed=int(seed),
+        dt=float(step),
+        steps=steps,
+        marks=_marks(checkpoints, steps, float(step)),
+        rows=max(1, NEURONS_PER_BATCH // keys),
+        keys=keys,
+    )
+
+
+def _marks(checkpoints: Any, steps: int, dt: float) -> NDArray[np.int64]:
+    """Checkpoints in steps, increasing."""
+    if isinstance(checkpoints, (int, np.integer)) and not isinstance(checkpoints, bool):
+        if checkpoints < 1:
+            raise ValueError(f"checkpoints must be at least 1, got {checkpoints}")
+        first = max(1.0, steps * FIRST_WINDOW) if checkpoints > 1 else steps
+        return np.unique(np.rint(np.geomspace(first, steps, int(checkpoints))).astype(np.int64))
+    windows = np.asarray(checkpoints / b2.second if isinstance(checkpoints, Quantity) else np.nan, dtype=float)
+    marks = np.unique(np.rint(windows.ravel() / dt)) if np.all(np.isfinite(windows)) else np.array([0.0])
+    if marks.size == 0 or marks[0] < 1 or marks[-1] > steps:
+        raise ValueError(
+            f"checkpoints must be a number of windows, or windows with a unit of time from {dt} s to the duration "
+            f"{steps * dt} s, got {checkpoints!r}"
+        )
+    return marks.astype(np.int64)
+
+
+def _check_jobs(jobs: int | None) -> int:
+    if jobs is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, got {jobs}")
+    return jobs
+
+
+def choose_target(plan: _Plan, target: str) -> tuple[str, str]:
+    """Return the target to use and why.
+
+    Raises
+    ------
+    ValueError
+        If `target` is unknown.
+    biospike.standalone.BuildError
+        If a compiled target is asked for by name and there is no compiler.
+    """
+    if target not in TARGETS:
+        raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+    found = standalone.compiler()
+    if target == "auto":
+        seconds = plan.steps * (
+            NUMPY_SECONDS_PER_STEP * plan.batches + NUMPY_SECONDS_PER_NEURON * plan.slots * plan.keys
+        )
+        if found is None:
+            return "numpy", "no C++ compiler was found"
+        if seconds > WORTH_A_BUILD:
+            return "cpp_standalone", f"numpy would take about {seconds:.0f} s"
+        if standalone.is_built(plan.circuit, *plan.shape):
+            return "cpp_standalone", "the binary is in the cache"
+        return "numpy", f"about {seconds:.0f} s of work is not worth a build"
+    if target in ("cpp_standalone", "cython") and found is None:
+        raise standalone.BuildError(
+            f"target '{target}' needs a C++ compiler and none was found (g++, clang++ or $CXX); "
+            "install one or use target 'numpy'"
+        )
+    return target, "asked for"
+
+
+def _prepare(plan: _Plan, target: str, bar: Any) -> tuple[Callable[[int], dict[str, NDArray[Any]]], str]:
+    """Return the function that runs a batch, and whether threads or processes should call it."""
+    if target == "cpp_standalone":
+        bar.set_description(f"{plan.circuit.name}: build")
+        binary = standalone.build(plan.circuit, *plan.shape)
+        bar.set_description(f"{plan.circuit.name}: run")
+    wanted = _wanted(plan)
+
+    def execute(number: int) -> dict[str, NDArray[Any]]:
+        state = _initial(plan, plan.batch(number))
+        if target == "cpp_standalone":
+            return standalone.run(binary, state, plan.dt, plan.duration, wanted)
+        return runtime.run(
+            plan.circuit, plan.shape, state, dt=plan.dt, duration=plan.duration, wanted=wanted, target=target
+        )
+
+    return execute, "threads" if target == "cpp_standalone" else "processes"
+
+
+def _wanted(plan: _Plan) -> list[str]:
+    counts = [f"keys.count_{c}" for c in range(len(plan.marks))]
+    return ["keys.spike_count", "hub.row_spikes", *(f"keys.{name}" for name in MOMENTS), *counts]
+
+
+def _initial(plan: _Plan, batch: Batch) -> dict[str, Any]:
+    """State of a batch: the circuit's own, and what the kernel's bookkeeping needs."""
+    marks = np.zeros(plan.mark_slots, dtype=np.int64)
+    marks[: len(plan.marks)] = plan.marks
+    return {
+        **plan.circuit.state(batch, plan.dt * b2.second),
+        "keys.seed": batch.seed,
+        "keys.trial": np.repeat(batch.trial, plan.keys),
+        "keys.index": batch.index,
+        **{f"keys.checkpoint_{c}": mark for c, mark in enumerate(marks)},
+    }
+
+
+def _checked(plan: _Plan, batch: Batch, result: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Counts (rows, keys, checkpoints) and moments of a batch, once its sums agree.
+
+    Raises
+    ------
+    biospike.standalone.RunError
+        If keys and hub disagree, a masked key spiked, or the state is not finite.
+    """
+    size = (plan.rows, plan.keys)
+    total = result["keys.spike_count"].reshape(size)
+    counts = np.stack([result[f"keys.count_{c}"].reshape(size) for c in range(len(plan.marks))], axis=-1)
+    moments = {name: result[f"keys.{name}"].reshape(size) for name in MOMENTS}
+    if not np.array_equal(total.sum(axis=1), result["hub.row_spikes"]) or np.any(counts[..., -1] > total):
+        raise standalone.RunError(f"{plan.circuit.name}: the hubs did not count the spikes of their keys")
+    if np.any(total[np.isnan(batch.logits)]):
+        raise standalone.RunError(f"{plan.circuit.name}: a masked key spiked")
+    if not all(np.all(np.isfinite(values)) for values in moments.values()):
+        raise standalone.RunError(f"{plan.circuit.name}: the state is not finite")
+    keys = plan.logits.shape[1]
+    return {"spike_count": counts[:, :keys], **{name: values[:, :keys] for name, values in moments.items()}}
+
+
+def _dataset(plan: _Plan, joined: dict[str, NDArray[Any]], target: str, reason: str) -> xr.Dataset:
+    rows, keys = plan.logits.shape
+    by_trial = {name: values.reshape(plan.trials, rows, *values.shape[1:]) for name, values in joined.items()}
+    dims = ("trial", "row", "key")
+    data = xr.Dataset(
+        {
+            "spike_count": ((*dims, "checkpoint"), by_trial["spike_count"].astype(np.int32)),
+            **{name: (dims, by_trial[name]) for name in MOMENTS},
+            "logits": (("row", "key"), plan.logits, {"units": "nats", "missing": "NaN masks a key"}),
+            "limit": (("row", "key"), plan.circuit.limit(plan.logits)),
+        },
+        coords={
+            "window_ms": ("checkpoint", plan.marks * plan.dt * 1e3, {"units": "ms"}),
+            "timesteps": ("checkpoint", plan.marks),
+        },
+        attrs=recording.provenance(plan.circuit, seed=plan.seed, target=target, reason=reason, dt=plan.dt),
+    )
+    data["spike_count"].attrs = {"units": "spikes", "long_name": "cumulative output spikes"}
+    for name in MOMENTS:
+        data[name].attrs = {"units": "spikes of the row" + (" squared" if "square" in name else "")}
+    return data

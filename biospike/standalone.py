@@ -1,0 +1,354 @@
+"""Compiled C++: build a circuit once, find it again by its hash, run it many times.
+
+A binary is one network shape (circuit, rows, keys, checkpoints). Everything else, the step and the duration included,
+is given when it is started, so other logits, seeds, trials, parameters, windows and steps compile nothing.
+
+Brian2 writes one source file a code object, each of which parses the standard library again. They are compiled here
+as one translation unit, each in a namespace of its own: the same code, in a quarter of the time.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import json
+import os
+import pickle
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import attrs
+import brian2 as b2
+import numpy as np
+from numpy.typing import NDArray
+
+from biospike.circuit import Circuit
+from biospike.parameters import to_plain
+
+# Without contraction to fused multiply-add and without fast-math, C++ rounds as NumPy does.
+FLAGS = ("-std=c++14", "-O3", "-march=native", "-ffp-contract=off", "-w")
+# Start-up and file writing only: nothing in it is worth optimising, and it is half of the compile time.
+UNOPTIMISED = ("objects.cpp",)
+
+
+class BuildError(RuntimeError):
+    """No compiler, or code generation or compilation failed."""
+
+
+class RunError(RuntimeError):
+    """A binary failed, was stopped, complained, or wrote less than it was asked for."""
+
+
+def cache_directory() -> Path:
+    """Where binaries are kept: ``$BIOSPIKE_CACHE``, else the user's cache directory."""
+    if own := os.environ.get("BIOSPIKE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "biospike"
+
+
+def compiler() -> str | None:
+    """Path of the C++ compiler (``$CXX``, else g++, else clang++), or None."""
+    if chosen := os.environ.get("CXX"):
+        return shutil.which(chosen)
+    return shutil.which("g++") or shutil.which("clang++")
+
+
+@functools.cache
+def compiler_version(path: str) -> str:
+    """First line of ``compiler --version``."""
+    return subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+
+
+@functools.cache
+def processor() -> str:
+    """Model and instruction sets of this processor: ``-march=native`` binaries do not travel."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return "\n".join(line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part")))
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
+
+
+@functools.cache
+def _toolchain(path: str) -> str:
+    return _digest(compiler_version(path), FLAGS, UNOPTIMISED, processor(), unite.__doc__)
+
+
+@functools.cache
+def _package_digest() -> str:
+    """Digest of the source that generates code: this package's."""
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
+    return _digest(*(source.read_text() for source in sources))
+
+
+@functools.cache
+def _circuit_source(kind: type) -> str:
+    """Digest of the modules that define the circuit and its bases."""
+    return _digest(*(Path(inspect.getfile(base)).read_text() for base in kind.__mro__[:-1]))
+
+
+def _request_key(circuit: Circuit, shape: tuple[int, int, int], path: str) -> str:
+    """Identity of a build by what goes in; it spares the code generation of a second run."""
+    values = to_plain(circuit)
+    return _digest(
+        _package_digest(),
+        _circuit_source(type(circuit)),
+        type(circuit).__qualname__,
+        {name: values[name] for name in circuit.structural},
+        shape,
+        b2.__version__,
+        np.__version__,
+        sys.version,
+        _toolchain(path),
+    )
+
+
+@attrs.frozen
+class Binary:
+    """A compiled circuit of one shape.
+
+    Attributes
+    ----------
+    directory : Path
+        Holds ``main`` and the constant arrays it reads; never written to.
+    arrays : dict
+        Variable ``group.name`` -> (result file, dtype, length).
+    reused : bool
+        Whether nothing had to be compiled.
+    """
+
+    directory: Path
+    arrays: dict[str, tuple[str, str, int]]
+    reused: bool
+
+
+def _open(directory: Path, reused: bool) -> Binary | None:
+    """Return the binary in `directory` if it is complete and unaltered."""
+    try:
+        seal = json.loads((directory / "seal.json").read_text())
+        main = (directory / "main").read_bytes()
+        arrays = json.loads((directory / "arrays.json").read_text())
+    except (OSError, ValueError):
+        return None
+    if hashlib.sha256(main).hexdigest() != seal["main"]:
+        return None
+    return Binary(directory, {name: tuple(entry) for name, entry in arrays.items()}, reused)
+
+
+def is_built(circuit: Circuit, rows: int, keys: int, checkpoints: int) -> bool:
+    """Whether `build` would find the binary in the cache."""
+    path = compiler()
+    return path is not None and _cached(_request_key(circuit, (rows, keys, checkpoints), path)) is not None
+
+
+def _cached(key: str) -> Binary | None:
+    cache = cache_directory()
+    try:
+        name = (cache / "requests" / key).read_text()
+    except OSError:
+        return None
+    return _open(cache / "binaries" / name, reused=True)
+
+
+def build(circuit: Circuit, rows: int, keys: int, checkpoints: int) -> Binary:
+    """Return the binary of a circuit of this shape, compiled now or found in the cache.
+
+    Raises
+    ------
+    BuildError
+        If there is no compiler, or the generator or the compiler failed (with the end of what it printed).
+    """
+    path = compiler()
+    if path is None:
+        raise BuildError("no C++ compiler found (g++, clang++ or $CXX); install one or use target 'numpy'")
+    key = _request_key(circuit, (rows, keys, checkpoints), path)
+    if found := _cached(key):
+        return found
+    cache = cache_directory()
+    for folder in ("requests", "binaries"):
+        (cache / folder).mkdir(parents=True, exist_ok=True)
+    # A private directory for every build: two processes never share one, and the finished one is renamed into place.
+    with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as private:
+        project = Path(private, "project")
+        _generate(circuit, rows, keys, checkpoints, project)
+        name = _digest(_toolchain(path), b2.__version__, *_project_text(project))
+        final = cache / "binaries" / name
+        binary = _open(final, reused=True)
+        if binary is None:
+            _compile(path, project)
+            if final.exists():
+                shutil.rmtree(final)
+            try:
+                project.rename(final)
+            except OSError:
+                # Another process finished the same build first.
+                if _open(final, reused=True) is None:
+                    raise
+            binary = _open(final, reused=False)
+            if binary is None:
+                raise BuildError(f"the build in {final} did not survive its move; is the disk full?")
+        link = Path(private, "link")
+        link.write_text(name)
+        link.replace(cache / "requests" / key)
+    return binary
+
+
+def _project_text(project: Path) -> list[str]:
+    """Everything that was generated, without the paths of the private directory."""
+    files = sorted(f for f in project.rglob("*") if f.suffix in {".cpp", ".h"} or f.name == "arrays.json")
+    constants = sorted((project / "static_arrays").glob("*"))
+    return [f"{f.relative_to(project)}\n{f.read_text()}" for f in files] + [
+        f"{f.name} {hashlib.sha256(f.read_bytes()).hexdigest()}" for f in constants
+    ]
+
+
+def _generate(circuit: Circuit, rows: int, keys: int, checkpoints: int, project: Path) -> None:
+    if type(circuit).__module__ == "__main__":
+        raise BuildError(
+            f"{type(circuit).__name__} is defined in the script that runs; put it into a module to compile it, "
+            "or use target 'numpy'"
+        )
+    request = pickle.dumps((circuit, rows, keys, checkpoints, str(project)))
+    # The generator works in a private directory, where no preference file of Brian2's lies about.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "biospike.generate"],
+        input=request,
+        capture_output=True,
+        cwd=project.parent,
+        env=environment,
+        check=False,
+    )
+    if done.returncode != 0 or not (project / "arrays.json").exists():
+        raise BuildError(f"code generation of {circuit.name} failed:\n{_tail(done.stderr)}")
+
+
+def unite(project: Path) -> str:
+    """One translation unit of the project's sources (version 1).
+
+    The includes of every code object stay at the top; its functions go into a namespace of its own, so that equal
+    names of support code do not clash, and are called through forwarders of the declared names. Macros end with it.
+    """
+    includes: dict[str, None] = {}
+    bodies: list[str] = []
+    for number, source in enumerate(sorted((project / "code_objects").glob("*.cpp"))):
+        lines = source.read_text().splitlines()
+        length = next(k for k, line in enumerate(lines) if line.strip() and not line.startswith("#include"))
+        includes |= dict.fromkeys(line for line in lines[:length] if line)
+        body = "\n".join(lines[length:])
+        functions = re.findall(r"^void (\w+)\(\)\s*$", body, flags=re.MULTILINE)
+        if not functions:
+            raise BuildError(f"{source.name} defines no function: this version of Brian2 writes another form of code")
+        bodies += [f"namespace unit_{number} {{", body, "}"]
+        bodies += [f"void {name}() {{ unit_{number}::{name}(); }}" for name in functions]
+        bodies += [f"#undef {macro}" for macro in re.findall(r"^\s*#define (\w+)", body, flags=re.MULTILINE)]
+    rest = [(project / name).read_text() for name in ("network.cpp", "run.cpp", "synapses_classes.cpp")]
+    return "\n".join([*includes, *bodies, *rest, _configurable_main((project / "main.cpp").read_text())])
+
+
+def _configurable_main(text: str) -> str:
+    """``main.cpp`` with the step and the duration taken from the environment instead of the source."""
+    for pattern, variable in (
+        (r"(_array_defaultclock_dt\[0\] = )[^;]+(;)", "BIOSPIKE_DT"),
+        (r"(\bnetwork\w*\.run\()[^,]+(,)", "BIOSPIKE_DURATION"),
+    ):
+        text, count = re.subn(pattern, rf'\g<1>std::atof(std::getenv("{variable}"))\g<2>', text)
+        if count == 0:
+            raise BuildError(f"main.cpp has no place for {variable}: this version of Brian2 writes another form of code")
+    return "#include <cstdlib>\n#include <immintrin.h>\n" * ("_mm_setcsr" in text) + text
+
+
+def _compile(path: str, project: Path) -> None:
+    (project / "united.cpp").write_text(unite(project))
+    units = [("united.cpp", FLAGS), *((name, (*FLAGS, "-O0")) for name in UNOPTIMISED)]
+    running = [
+        subprocess.Popen(
+            [path, *flags, "-I.", "-c", name, "-o", f"{name}.o"],
+            cwd=project,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for name, flags in units
+    ]
+    for (name, _), process in zip(units, running, strict=True):
+        _, complaint = process.communicate()
+        if process.returncode != 0:
+            raise BuildError(f"{path} failed on {name}:\n{_tail(complaint)}")
+    linked = subprocess.run(
+        [path, *(f"{name}.o" for name, _ in units), "-o", "main"], cwd=project, capture_output=True, check=False
+    )
+    if linked.returncode != 0:
+        raise BuildError(f"{path} failed to link:\n{_tail(linked.stderr)}")
+    for name, _ in units:
+        (project / f"{name}.o").unlink()
+    main = (project / "main").read_bytes()
+    (project / "seal.json").write_text(json.dumps({"main": hashlib.sha256(main).hexdigest()}))
+
+
+def _tail(output: bytes, lines: int = 12) -> str:
+    return "\n".join(output.decode(errors="replace").strip().splitlines()[-lines:])
+
+
+def run(
+    binary: Binary, state: dict[str, Any], dt: float, duration: float, wanted: list[str]
+) -> dict[str, NDArray[Any]]:
+    """Start a binary in a private directory and read the wanted variables back.
+
+    Parameters
+    ----------
+    binary
+        From `build`.
+    state
+        Initial values, SI base units, by ``group.name``.
+    dt, duration
+        Seconds.
+    wanted
+        Variables ``group.name`` to return.
+
+    Raises
+    ------
+    RunError
+        If the binary fails, is interrupted, prints to standard error or writes short files.
+    """
+    with tempfile.TemporaryDirectory(prefix="biospike-") as private:
+        arguments = []
+        for name, value in state.items():
+            _, dtype, length = binary.arrays[name]
+            # Files, not numbers in the argument: exact, and the only form that takes every value.
+            file = Path(private, f"{name}.in")
+            np.broadcast_to(np.asarray(value, dtype=dtype).ravel(), (length,)).tofile(file)
+            arguments.append(f"{name}={file}")
+        environment = {"LD_BIND_NOW": "1", "BIOSPIKE_DT": repr(dt), "BIOSPIKE_DURATION": repr(duration)}
+        if library_path := os.environ.get("LD_LIBRARY_PATH"):
+            environment["LD_LIBRARY_PATH"] = library_path
+        done = subprocess.run(
+            [str(binary.directory / "main"), "--results_dir", f"{private}/", *arguments],
+            cwd=binary.directory,
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode != 0 or done.stderr:
+            raise RunError(f"the compiled run failed with status {done.returncode}: {_tail(done.stderr)}")
+        _, completed = Path(private, "last_run_info.txt").read_text().split()
+        if float(completed) != 1.0:
+            raise RunError(f"the compiled run stopped after {float(completed):.1%} of the window")
+        results = {}
+        for name in wanted:
+            filename, dtype, length = binary.arrays[name]
+            values = np.fromfile(Path(private, filename), dtype=dtype)
+            if values.size != length:
+                raise RunError(f"{name}: {values.size} of {length} values written; is the disk full?")
+            results[name] = values
+        return results

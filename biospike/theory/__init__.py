@@ -1,0 +1,1 @@
+"""Bounds and predictions that the circuits are held against."""

@@ -1,0 +1,150 @@
+"""Hazard-charged neurons under integral inhibition: escape noise at one end, a clock at the other.
+
+Each key's membrane charges with its hazard, spikes at a threshold theta and subtracts it::
+
+    dv_i/dt = R0*exp(z_i - max z)*exp(-I),      v_i >= theta_i:  v_i -= theta_i,  theta_i ~ Gamma(k, 1/k)
+
+By time rescaling, k = 1 (an exponential threshold) *is* the escape-noise neuron of hazard R0*exp(u_i - I), without
+a random number a step and without saturation on the grid, since the surplus charge carries over. Larger k gives
+more regular intervals, CV = k**-1/2, and k = infinity the deterministic circuit of `circuits.softmax.integrate`.
+
+Inhibition is integral and log-domain: every spike of the row adds w to I, and I decays linearly at w*R0, so that the
+row's rate is pinned to R0 whatever the logits. It multiplies all intensities of the row by one factor exp(-I), the
+common gate, which makes E[N_i] proportional to exp(z_i) exactly, for any w and any delay.
+
+Assumptions: the charge is Euler's, the gate constant within a step, so one neuron must not gain more than one
+threshold a step (R0*dt <= 0.1 is required; a spike a step is the most a neuron can emit). Ties: keys that cross in
+the same step all spike and all inhibit.
+
+References: Gerstner, Kistler, Naud, Paninski, *Neuronal Dynamics* (2014), sections 7.6 and 9.1 (time rescaling and
+escape noise); Lemma 3 of arXiv:2604.15769 for the normalisation it replaces.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import attrs
+import brian2 as b2
+import numpy as np
+from brian2.units.fundamentalunits import Quantity
+from numpy.typing import NDArray
+
+from biospike.circuit import Batch, Circuit, rows_of_keys
+from biospike.ideal.softmax import softmax
+from biospike.parameters import number, quantity
+from biospike.random import gamma, uniform
+from biospike.theory.concentration import multinomial_tv, renewal_tv
+from biospike.theory.regularity import phase_tv
+
+KEYS = """
+dv/dt = drive*gate             : 1            # the hazard R0*exp(z_i - max z)*exp(-I)
+drive                          : Hz (constant)
+gate                           : 1 (linked)
+theta                          : 1
+regularity                     : integer (shared, constant)   # k; 0 stands for infinity
+"""
+RESET = """
+v -= theta
+theta = gamma(seed, trial, index, t_in_timesteps, regularity)
+"""
+HUB = """
+dI/dt = -w*R0                  : 1
+gate                           : 1            # exp(-I), once a step for the whole row
+w                              : 1 (shared, constant)
+R0                             : Hz (shared, constant)
+"""
+
+
+def check_regularity(instance: Any, attribute: Any, value: float) -> None:
+    """Accept k = 1, 2, 3, ... and infinity."""
+    if not (value == np.inf or (value >= 1 and value == int(value))):
+        raise ValueError(
+            f"{type(instance).__name__}: regularity must be a whole number of at least 1, or inf, got {value}"
+        )
+
+
+@attrs.frozen
+class Escape(Circuit):
+    """Hazard-charged keys with Gamma(k) thresholds and integral inhibition.
+
+    Parameters
+    ----------
+    rate
+        R0, the rate to which inhibition pins the row.
+    w
+        Inhibition added by one spike of the row, in nats.
+    regularity
+        k of the thresholds' Gamma distribution; 1 is escape noise, ``inf`` deterministic.
+    dt
+        Grid.
+    """
+
+    name: ClassVar[str] = "escape"
+    inhibition: ClassVar[str] = "I"
+    rate: Quantity = quantity(500 * b2.Hz, above=0 * b2.Hz)
+    w: float = number(0.1, above=0)
+    regularity: float = attrs.field(default=1.0, converter=float, validator=check_regularity)
+    dt: Quantity = quantity(0.1 * b2.ms, above=0 * b2.ms)
+
+    def check(self, dt: Quantity) -> None:
+        """Require R0*dt <= 0.1, so that a key gains at most a tenth of a threshold a step once the row is in balance."""
+        if self.rate * dt > 0.1:
+            raise ValueError(
+                f"{self.name}: dt = {dt} is too coarse for rate = {self.rate}: rate*dt must be at most 0.1, "
+                f"so dt at most {(0.1 / self.rate).in_best_unit()}"
+            )
+
+    def build(self, rows: int, keys: int, checkpoints: int) -> b2.Network:
+        """See `biospike.circuit.Circuit.build`."""
+        return rows_of_keys(
+            KEYS,
+            hub=HUB,
+            on_spike="I_post += w_post",
+            threshold="v >= theta",
+            reset=RESET,
+            linked=("gate",),
+            hub_method="euler",  # exact for a constant slope
+            hub_each_step="gate = exp(-I)",
+            rows=rows,
+            keys=keys,
+            checkpoints=checkpoints,
+        )
+
+    def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
+        """Thresholds are drawn; the charge starts at a uniform phase of the first threshold."""
+        shape = 0 if self.regularity == np.inf else int(self.regularity)
+        theta = gamma(*batch.address, -1, shape)
+        return {
+            "keys.drive": float(self.rate) * batch.drive,
+            "keys.v": initial_charge(batch, shape, theta),
+            "keys.theta": theta,
+            "keys.regularity": shape,
+            "hub.I": 0.0,
+            "hub.w": self.w,
+            "hub.R0": float(self.rate),
+        }
+
+    def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Softmax, exactly, by the common gate."""
+        return softmax(logits)
+
+    def expected_tv(self, p: NDArray[np.float64], spikes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Multinomial for k = 1; CV times its asymptote for larger k, down to the law of a random phase."""
+        if self.regularity == 1:
+            return multinomial_tv(p, spikes)
+        floor = phase_tv(p, spikes)
+        if self.regularity == np.inf:
+            return floor
+        return np.hypot(renewal_tv(p, spikes, self.regularity**-0.5), floor)
+
+
+def initial_charge(batch: Batch, shape: int, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Charge at the start of the window.
+
+    An exponential threshold has no memory, so the count from zero charge is already stationary; a regular one would
+    start every key in phase, and a uniform phase makes the first count unbiased.
+    """
+    if shape == 1:
+        return np.zeros_like(theta)
+    return theta * uniform(*batch.address, -2)
