@@ -15,6 +15,7 @@ import numpy as np
 from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
+from biospike.parameters import quantity
 from biospike.random import BRIAN_FUNCTIONS
 
 KEY_STRIDE = 2**20
@@ -92,11 +93,11 @@ def relative_exponential(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.exp(finite - np.where(np.isfinite(top), top, 0.0))
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Circuit:
     """Base of the normalisation circuits: a frozen set of parameters with units.
 
-    Subclasses give `name`, a field `dt` (the grid they need), `build`, `state`, `limit` and `expected_tv`.
+    Subclasses give `name`, `build`, `state`, `limit` and `expected_tv`, and the default of `dt`, their grid.
     """
 
     name: ClassVar[str]
@@ -104,8 +105,11 @@ class Circuit:
     """Variable of the keys that a raster shows."""
     inhibition: ClassVar[str]
     """Variable of the hub that a raster shows."""
+    threshold: ClassVar[float] = float("nan")
+    """Level of the membrane at which a key spikes, as a raster draws it (mV if in volts); NaN if it varies."""
     structural: ClassVar[tuple[str, ...]] = ()
     """Parameters that `build` reads, hence part of the build's identity."""
+    dt: Quantity = quantity(0.1 * b2.ms, above=0 * b2.ms)
 
     def check(self, dt: Quantity) -> None:
         """Raise `ValueError` if the parameters do not fit together or the step `dt` is too coarse for them."""
@@ -122,15 +126,19 @@ class Circuit:
         """Shares (rows, keys) as the window grows, 0 for masked keys; each row sums to one."""
         raise NotImplementedError
 
-    def expected_tv(self, p: NDArray[np.float64], spikes: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """Error law: E[TV] of the shares from their limit.
+    def expected_tv(
+        self, p: NDArray[np.float64], spikes: NDArray[np.float64], target: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64] | None:
+        """Error law: E[TV] of the shares of `spikes` spikes from `target`.
 
         Parameters
         ----------
         p : ndarray (..., keys)
-            Limit of the shares.
+            Limit of the shares, about which they scatter.
         spikes : ndarray (...)
             Output spikes of the row.
+        target : ndarray (..., keys), optional
+            What the shares are compared with; default their limit. It matters only to circuits whose limit is biased.
 
         Returns
         -------
@@ -138,6 +146,22 @@ class Circuit:
             None where no law is known.
         """
         return None
+
+
+def check_rate(name: str, rate: Quantity, dt: Quantity, largest: float = 0.1) -> None:
+    """Raise `ValueError` if rate*dt exceeds `largest`: a key can spike only once a step."""
+    if float(rate * dt) > largest * (1 + 1e-9):
+        raise ValueError(
+            f"{name}: dt = {dt} is too coarse for rate = {rate}: rate*dt must be at most {largest}, "
+            f"so dt at most {(largest / rate).in_best_unit()}"
+        )
+
+
+def check_multiple(name: str, field: str, value: Quantity, dt: Quantity) -> None:
+    """Raise `ValueError` if a time is not a whole number of steps."""
+    steps = float(value / dt)
+    if abs(steps - round(steps)) > 1e-6:
+        raise ValueError(f"{name}: {field} = {value} must be a multiple of dt = {dt}")
 
 
 def rows_of_keys(
@@ -213,11 +237,13 @@ def rows_of_keys(
         hub_group.run_regularly(hub_each_step, when="before_groups", name="hub_each_step")
     if each_step:
         key_group.run_regularly(each_step, when="before_thresholds", name="keys_each_step")
+    # Only what a spike does is delayed: the row's spikes are counted in the step they fall in, up to the last one.
+    count = "row_spikes_post += 1"
     inhibition = b2.Synapses(
         key_group,
         hub_group,
-        on_pre="row_spikes_post += 1\n" + on_spike,
-        delay=delay,
+        on_pre=count + "\n" + on_spike if delay is None else {"count": count, "act": on_spike},
+        delay=None if delay is None else {"act": delay},
         namespace={},
         name="inhibition",
     )

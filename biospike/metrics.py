@@ -15,26 +15,11 @@ from scipy import stats
 from scipy.special import rel_entr
 
 Array = NDArray[np.float64]
+Verdict = Literal["1/sqrt(N)", "1/N", "floor"]
 
 
 def shares(counts: ArrayLike) -> Array:
-    """Share of each key in the spikes of its row, ``N_i / N``.
-
-    Parameters
-    ----------
-    counts
-        Spikes (..., keys).
-
-    Returns
-    -------
-    array (..., keys)
-        Shares that sum to one; NaN where the row is silent.
-
-    Raises
-    ------
-    ValueError
-        If a count is negative.
-    """
+    """Share of each key in the spikes of its row, ``N_i / N``: `smoothed_shares` of `counts` without smoothing."""
     return smoothed_shares(counts, smoothing=0.0)
 
 
@@ -77,17 +62,9 @@ def smoothed_shares(counts: ArrayLike, unmasked: ArrayLike | None = None, smooth
 
 
 def total_variation(a: ArrayLike, b: ArrayLike) -> Array:
-    """Total variation ``1/2 sum_i abs(a_i - b_i)`` over the last axis, between 0 and 1.
+    """Total variation ``1/2 sum_i abs(a_i - b_i)`` of shares (..., keys), between 0 and 1.
 
-    Parameters
-    ----------
-    a, b
-        Shares (..., keys), broadcast against each other.
-
-    Returns
-    -------
-    array (...)
-        NaN where either row is NaN, which is how `shares` marks a silent row.
+    NaN where either row is NaN, which is how `shares` marks a silent row.
     """
     return np.asarray(np.abs(np.asarray(a, dtype=float) - np.asarray(b, dtype=float)).sum(axis=-1) / 2)
 
@@ -106,7 +83,7 @@ def kl_divergence(p: ArrayLike, q: ArrayLike) -> Array:
     Returns
     -------
     array (...)
-        At least 0; infinite where q misses a key; NaN where either row is NaN.
+        Infinite where q misses a key, NaN where either row is NaN.
     """
     return np.asarray(rel_entr(np.asarray(p, dtype=float), np.asarray(q, dtype=float)).sum(axis=-1))
 
@@ -116,7 +93,8 @@ def bca_interval(
 ) -> tuple[Array, Array]:
     """Bootstrap interval of the mean over the last axis, bias-corrected and accelerated.
 
-    BCa of Efron (J. Am. Stat. Assoc. 82, 171, 1987), by `scipy.stats.bootstrap`.
+    BCa of Efron (J. Am. Stat. Assoc. 82, 171, 1987), by `scipy.stats.bootstrap`. Too narrow for few samples: the 95 %
+    interval of the mean of 8, 16, 64 exponential numbers holds the truth in 84, 91, 93 % of cases.
 
     Parameters
     ----------
@@ -124,10 +102,8 @@ def bca_interval(
         Array (..., samples), exchangeable along the last axis: trials, not rows, whose logits differ.
     confidence
         Level of the interval, between 0 and 1.
-    resamples
-        Bootstrap resamples, the same for all leading axes.
-    seed
-        The same seed gives the same interval.
+    resamples, seed
+        Bootstrap resamples, the same for all leading axes, and their seed.
 
     Returns
     -------
@@ -137,13 +113,11 @@ def bca_interval(
     Raises
     ------
     ValueError
-        If `confidence` is not between 0 and 1, or there is no axis of samples.
+        If `confidence` is not between 0 and 1.
     """
-    values = np.asarray(samples, dtype=float)
+    values = np.atleast_1d(np.asarray(samples, dtype=float))
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
-    if values.ndim == 0:
-        raise ValueError(f"samples must have the shape (..., samples), got the single number {values}")
     low = np.full(values.shape[:-1], np.nan)
     high = low.copy()
     if values.shape[-1] < 2:
@@ -159,8 +133,7 @@ def bca_interval(
             axis=-1,
             confidence_level=confidence,
             n_resamples=resamples,
-            # Bounds memory at about 30 MB whatever the shape.
-            batch=max(1, 4_000_000 // values[varied].size),
+            batch=max(1, 4_000_000 // values[varied].size),  # about 30 MB, whatever the shape
             method="BCa",
             rng=np.random.default_rng(seed),
         )
@@ -206,26 +179,19 @@ def interval_cv(
     -------
     array
         NaN where no key qualifies.
-
-    Raises
-    ------
-    ValueError
-        If the three arrays differ in shape.
     """
-    per_train = [np.asarray(a, dtype=float) for a in (gap_sum, gap_square_sum, gap_count)]
-    if len({a.shape for a in per_train}) > 1:
-        raise ValueError(f"gap sums must have one shape, got {', '.join(str(a.shape) for a in per_train)}")
-    total, square, count = (a.sum(axis=pool) for a in per_train)
-    trains = per_train[2].size / max(count.size, 1)
+    if not np.shape(gap_sum) == np.shape(gap_square_sum) == np.shape(gap_count):
+        raise ValueError(f"gap sums differ in shape: {[np.shape(a) for a in (gap_sum, gap_square_sum, gap_count)]}")
+    total, square, count = (np.asarray(a, dtype=float).sum(axis=pool) for a in (gap_sum, gap_square_sum, gap_count))
+    trains = np.size(gap_count) / max(count.size, 1)
 
     enough = (count >= 2) & (count >= minimum_gaps * trains)
     mean = np.where(enough, total, 2.0) / np.where(enough, count, 1.0)
-    qualifies = enough & (mean >= 2)
     variance = np.maximum(square - count * mean**2, 0.0) / np.where(enough, count - 1, 1.0)
-    weight = np.where(qualifies, np.sqrt(mean - 1) / mean, 0.0)  # sqrt(p (1 - p))
+    weight = np.where(enough & (mean >= 2), np.sqrt(np.maximum(mean - 1, 0.0)) / mean, 0.0)  # sqrt(p (1 - p))
     cv = np.sqrt(variance / np.maximum(mean * (mean - 1), 1.0))  # variance p^2 / (1 - p)
     weights = weight.sum(axis=over)
-    return np.asarray(np.where(weights > 0, (weight * cv).sum(axis=over) / np.where(weights > 0, weights, 1.0), np.nan))
+    return np.asarray((weight * cv).sum(axis=over) / np.where(weights > 0, weights, np.nan))
 
 
 @attrs.frozen
@@ -239,20 +205,21 @@ class OrderFit:
     floor_tv: float
     floor_low: float
     floor_high: float
-    verdict: Literal["1/sqrt(N)", "1/N", "floor"]
+    verdict: Verdict
 
 
 def fit_order(spikes: ArrayLike, tv_trials: ArrayLike, *, minimum_spikes: float = 30.0) -> OrderFit:
     """Fit order and floor of the total variation, ``tv ~ N^order`` and tv for an infinite window.
 
     All fits are weighted least squares of the mean over trials. The order is the slope of log(tv) on log(N). The floor
-    is fitted in two forms, of which `floor_tv` takes the one with the smaller residual: ``tv^2 = floor^2 + c/N``, since
-    bias and zero-mean sampling noise add in the mean square, and ``tv = floor + c/N``, since the leftover charges of a
-    deterministic code shift each share by a fixed sign. Where the floor is below 0.9 of the last tv it is an
-    extrapolation and up to 25 % too high, because rows and keys reach their floors at different N.
+    is fitted in two forms: ``tv^2 = floor^2 + c/N``, since bias and zero-mean sampling noise add in the mean square,
+    and ``tv = floor + c/N``, since the leftover charges of a deterministic code shift each share by a fixed sign.
 
-    The verdict rests on the first form, whose floor is the smaller: "floor" if its lower bound is positive and it makes
-    up at least half of the tv at the last checkpoint; otherwise the law whose order, -1/2 or -1, is nearer.
+    The verdict rests on the first, whose floor is the smaller: "floor" if its lower bound is positive and it makes up
+    at least half of the tv at the last checkpoint; otherwise the law whose order, -1/2 or -1, is nearer. `floor_tv` is
+    of the first form too, unless there is a floor and the second leaves the smaller residual. Its interval
+    misses the error of the form: 3 % high where the floor of a stochastic circuit is 0.95 of the last tv, 20 % where it
+    is 0.6; up to 8 % low for integrators that start empty.
 
     An interval is the wider of two: the spread over trials (jackknife, t quantile), which is right for the checkpoints
     of a run, correlated because counts add up; and the scatter about the fit, for deterministic circuits. The second
@@ -275,7 +242,7 @@ def fit_order(spikes: ArrayLike, tv_trials: ArrayLike, *, minimum_spikes: float 
     """
     spikes, trials = np.asarray(spikes, dtype=float), np.asarray(tv_trials, dtype=float)
     if spikes.ndim != 1 or trials.ndim != 2 or trials.shape[1] != spikes.size or not trials.size:
-        raise ValueError(f"expected spikes (checkpoints,) and tv (trials, checkpoints), got {spikes.shape}, {trials.shape}")
+        raise ValueError(f"expected (checkpoints,) and (trials, checkpoints), got {spikes.shape} and {trials.shape}")
     if (np.diff(spikes) < 0).any():
         raise ValueError(f"spikes must not decrease from checkpoint to checkpoint, got {spikes.tolist()}")
     # Means without one trial, the replicates of the jackknife; with a single trial the mean itself.
@@ -289,55 +256,44 @@ def fit_order(spikes: ArrayLike, tv_trials: ArrayLike, *, minimum_spikes: float 
         )
     n, tv, without_one = spikes[usable], trials[:, usable].mean(axis=0), without_one[:, usable]
 
-    # Relative standard error. No checkpoint is trusted more than the typical one, since with few trials a small error is
-    # luck, and none more than 1 %, to which the laws themselves hold.
+    # Relative standard error. No checkpoint is trusted more than the typical one, since with few trials a small error
+    # is luck, and none more than 1 %, to which the laws themselves hold.
     error = np.sqrt((count - 1) * without_one.var(axis=0)) / tv
     error = np.maximum(error, max(float(np.median(error)), 0.01))
 
-    slope = _fit_line(np.log(n), np.log(tv), error, np.log(without_one))
-    power_law = np.exp(slope.intercept + slope.slope * np.log(n))  # smooth, so that a dip in tv gains no weight
-    squared = _fit_line(1 / n, tv**2, 2 * error * power_law**2, without_one**2)
-    added = _fit_line(1 / n, tv, error * power_law, without_one)
+    line, _, r_squared = _fit_line(np.log(n), np.log(tv), error, np.log(without_one))
+    power_law = np.exp(line[0, 0] + line[1, 0] * np.log(n))  # smooth, so that a dip in tv gains no weight
+    squared, squared_residual, _ = _fit_line(1 / n, tv**2, 2 * error * power_law**2, without_one**2)
+    added, added_residual, _ = _fit_line(1 / n, tv, error * power_law, without_one)
 
-    bounds = squared.intercept + np.array([0.0, -1.0, 1.0]) * squared.intercept_half
-    floor = np.sqrt(np.maximum(bounds, 0.0))
+    floor = np.sqrt(np.maximum(squared[0], 0.0))
     has_floor = floor[1] > 0 and floor[0] >= tv[-1] / 2
-    if added.residual < squared.residual:
-        floor = np.maximum(added.intercept + np.array([0.0, -1.0, 1.0]) * added.intercept_half, 0.0)
-    return OrderFit(
-        order=slope.slope,
-        order_low=slope.slope - slope.slope_half,
-        order_high=slope.slope + slope.slope_half,
-        r_squared=slope.r_squared,
-        floor_tv=float(floor[0]),
-        floor_low=float(floor[1]),
-        floor_high=float(floor[2]),
-        verdict="floor" if has_floor else "1/N" if slope.slope < -0.75 else "1/sqrt(N)",
-    )
+    if added_residual < squared_residual:
+        # Without a floor the added form still finds one while keys have yet to spike: only its upper bound holds.
+        floor = np.maximum(added[0], 0.0) if has_floor else np.maximum(floor, [0.0, 0.0, added[0, 2]])
+    verdict: Verdict = "floor" if has_floor else "1/N" if line[1, 0] < -0.75 else "1/sqrt(N)"
+    order, order_low, order_high = line[1].tolist()
+    floor_tv, floor_low, floor_high = floor.tolist()
+    return OrderFit(order, order_low, order_high, r_squared, floor_tv, floor_low, floor_high, verdict)
 
 
-@attrs.frozen
-class _Line:
-    intercept: float
-    intercept_half: float  # half width of the 95 % interval
-    slope: float
-    slope_half: float
-    residual: float  # weighted sum of squares
-    r_squared: float
+def _fit_line(x: Array, y: Array, error: Array, replicates: Array) -> tuple[Array, float, float]:
+    """Weighted line through y (points,), with jackknife replicates of y (trials, points).
 
-
-def _fit_line(x: Array, y: Array, error: Array, replicates: Array) -> _Line:
-    """Weighted line through y (points,); intervals from the scatter, and from jackknife replicates (trials, points)."""
+    Returns ((intercept, low, high), (slope, low, high)), the weighted sum of squares of the residuals, and R squared.
+    """
     trials, points = replicates.shape
     inverse = np.linalg.pinv(np.stack([np.ones(points), x], axis=1) / error[:, np.newaxis])
     estimator = inverse / error
-    intercept, slope = estimator @ y
-    residual = float((((y - intercept - slope * x) / error) ** 2).sum())
+    estimate = estimator @ y
+    residual = float((((y - estimate[0] - estimate[1] * x) / error) ** 2).sum())
     half = stats.t.ppf(0.975, points - 2) * np.sqrt(residual / (points - 2) * (inverse**2).sum(axis=1))
     if trials > 1:
         spread = np.sqrt((trials - 1) * (replicates @ estimator.T).var(axis=0))
         half = np.maximum(half, stats.t.ppf(0.975, trials - 1) * spread)
-    mean = np.average(y, weights=error**-2)
-    total = float((((y - mean) / error) ** 2).sum())
-    r_squared = 1 - residual / total if total > 0 else np.nan
-    return _Line(float(intercept), float(half[0]), float(slope), float(half[1]), residual, r_squared)
+    total = float((((y - np.average(y, weights=error**-2)) / error) ** 2).sum())
+    return (
+        np.stack([estimate, estimate - half, estimate + half], axis=1),
+        residual,
+        1 - residual / total if total > 0 else np.nan,
+    )

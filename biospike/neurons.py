@@ -6,8 +6,8 @@
     spike when v > v_threshold, then v = v_reset, held for the refractory period
 
 Two clocks can time the spikes. On the ``"grid"`` a crossing is noticed at the end of the step it falls in, so that
-every interval is rounded up to a multiple of dt; this is what Brian2 does. With ``"exact"`` timing the membrane restarts
-from the crossing itself, wherever in the step that is, and the f-I curve is the closed one at any dt.
+every interval is rounded up to a multiple of dt; this is what Brian2 does. With ``"exact"`` timing the membrane
+restarts from the crossing itself, wherever in the step that is, and the f-I curve is the closed one at any dt.
 
 References
 ----------
@@ -68,6 +68,9 @@ v_inf                                                              : volt
 
 THRESHOLD = "v > v_threshold"
 
+# At rheobase, where v creeps up to the threshold, rounding must not make a crossing that has no time.
+EXACT_THRESHOLD = "v > v_threshold and drive > v_threshold"
+
 RESETS = {
     "zero": "v = v_reset",
     "subtract": "v -= v_threshold - v_reset",
@@ -79,11 +82,10 @@ last_spike = spike_time
 v          = drive + (v_reset - drive)*exp(-clip((t + dt - last_spike - t_ref)/dt, 0, 1)*dt/tau_m)
 """
 
-LONG_AGO = -1e4 * b2.second
-"""Time of the last spike of a neuron that has not fired; Brian2's own ``lastspike`` starts here too."""
+LONG_AGO = -1e4 * b2.second  # `last_spike` before the first one; Brian2's own lastspike starts here too
 
+# Mean overshoot of a Gaussian random walk over a far level, in standard deviations of a step: -zeta(1/2)/sqrt(2*pi).
 OVERSHOOT = 0.5825971579390106
-"""Mean overshoot of a Gaussian random walk over a far level, in steps' standard deviations: -zeta(1/2)/sqrt(2*pi)."""
 
 
 def _volts(value: Any, name: str) -> NDArray[np.float64]:
@@ -136,9 +138,9 @@ class LIF:
 
     **Input during the refractory period is discarded**, in every variant: the membrane is held at its value after the
     reset and starts from there, whatever v_inf was meanwhile. On the grid, Brian2's ``(unless refractory)`` silently
-    discards what synapses add to v itself as well. What they add to v *in the step of the spike* is erased by the
-    reset ``"zero"`` and kept by ``"subtract"``. With exact timing synapses must act on v_inf, never on v, and a change
-    of v_inf takes effect at the next step.
+    discards what synapses add to v itself as well, from the step of the spike on. Without a refractory period what they
+    add to v in the step of the spike is erased by the reset ``"zero"`` and kept by ``"subtract"``. With exact timing
+    synapses must act on v_inf, never on v, and a change of v_inf takes effect at the next step.
 
     Parameters
     ----------
@@ -163,10 +165,6 @@ class LIF:
     ------
     ValueError
         If a value is out of range, or v_threshold is not above v_reset.
-
-    Examples
-    --------
-    >>> LIF(tau_m="10 ms").firing_rate(-40*mV)
     """
 
     tau_m: Quantity = quantity(20 * b2.ms, above=0 * b2.ms)
@@ -188,10 +186,8 @@ class LIF:
             raise ValueError(f"dt must be above zero, got {dt}")
         steps = float(self.refractory / dt)
         if self.spike_timing == "grid" and abs(steps - round(steps)) > 1e-6 * max(1, steps):
-            raise ValueError(
-                f"refractory = {self.refractory} is not a multiple of dt = {dt}; "
-                "change either, or use spike_timing='exact'"
-            )
+            what = f"refractory = {self.refractory} is not a multiple of dt = {dt}"
+            raise ValueError(f"{what}; change either, or use spike_timing='exact'")
 
     def build(self, n: int, dt: Quantity, *, noise: bool = False, name: str = "lif*") -> b2.NeuronGroup:
         """Brian2 neurons, at rest; nothing is run.
@@ -209,26 +205,29 @@ class LIF:
 
         Returns
         -------
-        brian2.NeuronGroup
+        NeuronGroup
             With the state `v` and the drive `v_inf` = v_rest + R*I of each neuron, both in volt.
 
         Raises
         ------
         ValueError
-            If the grid does not fit (`check_grid`), or noise is asked for with exact timing: white noise crosses the
-            threshold between grid points unseen, so that no crossing time is exact.
+            If the grid does not fit (`check_grid`), or for noise with exact timing: it crosses between steps unseen.
         """
         self.check_grid(dt)
         exact = self.spike_timing == "exact"
         if noise and exact:
             raise ValueError("spike_timing='exact' needs input that is constant within a step; with noise use 'grid'")
         equations = EXACT_EQUATIONS if exact else NOISY_EQUATIONS if noise else GRID_EQUATIONS
+        held = not exact and self.refractory > 0 * b2.ms
+        if not held:
+            # Not the same as holding for 0 ms: Brian2 would still discard synaptic input in the step of the spike.
+            equations = equations.replace("(unless refractory)", "")
         group = b2.NeuronGroup(
             n,
             CONSTANTS + equations,
-            threshold=THRESHOLD,
+            threshold=EXACT_THRESHOLD if exact else THRESHOLD,
             reset=EXACT_RESET if exact else RESETS[self.reset],
-            refractory=False if exact else "t_ref",
+            refractory="t_ref" if held else False,
             method="exact",
             namespace={},
             dt=parse_quantity(dt, like=b2.ms),
@@ -236,8 +235,7 @@ class LIF:
         )
         group.tau_m, group.t_ref = self.tau_m, self.refractory
         group.v_reset, group.v_threshold = self.v_reset, self.v_threshold
-        group.v = self.v_rest
-        group.v_inf = self.v_rest
+        group.v = group.v_inf = self.v_rest
         if exact:
             group.last_spike = LONG_AGO
         return group
@@ -245,8 +243,7 @@ class LIF:
     def charging_time(self, v_inf: Quantity) -> Quantity:
         """Time T_th from reset to threshold, of the shape of `v_inf`; infinite at and below rheobase.
 
-        T_th = -tau_m*ln(1 - (v_threshold - v_reset)/(v_inf - v_reset)) = tau_m*log1p((v_threshold - v_reset)/surplus)
-        with surplus = v_inf - v_threshold, which keeps its digits for strong drive.
+        T_th = -tau_m*ln(1 - (v_threshold - v_reset)/(v_inf - v_reset)), in a form that keeps its digits at any drive.
         """
         surplus = _volts(v_inf, "v_inf") - float(self.v_threshold)
         with np.errstate(divide="ignore"):
@@ -257,9 +254,9 @@ class LIF:
         """Closed-form f-I curve in continuous time: 1/(refractory + T_th); zero at and below rheobase.
 
         In continuous time v is v_threshold at the crossing, so subtracting v_threshold - v_reset leaves v_reset: both
-        resets have this one curve. On the grid ``"zero"`` fires at 1/`grid_interval`; ``"subtract"`` without
-        refractoriness in between, for it carries the surplus over, but the leak takes part of it. At most one spike a
-        step is possible, 1/dt.
+        resets have this one curve. On the grid ``"zero"`` fires at 1/`grid_interval`. ``"subtract"`` without refractory
+        period keeps the surplus less what leaks: its mean interval is dt/2*(v_threshold - v_reset)/(v_inf - v_reset)
+        longer on average, against dt/2 for ``"zero"``.
 
         Parameters
         ----------
@@ -292,7 +289,7 @@ class LIF:
         Returns
         -------
         Quantity
-            Interval in second, of the shape of `v_inf`; infinite at and below rheobase.
+            Interval of the shape of `v_inf`; infinite at and below rheobase.
 
         Raises
         ------
@@ -317,9 +314,8 @@ class LIF:
 
         On a grid, crossings between the steps are missed, and the membrane is found above the threshold by
         0.5826*sigma*sqrt(dt/tau_m) on average. So the threshold is raised by that; so is the reset if it keeps the
-        surplus (``"subtract"``); and the refractory period is one dt shorter, as in `grid_interval`. This is the
-        first order in sqrt(dt), for steps in which the noise outweighs the drift: sigma^2 > (mu - v_threshold)^2 *
-        dt/tau_m.
+        surplus (``"subtract"``); and the refractory period is one dt shorter, as in `grid_interval`. This is the first
+        order in sqrt(dt), for steps in which noise outweighs drift: sigma^2 > (mu - v_threshold)^2*dt/tau_m.
 
         Parameters
         ----------

@@ -75,7 +75,11 @@ def _range_check(minimum: Any, maximum: Any, above: Any) -> Callable[[Any, attrs
 
 
 def quantity(
-    default: Quantity, *, minimum: Quantity | None = None, maximum: Quantity | None = None, above: Quantity | None = None
+    default: Quantity,
+    *,
+    minimum: Quantity | None = None,
+    maximum: Quantity | None = None,
+    above: Quantity | None = None,
 ) -> Any:
     """Attrs field for a quantity of the dimension of its default; accepts text, keeps a `Quantity`.
 
@@ -86,7 +90,7 @@ def quantity(
         converter=lambda value: parse_quantity(value, like=default),
         validator=_range_check(minimum, maximum, above),
         # Quantity has no hash; its value in base units has one, and one field always has one dimension.
-        eq=lambda value: float(value),
+        eq=float,
         hash=None,
     )
 

@@ -151,7 +151,8 @@ def _cpp_rational(name: str, coefficients: tuple[tuple[float, ...], tuple[float,
             text = f"({text}*x + {c!r})"
         return text
 
-    return f"static inline double _bs_{name}(double x) {{ return {horner(coefficients[0])} / {horner(coefficients[1])}; }}"
+    above, below = (horner(powers) for powers in coefficients)
+    return f"static inline double _bs_{name}(double x) {{ return {above} / {below}; }}"
 
 
 def _cpp_log_series() -> str:
@@ -219,7 +220,8 @@ def _brian_function(name: str, vectorised: Any, last: str) -> Function:
     function.implementations.add_implementation("numpy", vectorised, name=name)
     typed = ", ".join(f"int64_t {a}" for a in arguments)
     call = f"static inline double {name}({typed}) {{ return _bs_{name}({', '.join(arguments)}); }}"
-    guarded = f"#ifndef _BIOSPIKE_RANDOM\n#define _BIOSPIKE_RANDOM\n#include <stdint.h>\n#include <cmath>\n{_CPP}\n#endif\n"
+    includes = "#include <stdint.h>\n#include <cmath>\n"
+    guarded = f"#ifndef _BIOSPIKE_RANDOM\n#define _BIOSPIKE_RANDOM\n{includes}{_CPP}\n#endif\n"
     function.implementations.add_implementation("cpp", guarded + call, name=name)
     verbatim = f'cdef extern from *:\n    """\n{guarded}{call}\n    """\n    double {name}({typed})\n'
     function.implementations.add_implementation("cython", verbatim, name=name)

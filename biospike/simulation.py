@@ -28,10 +28,12 @@ CHECKPOINTS = 24
 FIRST_WINDOW = 1e-3
 """Default checkpoints are spaced evenly in the logarithm from this fraction of the duration to all of it."""
 
-# What auto weighs: measured order of magnitude of the numpy target, per step and per neuron and step.
+# What auto weighs: measured order of magnitude of the numpy target, per step and per neuron and step; a build takes
+# about 5 s and later runs profit from it.
 NUMPY_SECONDS_PER_STEP = 3e-4
 NUMPY_SECONDS_PER_NEURON = 4e-8
-WORTH_A_BUILD = 15.0
+WORTH_A_BUILD = 3.0
+WORTH_PROCESSES = 20.0
 
 MOMENTS = ("gap_sum", "gap_square_sum")
 
@@ -49,14 +51,11 @@ class _Plan:
     marks: NDArray[np.int64]
     rows: int
     keys: int
+    mark_slots: int
 
     @property
     def duration(self) -> float:
         return self.steps * self.dt
-
-    @property
-    def mark_slots(self) -> int:
-        return -(-len(self.marks) // 8) * 8
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -79,6 +78,12 @@ class _Plan:
     @property
     def batches(self) -> int:
         return -(-self.slots // self.rows)
+
+    @property
+    def numpy_seconds(self) -> float:
+        """Rough time on the numpy target."""
+        neurons = self.slots * self.keys
+        return self.steps * (NUMPY_SECONDS_PER_STEP * self.batches + NUMPY_SECONDS_PER_NEURON * neurons)
 
 
 def simulate(
@@ -138,10 +143,15 @@ def simulate(
     jobs = _check_jobs(jobs)
     target, reason = choose_target(plan, target)
     if target != "cpp_standalone":
-        plan = attrs.evolve(plan, rows=min(plan.rows, plan.slots))
+        # Nothing is compiled for a shape, so the shape may fit the study.
+        plan = attrs.evolve(plan, rows=min(plan.rows, plan.slots), mark_slots=len(plan.marks))
     with tqdm(total=plan.batches, desc=circuit.name, unit="batch", disable=not progress, leave=False) as bar:
-        execute, parallel = _prepare(plan, target, bar)
-        workers = joblib.Parallel(n_jobs=min(jobs, plan.batches), prefer=parallel, return_as="generator")
+        execute = _prepare(plan, target, bar)
+        # A compiled batch is a process of its own, which a thread waits for; others need a Python process each, which
+        # costs seconds to start.
+        compiled = target == "cpp_standalone"
+        jobs = min(jobs, plan.batches) if compiled or plan.numpy_seconds > WORTH_PROCESSES else 1
+        workers = joblib.Parallel(n_jobs=jobs, prefer="threads" if compiled else "processes", return_as="generator")
         done: Iterator[dict[str, NDArray[Any]]] = workers(
             joblib.delayed(execute)(number) for number in range(plan.batches)
         )
@@ -153,9 +163,22 @@ def simulate(
     return _dataset(plan, joined, target, reason)
 
 
-def _plan(
-    circuit: Circuit, logits: Any, duration: Any, trials: Any, seed: Any, checkpoints: Any, dt: Any
-) -> _Plan:
+def check_study(
+    circuit: Circuit,
+    logits: ArrayLike,
+    *,
+    duration: Quantity | str,
+    trials: int = 1,
+    seed: int = 0,
+    target: str = "auto",
+    checkpoints: int | ArrayLike | Quantity = CHECKPOINTS,
+    dt: Quantity | str | None = None,
+) -> None:
+    """Raise what `simulate` would raise for these arguments before it builds anything."""
+    choose_target(_plan(circuit, logits, duration, trials, seed, checkpoints, dt), target)
+
+
+def _plan(circuit: Circuit, logits: Any, duration: Any, trials: Any, seed: Any, checkpoints: Any, dt: Any) -> _Plan:
     if not isinstance(circuit, Circuit):
         raise ValueError(f"circuit must be a Circuit such as Race(), got {circuit!r}")
     values = check_logits(logits)
@@ -177,6 +200,7 @@ def _plan(
     keys = SMALLEST_BUCKET
     while keys < values.shape[1]:
         keys *= 2
+    marks = _marks(checkpoints, steps, float(step))
     return _Plan(
         circuit=circuit,
         logits=values,
@@ -184,9 +208,11 @@ def _plan(
         seed=int(seed),
         dt=float(step),
         steps=steps,
-        marks=_marks(checkpoints, steps, float(step)),
+        marks=marks,
         rows=max(1, NEURONS_PER_BATCH // keys),
         keys=keys,
+        # Room for whole multiples of the default, so that builds are shared.
+        mark_slots=-(-len(marks) // CHECKPOINTS) * CHECKPOINTS,
     )
 
 
@@ -229,9 +255,7 @@ def choose_target(plan: _Plan, target: str) -> tuple[str, str]:
         raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
     found = standalone.compiler()
     if target == "auto":
-        seconds = plan.steps * (
-            NUMPY_SECONDS_PER_STEP * plan.batches + NUMPY_SECONDS_PER_NEURON * plan.slots * plan.keys
-        )
+        seconds = plan.numpy_seconds
         if found is None:
             return "numpy", "no C++ compiler was found"
         if seconds > WORTH_A_BUILD:
@@ -247,8 +271,8 @@ def choose_target(plan: _Plan, target: str) -> tuple[str, str]:
     return target, "asked for"
 
 
-def _prepare(plan: _Plan, target: str, bar: Any) -> tuple[Callable[[int], dict[str, NDArray[Any]]], str]:
-    """Return the function that runs a batch, and whether threads or processes should call it."""
+def _prepare(plan: _Plan, target: str, bar: Any) -> Callable[[int], dict[str, NDArray[Any]]]:
+    """Return the function that runs a batch; the compiled target is built first."""
     if target == "cpp_standalone":
         bar.set_description(f"{plan.circuit.name}: build")
         binary = standalone.build(plan.circuit, *plan.shape)
@@ -263,7 +287,7 @@ def _prepare(plan: _Plan, target: str, bar: Any) -> tuple[Callable[[int], dict[s
             plan.circuit, plan.shape, state, dt=plan.dt, duration=plan.duration, wanted=wanted, target=target
         )
 
-    return execute, "threads" if target == "cpp_standalone" else "processes"
+    return execute
 
 
 def _wanted(plan: _Plan) -> list[str]:
@@ -307,7 +331,7 @@ def _checked(plan: _Plan, batch: Batch, result: dict[str, NDArray[Any]]) -> dict
 
 
 def _dataset(plan: _Plan, joined: dict[str, NDArray[Any]], target: str, reason: str) -> xr.Dataset:
-    rows, keys = plan.logits.shape
+    rows = len(plan.logits)
     by_trial = {name: values.reshape(plan.trials, rows, *values.shape[1:]) for name, values in joined.items()}
     dims = ("trial", "row", "key")
     data = xr.Dataset(

@@ -92,7 +92,6 @@ def _package_digest() -> str:
     return _digest(*(source.read_text() for source in sources))
 
 
-@functools.cache
 def _circuit_source(kind: type) -> str:
     """Digest of the modules that define the circuit and its bases."""
     return _digest(*(Path(inspect.getfile(base)).read_text() for base in kind.__mro__[:-1]))
@@ -249,7 +248,7 @@ def unite(project: Path) -> str:
         body = "\n".join(lines[length:])
         functions = re.findall(r"^void (\w+)\(\)\s*$", body, flags=re.MULTILINE)
         if not functions:
-            raise BuildError(f"{source.name} defines no function: this version of Brian2 writes another form of code")
+            raise BuildError(f"{source.name} defines no function: Brian2 {b2.__version__} writes another form of code")
         bodies += [f"namespace unit_{number} {{", body, "}"]
         bodies += [f"void {name}() {{ unit_{number}::{name}(); }}" for name in functions]
         bodies += [f"#undef {macro}" for macro in re.findall(r"^\s*#define (\w+)", body, flags=re.MULTILINE)]
@@ -265,7 +264,9 @@ def _configurable_main(text: str) -> str:
     ):
         text, count = re.subn(pattern, rf'\g<1>std::atof(std::getenv("{variable}"))\g<2>', text)
         if count == 0:
-            raise BuildError(f"main.cpp has no place for {variable}: this version of Brian2 writes another form of code")
+            raise BuildError(
+                f"main.cpp has no place for {variable}: Brian2 {b2.__version__} writes another form of code"
+            )
     return "#include <cstdlib>\n#include <immintrin.h>\n" * ("_mm_setcsr" in text) + text
 
 
@@ -281,8 +282,8 @@ def _compile(path: str, project: Path) -> None:
         )
         for name, flags in units
     ]
-    for (name, _), process in zip(units, running, strict=True):
-        _, complaint = process.communicate()
+    complaints = [process.communicate()[1] for process in running]
+    for (name, _), process, complaint in zip(units, running, complaints, strict=True):
         if process.returncode != 0:
             raise BuildError(f"{path} failed on {name}:\n{_tail(complaint)}")
     linked = subprocess.run(

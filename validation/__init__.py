@@ -1,0 +1,1 @@
+"""Validation studies: one question a script."""

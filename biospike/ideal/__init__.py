@@ -1,0 +1,1 @@
+"""What circuits are compared with: exact normalisations and discrete neurons."""

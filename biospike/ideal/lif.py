@@ -34,7 +34,7 @@ import brian2 as b2
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from biospike.parameters import choice, number, to_plain
+from biospike.parameters import choice, number
 
 Array = NDArray[Any]
 
@@ -134,13 +134,13 @@ class DiscreteLIF(abc.ABC):
         if stimulus.values.shape[1:] != (n,):
             raise ValueError(f"the stimulus must have the shape (T, {n}), got {stimulus.values.shape}")
         update, reset = self.statements()
-        namespace = {key: value for key, value in to_plain(self).items() if isinstance(value, float)}
+        constants = {key: value for key, value in attrs.asdict(self).items() if isinstance(value, float)}
         group = b2.NeuronGroup(
             n,
             self.equations,
             threshold=self.threshold,
             reset=reset,
-            namespace=namespace | {"stim": stimulus},
+            namespace=constants | {"stim": stimulus},
             dt=stimulus.dt * b2.second,
             name=name,
         )
@@ -186,27 +186,34 @@ class Paper(DiscreteLIF):
 class SpikingJellyHard(DiscreteLIF):
     """LIFNode with a v_reset: H = V + (X - (V - v_reset))/tau, S = [H >= v_th], V = v_reset after a spike.
 
-    With ``decay_input="no"`` the input is not divided by tau: H = V - (V - v_reset)/tau + X, which the framework writes
+    Without ``decay_input`` the input is not divided by tau: H = V - (V - v_reset)/tau + X, which the framework writes
     H = V*(1 - 1/tau) + X if v_reset is zero; in floating point that is another number.
     """
 
     tau: float = number(2.0, minimum=1)
     v_th: float = number(1.0)
     v_reset: float = number(0.0)
-    decay_input: str = choice("yes", "yes", "no")
+    decay_input: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
 
     equations = "v : 1"
     threshold = "v >= v_th"
 
     def statements(self) -> tuple[str, str]:
         """See `DiscreteLIF.statements`."""
-        if self.decay_input == "yes":
-            update = "v = v + (stim(t, i) - (v - v_reset))/tau"
+        if self.decay_input:
+            charge = "H = v + (stim(t, i) - (v - v_reset))/tau"
         elif self.v_reset == 0:
-            update = "v = v*(1 - 1/tau) + stim(t, i)"
+            charge = "H = v*(1 - 1/tau) + stim(t, i)"
         else:
-            update = "v = v - (v - v_reset)/tau + stim(t, i)"
-        return update, "v = v_reset"
+            charge = "H = v - (v - v_reset)/tau + stim(t, i)"
+        # H, and not v at once: Brian2 rewrites v = v - a + b as v += -a + b, which adds in another order.
+        return charge + "\nv = H", "v = v_reset"
+
+    def build(self, n: int, stimulus: b2.TimedArray, *, name: str = "discrete_lif*") -> b2.NeuronGroup:
+        """See `DiscreteLIF.build`; as in the framework, the membrane starts at v_reset."""
+        group = DiscreteLIF.build(self, n, stimulus, name=name)
+        group.v = self.v_reset
+        return group
 
     def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[np.uint8], Array]:
         """See `DiscreteLIF.trace`."""
@@ -214,13 +221,91 @@ class SpikingJellyHard(DiscreteLIF):
         spikes, membrane = np.zeros(inputs.shape, np.uint8), np.zeros_like(inputs)
         V = np.full_like(inputs[0], self.v_reset)
         for t, X in enumerate(inputs):
-            if self.decay_input == "yes":
+            if self.decay_input:
                 H = V + (X - (V - self.v_reset)) / self.tau
             elif self.v_reset == 0:
                 H = V * (1 - 1 / self.tau) + X
             else:
                 H = V - (V - self.v_reset) / self.tau + X
-            S = H >= self.v_th
-            V = np.where(S, np.asarray(self.v_reset, inputs.dtype), H)
+            S = H >= self.v_th  # noqa: SIM300
+            V = np.where(S, self.v_reset, H)
             membrane[t], spikes[t] = H, S
         return spikes, membrane
+
+
+@attrs.frozen(kw_only=True)
+class SpikingJellySoft(DiscreteLIF):
+    """LIFNode with v_reset=None: H = V + (X - V)/tau, S = [H >= v_th], V = H - v_th*S.
+
+    Without ``decay_input``: H = V*(1 - 1/tau) + X.
+    """
+
+    tau: float = number(2.0, minimum=1)
+    v_th: float = number(1.0, above=0)
+    decay_input: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+
+    equations = "v : 1"
+    threshold = "v >= v_th"
+
+    def statements(self) -> tuple[str, str]:
+        """See `DiscreteLIF.statements`."""
+        charge = "H = v + (stim(t, i) - v)/tau" if self.decay_input else "H = v*(1 - 1/tau) + stim(t, i)"
+        return charge + "\nv = H", "v -= v_th"
+
+    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[np.uint8], Array]:
+        """See `DiscreteLIF.trace`."""
+        inputs = _rows(inputs, dtype)
+        spikes, membrane = np.zeros(inputs.shape, np.uint8), np.zeros_like(inputs)
+        V = np.zeros_like(inputs[0])
+        for t, X in enumerate(inputs):
+            H = V + (X - V) / self.tau if self.decay_input else V * (1 - 1 / self.tau) + X
+            S = (H >= self.v_th).astype(inputs.dtype)  # noqa: SIM300
+            V = H - self.v_th * S
+            membrane[t], spikes[t] = H, S
+        return spikes, membrane
+
+
+@attrs.frozen(kw_only=True)
+class SnnTorch(DiscreteLIF):
+    """Leaky with its delayed reset: R = [mem > thr], then mem = beta*mem + I - R*thr, or beta*(1 - R)*mem + I.
+
+    The spike test is strict: a membrane that is exactly at the threshold is silent here and fires in the others.
+    """
+
+    beta: float = number(0.5, minimum=0, maximum=1)
+    thr: float = number(1.0, above=0)
+    reset: str = choice("subtract", "subtract", "zero")
+
+    equations = """
+    mem : 1
+    R   : 1
+    """
+    threshold = "mem > thr"
+
+    def statements(self) -> tuple[str, str]:
+        """See `DiscreteLIF.statements`; R holds the last step's spike until it has been used."""
+        update = (
+            "mem = beta*mem + stim(t, i) - R*thr"
+            if self.reset == "subtract"
+            else "mem = beta*((1 - R)*mem) + stim(t, i)"
+        )
+        return update + "\nR = 0", "R = 1"
+
+    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[np.uint8], Array]:
+        """See `DiscreteLIF.trace`."""
+        inputs = _rows(inputs, dtype)
+        spikes, membrane = np.zeros(inputs.shape, np.uint8), np.zeros_like(inputs)
+        mem = np.zeros_like(inputs[0])
+        for t, I in enumerate(inputs):  # noqa: E741
+            R = (mem > self.thr).astype(inputs.dtype)
+            mem = self.beta * mem + I - R * self.thr if self.reset == "subtract" else self.beta * ((1 - R) * mem) + I
+            membrane[t], spikes[t] = mem, mem > self.thr
+        return spikes, membrane
+
+
+DISCRETE_LIF: dict[str, type[DiscreteLIF]] = {
+    "paper": Paper,
+    "spikingjelly_hard": SpikingJellyHard,
+    "spikingjelly_soft": SpikingJellySoft,
+    "snntorch": SnnTorch,
+}

@@ -29,7 +29,7 @@ def softmax(logits: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If a logit is +inf, a row has no unmasked key, or the array is not numeric.
+        If a logit is +inf, a row has no unmasked key, or the array is empty or not numeric.
     """
     with np.errstate(under="ignore"):
         drive = np.exp(_below_maximum(logits))
@@ -87,8 +87,6 @@ def check_logits(logits: ArrayLike) -> NDArray[np.float64]:
     values = _masked_as_nan(logits)
     if values.ndim > 2:
         raise ValueError(f"logits have shape {values.shape}; accepted are (rows, keys), or (keys,) for one row")
-    if values.size == 0:
-        raise ValueError(f"logits are empty, with shape {values.shape}; accepted is at least one row of one key")
     return np.atleast_2d(values)
 
 
@@ -102,6 +100,8 @@ def _masked_as_nan(logits: ArrayLike) -> NDArray[np.float64]:
         raise ValueError(f"logits have the data type {raw.dtype}; {ACCEPTED}")
     if raw.ndim == 0:
         raise ValueError(f"logits are the single number {raw}; accepted are (rows, keys), or (keys,) for one row")
+    if raw.size == 0:
+        raise ValueError(f"logits are empty, with shape {raw.shape}; accepted is at least one row of one key")
     values = raw.astype(np.float64)
     values[np.isneginf(values)] = np.nan
 

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 
 def multinomial_tv(p: ArrayLike, n: ArrayLike) -> Array:
-    """Expected TV between the shares of n multinomial spikes and p, exact.
+    """Mean TV between the shares of n multinomial spikes and p, exact.
 
     De Moivre's formula for the mean absolute deviation of a binomial count K (Diaconis and Zabell, Statistical
     Science 6, 284, 1991): ``E abs(K - n p) = 2 v (1 - p) P(K = v)`` with ``v = floor(n p) + 1``.
@@ -60,7 +60,7 @@ def _whole_multinomial_tv(p: Array, n: Array) -> Array:
 def multinomial_tv_asymptotic(p: ArrayLike, n: ArrayLike) -> Array:
     """Limit of `multinomial_tv` for many spikes, ``(2 pi n)^-1/2 sum_i sqrt(p_i (1 - p_i))``.
 
-    High while n*p of many keys is below one: by 8 % at n = 10 and 0.6 % at n = 100 for 14 keys with normal logits of
+    High while n*p of many keys is below one: by 9 % at n = 10 and 0.8 % at n = 100 for 14 keys with normal logits of
     standard deviation 2. Not a bound: for two equal keys and one spike it is 20 % low.
     Parameters, result and errors are those of `multinomial_tv`.
     """
@@ -68,7 +68,7 @@ def multinomial_tv_asymptotic(p: ArrayLike, n: ArrayLike) -> Array:
 
 
 def renewal_tv(p: ArrayLike, n: ArrayLike, cv: ArrayLike) -> Array:
-    """Expected TV of a code whose intervals have the coefficient of variation `cv`.
+    """Mean TV of a code whose intervals have the coefficient of variation `cv`.
 
     ``cv (2 pi n)^-1/2 sum_i sqrt(p_i (1 - p_i))``: a renewal count has the variance cv^2 times that of a Poisson count
     (Cox, Renewal Theory, 1962, chapter 4). cv = 1 is a Poisson code; for cv near 0 `grid_tv` takes over.
@@ -128,11 +128,12 @@ def spikes_for_tv(p: ArrayLike, eps: ArrayLike) -> Array:
 
 
 def grid_tv(keys: ArrayLike, n: ArrayLike) -> Array:
-    """TV at which a deterministic code is left by whole spikes, about ``keys / (6 n)``.
+    """TV at which whole spikes leave a deterministic code, ``keys / (6 n)``.
 
-    A rule of thumb, not a law. A perfect integrator that starts empty has a leftover charge r_i, so that
-    ``N_i - n p_i = p_i sum(r) - r_i``. For independent r_i uniform on [0, 1) the TV is near keys/(8n) if all keys are
-    equal, and tends to keys/(4n) if one key dominates: the others then lag by half a spike.
+    For perfect integrators with independent uniform starting phases: a count ``floor(x + phase)`` strays from x, which
+    has the fractional part f, by ``2 f (1 - f)`` on average, and the mean of that over f is 1/3. The key has to have
+    spiked. Integrators that all start empty lag behind instead, and their TV depends on the row: about keys/(8n) if all
+    keys are equal and their leftover charges independent, up to keys/(2n) if one key dominates.
 
     Parameters
     ----------

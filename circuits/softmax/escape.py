@@ -30,7 +30,7 @@ import numpy as np
 from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Circuit, rows_of_keys
+from biospike.circuit import Batch, Circuit, check_rate, rows_of_keys
 from biospike.ideal.softmax import softmax
 from biospike.parameters import number, quantity
 from biospike.random import gamma, uniform
@@ -64,7 +64,7 @@ def check_regularity(instance: Any, attribute: Any, value: float) -> None:
         )
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Escape(Circuit):
     """Hazard-charged keys with Gamma(k) thresholds and integral inhibition.
 
@@ -85,15 +85,10 @@ class Escape(Circuit):
     rate: Quantity = quantity(500 * b2.Hz, above=0 * b2.Hz)
     w: float = number(0.1, above=0)
     regularity: float = attrs.field(default=1.0, converter=float, validator=check_regularity)
-    dt: Quantity = quantity(0.1 * b2.ms, above=0 * b2.ms)
 
     def check(self, dt: Quantity) -> None:
-        """Require R0*dt <= 0.1, so that a key gains at most a tenth of a threshold a step once the row is in balance."""
-        if self.rate * dt > 0.1:
-            raise ValueError(
-                f"{self.name}: dt = {dt} is too coarse for rate = {self.rate}: rate*dt must be at most 0.1, "
-                f"so dt at most {(0.1 / self.rate).in_best_unit()}"
-            )
+        """Require R0*dt <= 0.1: once the row is in balance a key gains at most a tenth of a threshold a step."""
+        check_rate(self.name, self.rate, dt)
 
     def build(self, rows: int, keys: int, checkpoints: int) -> b2.Network:
         """See `biospike.circuit.Circuit.build`."""
@@ -129,7 +124,9 @@ class Escape(Circuit):
         """Softmax, exactly, by the common gate."""
         return softmax(logits)
 
-    def expected_tv(self, p: NDArray[np.float64], spikes: NDArray[np.float64]) -> NDArray[np.float64]:
+    def expected_tv(
+        self, p: NDArray[np.float64], spikes: NDArray[np.float64], target: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """Multinomial for k = 1; CV times its asymptote for larger k, down to the law of a random phase."""
         if self.regularity == 1:
             return multinomial_tv(p, spikes)

@@ -15,7 +15,7 @@ import numpy as np
 from circuits.softmax.escape import Escape, check_regularity
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Integrate(Escape):
     """`Escape` with regularity infinity; the parameters are the same."""
 

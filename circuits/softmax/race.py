@@ -24,7 +24,7 @@ import numpy as np
 from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Circuit, rows_of_keys
+from biospike.circuit import Batch, Circuit, check_multiple, check_rate, rows_of_keys
 from biospike.ideal.softmax import softmax
 from biospike.parameters import quantity
 from biospike.theory.concentration import multinomial_tv
@@ -43,7 +43,7 @@ closed_steps                             : integer (shared, constant)
 """
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Race(Circuit):
     """Reset-all winner-take-all on Poisson input.
 
@@ -57,22 +57,16 @@ class Race(Circuit):
         Grid.
     """
 
+    threshold: ClassVar[float] = 1.0
     name: ClassVar[str] = "race"
     inhibition: ClassVar[str] = "closed"
     rate: Quantity = quantity(200 * b2.Hz, above=0 * b2.Hz)
     t_inh: Quantity = quantity(1 * b2.ms, minimum=0 * b2.ms)
-    dt: Quantity = quantity(0.1 * b2.ms, above=0 * b2.ms)
 
     def check(self, dt: Quantity) -> None:
         """Require R0*dt <= 0.1 and t_inh on the grid."""
-        if self.rate * dt > 0.1:
-            raise ValueError(
-                f"{self.name}: dt = {dt} is too coarse for rate = {self.rate}: rate*dt must be at most 0.1, "
-                f"so dt at most {(0.1 / self.rate).in_best_unit()}"
-            )
-        steps = float(self.t_inh / dt)
-        if abs(steps - round(steps)) > 1e-6:
-            raise ValueError(f"{self.name}: t_inh = {self.t_inh} must be a multiple of dt = {dt}")
+        check_rate(self.name, self.rate, dt)
+        check_multiple(self.name, "t_inh", self.t_inh, dt)
 
     def build(self, rows: int, keys: int, checkpoints: int) -> b2.Network:
         """See `biospike.circuit.Circuit.build`."""
@@ -107,6 +101,8 @@ class Race(Circuit):
         total = self.rate / p.max(axis=-1)
         return 1 / (self.t_inh + 1 / total)
 
-    def expected_tv(self, p: NDArray[np.float64], spikes: NDArray[np.float64]) -> NDArray[np.float64]:
+    def expected_tv(
+        self, p: NDArray[np.float64], spikes: NDArray[np.float64], target: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """Multinomial law: the winners are independent draws from p."""
         return multinomial_tv(p, spikes)

@@ -1,0 +1,109 @@
+"""What Siegert's rate leaves open of a leaky integrate-and-fire neuron in white noise: its regularity and its membrane.
+
+`mu` is the mean drive v_rest + R*I and `sigma` Siegert's, so that sigma^2/2 is the variance of v without threshold,
+as in `biospike.neurons.LIF.siegert_rate`. Both functions are in continuous time; `on_grid` gives the cell that, in
+continuous time, has the statistics of `cell` on a grid.
+
+References
+----------
+N. Brunel, V. Hakim (1999), Neural Comput. 11, 1621, doi:10.1162/089976699300016179 (density of v).
+N. Brunel (2000), J. Comput. Neurosci. 8, 183, doi:10.1023/A:1008925309027, appendix A.1 (variability of the intervals).
+"""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+import brian2 as b2
+import numpy as np
+from brian2.units.fundamentalunits import Quantity
+from numpy.typing import NDArray
+from scipy.integrate import cumulative_trapezoid
+from scipy.special import dawsn, erf, erfcx
+
+from biospike.neurons import LIF, OVERSHOOT
+
+# Beyond 5 sigma from the threshold spikes are rare escapes, Poisson to 1e-9; integrands to 1e-6 at this spacing.
+FARTHEST = 5.0
+SPACING = 1e-3
+POINTS = 129
+
+
+def on_grid(cell: LIF, sigma: Quantity, dt: Quantity) -> LIF:
+    """Cell with the threshold and the refractory period that `LIF.siegert_rate` uses for the step `dt`."""
+    return attrs.evolve(
+        cell,
+        v_threshold=cell.v_threshold + OVERSHOOT * sigma * math.sqrt(float(dt / cell.tau_m)),
+        refractory=max(cell.refractory - dt, 0 * b2.ms),
+    )
+
+
+def interval_cv(cell: LIF, mu: NDArray[np.float64], sigma: Quantity) -> NDArray[np.float64]:
+    """Coefficient of variation of the inter-spike intervals.
+
+    CV^2 = 2*pi*(rate*tau_m)^2 * integral of exp(x^2) * J(x) dx from (v_reset - mu)/sigma to (v_threshold - mu)/sigma,
+    J(x) = integral of exp(y^2)*(1 + erf y)^2 dy from minus infinity to x. Successive intervals are independent, so
+    CV^2 is also the variance of a long count over its mean.
+
+    Parameters
+    ----------
+    cell
+        The neuron.
+    mu
+        Mean drive, volt.
+    sigma
+        Noise.
+
+    Returns
+    -------
+    ndarray
+        CV of the shape of `mu`; 1 where the threshold is more than five sigma above the drive.
+    """
+    scale = float(sigma)
+    lower, upper = ((float(v) - mu) / scale for v in (cell.v_reset, cell.v_threshold))
+    # The inner integral starts so far down that what it leaves out is below rounding; exp(-26^2) is still a number.
+    x = np.arange(max(float(np.min(lower)) - 6, -26.0), FARTHEST + SPACING, SPACING)
+    inner = cumulative_trapezoid(np.where(x < 0, erfcx(np.abs(x)) * (1 + erf(x)), np.exp(x**2) * (1 + erf(x)) ** 2), x)
+    outer = cumulative_trapezoid(np.exp(x[1:] ** 2) * inner, x[1:], initial=0)
+    rate = np.asarray(cell.siegert_rate(mu * b2.volt, sigma))
+    integral = np.interp(upper, x[1:], outer) - np.interp(lower, x[1:], outer)
+    return np.where(upper < FARTHEST, np.sqrt(2 * np.pi * integral) * rate * float(cell.tau_m), 1.0)
+
+
+def draw_membrane(cell: LIF, mu: NDArray[np.float64], sigma: Quantity, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Membranes of neurons that have been firing for ever, by inversion of the stationary distribution.
+
+    Between reset and threshold the density is exp(-y^2) * integral of exp(x^2) dx from max(y, y_reset) to y_threshold,
+    in units of sigma from mu. The fraction rate*refractory of the neurons sits at v_reset.
+
+    Parameters
+    ----------
+    cell
+        The neuron.
+    mu
+        Mean drive, volt.
+    sigma
+        Noise.
+    u
+        Uniform numbers in [0, 1), of the shape of `mu`.
+
+    Returns
+    -------
+    ndarray
+        Membranes, volt.
+    """
+    scale = float(sigma)
+    reset, threshold = ((float(v) - mu)[..., None] / scale for v in (cell.v_reset, cell.v_threshold))
+    low = np.minimum(-5.0, reset - 1.0)
+    y = low + (threshold - low) * np.linspace(0, 1, POINTS)
+    # The integral of exp(x^2) is exp(x^2)*dawsn(x); the largest exponent is taken out, for it overflows.
+    top, above = np.maximum(threshold, 0) ** 2, np.maximum(y, reset)
+    density = sum(sign * np.exp(x**2 - y**2 - top) * dawsn(x) for sign, x in ((1, threshold), (-1, above)))
+    below = cumulative_trapezoid(density, axis=-1, initial=0)
+    held = np.asarray(cell.siegert_rate(mu * b2.volt, sigma)) * float(cell.refractory)
+    wanted = ((u - held) / (1 - held))[..., None] * below[..., -1:]
+    right = np.clip(np.sum(below < wanted, axis=-1, keepdims=True), 1, POINTS - 1)
+    left_y, left, step = (np.take_along_axis(a, right - 1, -1) for a in (y, below, np.diff(below, axis=-1)))
+    found = left_y + (wanted - left) / np.maximum(step, 1e-300) * (threshold - low) / (POINTS - 1)
+    return np.where(u < held, float(cell.v_reset), mu + scale * found[..., 0])

@@ -1,0 +1,113 @@
+"""Divisive gain control: presynaptic inhibition scales the input of perfect integrators.
+
+The row's spikes, filtered with tau_g, divide the input current of every key::
+
+    dv_i/dt = R0*exp(z_i - max z)/(1 + g/g_half),   v_i >= 1: v_i -= 1,    dg/dt = -g/tau_g,  g += 1 per spike
+
+The divisor is one factor common to the row, the common gate, so the counts are proportional to exp(z_i) to within one
+spike a key for ever: softmax with order 1/N, whatever tau_g and g_half do to the total rate. The rate itself is *not*
+pinned: it solves Lambda = R0*sum_i exp(z_i - max z)/(1 + Lambda*tau_g/g_half).
+
+Assumptions: the membrane does not leak (a leak with constant drive adds a floor), R0*dt <= 0.1. Ties: keys that cross
+in the same step all spike and all inhibit.
+
+References: Carandini and Heeger, *Normalization as a canonical neural computation*, Nat. Rev. Neurosci. 13 (2012)
+51-62; Lemma 3 of arXiv:2604.15769 for the claim.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import attrs
+import brian2 as b2
+import numpy as np
+from brian2.units.fundamentalunits import Quantity
+from numpy.typing import NDArray
+
+from biospike.circuit import Batch, Circuit, check_rate, rows_of_keys
+from biospike.ideal.softmax import softmax
+from biospike.parameters import number, quantity
+from biospike.random import uniform
+from biospike.theory.regularity import phase_tv
+
+KEYS = """
+dv/dt = drive*gain             : 1
+drive                          : Hz (constant)   # R0*exp(z_i - max z)
+gain                           : 1 (linked)
+"""
+HUB = """
+dg/dt = -g/tau_g               : 1               # spikes of the row, filtered
+gain                           : 1               # 1/(1 + g/g_half)
+tau_g                          : second (shared, constant)
+g_half                         : 1 (shared, constant)
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Divisive(Circuit):
+    """Perfect integrators whose input is divided by the row's filtered spikes.
+
+    Parameters
+    ----------
+    rate
+        R0, rate of the key with the largest logit if nothing inhibited it.
+    tau_g
+        Time constant of the inhibitory trace.
+    g_half
+        Trace, in spikes, at which the input is halved.
+    dt
+        Grid.
+    """
+
+    threshold: ClassVar[float] = 1.0
+    name: ClassVar[str] = "divisive"
+    inhibition: ClassVar[str] = "g"
+    rate: Quantity = quantity(1000 * b2.Hz, above=0 * b2.Hz)
+    tau_g: Quantity = quantity(20 * b2.ms, above=0 * b2.ms)
+    g_half: float = number(5.0, above=0)
+
+    def check(self, dt: Quantity) -> None:
+        """Require R0*dt <= 0.1, so that a key never gains two thresholds in a step."""
+        check_rate(self.name, self.rate, dt)
+
+    def build(self, rows: int, keys: int, checkpoints: int) -> b2.Network:
+        """See `biospike.circuit.Circuit.build`."""
+        return rows_of_keys(
+            KEYS,
+            hub=HUB,
+            on_spike="g_post += 1",
+            threshold="v >= 1",
+            reset="v -= 1",
+            linked=("gain",),
+            hub_each_step="gain = 1/(1 + g/g_half)",
+            rows=rows,
+            keys=keys,
+            checkpoints=checkpoints,
+        )
+
+    def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
+        """Every key starts at a uniform phase."""
+        return {
+            "keys.drive": float(self.rate) * batch.drive,
+            "keys.v": uniform(*batch.address, -1),
+            "hub.g": 0.0,
+            "hub.tau_g": float(self.tau_g),
+            "hub.g_half": self.g_half,
+        }
+
+    def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Softmax, exactly, by the common gate."""
+        return softmax(logits)
+
+    def row_rate(self, logits: NDArray[np.float64]) -> Quantity:
+        """Stationary output rate of each row, shape (rows,): the positive root of the equation above."""
+        total = float(self.rate) / softmax(logits).max(axis=-1)
+        gain = float(self.tau_g) / self.g_half
+        return (np.sqrt(1 + 4 * gain * total) - 1) / (2 * gain) * b2.Hz
+
+    def expected_tv(
+        self, p: NDArray[np.float64], spikes: NDArray[np.float64], target: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Law of regular keys at random phases, keys/(6N)."""
+        return phase_tv(p, spikes)

@@ -1,0 +1,200 @@
+"""The main job end to end, on small input, and its command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from biospike import load, plots
+from validation import command_line, compare_softmax
+from validation.compare_softmax import CONVERGENCE, SUMMARY, Config, main, pooled_floor, prepare, raster_row
+from validation.logits_file import read_logits
+
+LOGITS = np.random.default_rng(4).normal(0, 1.2, (4, 7))
+LOGITS[1, 5:] = np.nan
+FILES = {
+    "summary.csv", "convergence.csv", "counts.nc", "traces.nc", "report.md",
+    "convergence.png", "convergence.pdf", "raster.png", "raster.pdf",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("study")
+    np.save(directory / "logits.npy", LOGITS)
+    main(
+        Config(
+            logits=directory / "logits.npy",
+            circuits=("subtractive", "integrate", "escape"),
+            duration="0.4 s",
+            trials=6,
+            target="numpy",
+            out=directory / "out",
+            quiet=True,
+        )
+    )
+    return directory / "out"
+
+
+def test_writes_every_file_and_nothing_else(out):
+    assert {path.name for path in out.iterdir()} == FILES
+
+
+def test_tables_have_the_promised_columns(out):
+    summary, convergence = (pd.read_csv(out / f"{name}.csv") for name in ("summary", "convergence"))
+    assert list(summary.columns) == SUMMARY
+    assert list(convergence.columns) == CONVERGENCE
+    assert list(convergence["circuit"]) == ["subtractive", "integrate", "escape"]
+    assert summary["spikes_per_row"].max() > 100
+    assert (summary["rows"] == 4).all()
+    assert (summary["trials"] == 6).all()
+
+
+def test_verdicts_are_decided_by_the_data(out):
+    verdict = pd.read_csv(out / "convergence.csv").set_index("circuit")["verdict"]
+    assert verdict["subtractive"] == "floor"
+    assert verdict["integrate"] == "1/N"
+    assert verdict["escape"] == "1/sqrt(N)"
+
+
+def test_summary_agrees_with_the_counts(out):
+    """TV of one circuit and window, recomputed by hand from the stored counts."""
+    data, summary = load(out / "counts.nc"), pd.read_csv(out / "summary.csv")
+    counts = data.spike_count.sel(circuit="escape").isel(checkpoint=-1).transpose("trial", "row", "key").values
+    z = data.logits.values
+    e = np.where(np.isnan(z), 0, np.exp(z - np.nanmax(z, axis=1, keepdims=True)))
+    tv = np.abs(counts / counts.sum(-1, keepdims=True) - e / e.sum(-1, keepdims=True)).sum(-1) / 2
+    row = summary[summary["circuit"] == "escape"].iloc[-1]
+    assert row["tv"] == pytest.approx(tv.mean())
+    assert row["tv_low"] < row["tv"] < row["tv_high"]
+    assert row["window_ms"] == pytest.approx(400)
+    assert row["timesteps"] == 4000
+    assert row["limit_tv"] == 0
+
+
+def test_report_says_what_the_numbers_say(out):
+    text = (out / "report.md").read_text()
+    for words in ("Common gate", "Lemma 3", "1/sqrt(N) circuits", "1/N circuits", "CV", "halving", "revision"):
+        assert words.lower() in text.lower()
+    assert "nan" not in text.lower().replace("provenance", "")
+    summary = pd.read_csv(out / "summary.csv")
+    floor = summary[summary["circuit"] == "subtractive"].iloc[-1]
+    assert f"{floor['limit_tv']:.4f}" in text
+
+
+def test_stored_results_draw_the_figures_again(out, tmp_path):
+    traces = compare_softmax.load_traces(out / "traces.nc")
+    assert set(traces) == {"subtractive", "integrate", "escape"}
+    assert all(trace.sizes["spike"] > 10 for trace in traces.values())
+    plots.save_figure(plots.raster_figure(traces), tmp_path, "raster")
+    assert (tmp_path / "raster.png").stat().st_size > 10_000
+
+
+def test_pooled_floor_is_the_tv_that_sampling_leaves():
+    """Multinomial shares pooled over trials have exactly this expected TV; five standard errors."""
+    rng = np.random.default_rng(0)
+    p = np.array([0.5, 0.3, 0.2])
+    shares = rng.multinomial(400, p, size=(1, 12, 3000)) / 400
+    floor = pooled_floor(shares)[0]
+    pooled = np.abs(shares[0].mean(axis=0) - p).sum(-1) / 2
+    error = np.hypot(floor.std(), pooled.std()) / np.sqrt(3000)
+    assert abs(floor.mean() - pooled.mean()) < 5 * error
+
+
+def test_raster_row_is_one_that_can_be_shown():
+    logits = np.full((3, 40), np.nan)
+    logits[0, :40], logits[1, :6], logits[2, :9] = 0.0, np.arange(6), 0.0
+    assert raster_row(logits) in (1, 2)
+
+
+def test_default_input_is_the_shipped_rows():
+    study = prepare(Config(target="numpy"))
+    assert study.logits.shape[0] >= 64
+    assert set(study.circuits) == set(compare_softmax.SOFTMAX_CIRCUITS)
+    assert len(study.windows) > 15
+
+
+class TestLogitsFiles:
+    def test_formats_agree(self, tmp_path):
+        np.save(tmp_path / "a.npy", LOGITS)
+        np.savez(tmp_path / "b.npz", logits=LOGITS, other=np.zeros(2))
+        np.savez(tmp_path / "c.npz", LOGITS)
+        (tmp_path / "d.csv").write_text(
+            "\n".join(",".join("" if np.isnan(x) else repr(float(x)) for x in row) for row in LOGITS)
+        )
+        for name in ("a.npy", "b.npz", "c.npz", "d.csv"):
+            np.testing.assert_array_equal(read_logits(tmp_path / name), LOGITS)
+
+    def test_csv_masks(self, tmp_path):
+        (tmp_path / "z.csv").write_text("1, -inf, nan\n2,3\n")
+        np.testing.assert_array_equal(read_logits(tmp_path / "z.csv"), [[1, np.nan, np.nan], [2, 3, np.nan]])
+
+    @pytest.mark.parametrize(
+        ("name", "content", "words"),
+        [
+            ("a.txt", "1", r"\.npy, \.npz, \.csv"),
+            ("a.csv", "", "empty"),
+            ("a.csv", "z1,z2\n1,2\n", "'z1' is not a number"),
+            ("a.csv", "1,2\n1,2,3\n", "differ in length"),
+            ("a.csv", "nan,nan\n", "unmasked"),
+            ("a.csv", "1,inf\n", "inf"),
+            ("a.csv", "\x00\x01\x02", "number|read"),
+            ("a.npy", "not numpy", "a.npy"),
+            ("a.npz", "not a zip", "a.npz"),
+        ],
+    )
+    def test_bad_files(self, tmp_path, name, content, words):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(ValueError, match=words):
+            read_logits(tmp_path / name)
+
+    def test_missing_and_pickled(self, tmp_path):
+        with pytest.raises(ValueError, match="no such file"):
+            read_logits(tmp_path / "none.npy")
+        np.save(tmp_path / "o.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+        with pytest.raises(ValueError, match=r"o\.npy"):
+            read_logits(tmp_path / "o.npy")
+        np.savez(tmp_path / "two.npz", a=LOGITS, b=LOGITS)
+        with pytest.raises(ValueError, match="named 'logits', found a, b"):
+            read_logits(tmp_path / "two.npz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--logits", "none.npy"], "none.npy"),
+        (["--circuits", "rac"], "rac: unknown circuit (did you mean 'race'?); accepted: "),
+        (["--duration", "0 s"], "0 s"),
+        (["--duration", "2"], "'2' is not a number with a unit"),
+        (["--trials", "0"], "trials must be"),
+        (["--target", "gpu"], "gpu"),
+        (["--out", "/proc/none"], "/proc/none cannot be written to"),
+    ],
+)
+def test_bad_command_line_is_one_line_and_status_two(arguments, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["compare_softmax", *arguments])
+    monkeypatch.setattr(compare_softmax, "run", None)
+    with pytest.raises(SystemExit) as stop:
+        command_line.run(Config, main, "")
+    assert stop.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert words in printed.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_script_and_module_say_the_same_help():
+    script = Path(compare_softmax.__file__)
+    ways = [[str(script)], ["-m", "validation.compare_softmax"]]
+    helps = [
+        subprocess.run([sys.executable, *way, "--help"], capture_output=True, text=True, check=True).stdout
+        for way in ways
+    ]
+    for text in helps:
+        for option in ("--logits", "--circuits", "--duration", "--trials", "--seed", "--target", "--out", "--quiet"):
+            assert option in text

@@ -1,0 +1,259 @@
+import os
+import subprocess
+import sys
+
+import brian2 as b2
+import numpy as np
+import pytest
+
+from biospike import load, save, simulate, simulation, standalone
+from biospike.traces import record
+from circuits.softmax import Escape, Integrate, Race, Subtractive
+
+LOGITS = np.random.default_rng(3).normal(0, 1.5, (3, 6))
+LOGITS[1, 4:] = np.nan
+WINDOW = 60 * b2.ms
+
+
+def counts(circuit, logits=LOGITS, **options):
+    options = {"duration": WINDOW, "trials": 2, "seed": 5, "target": "numpy", "checkpoints": 4} | options
+    data = simulate(circuit, logits, **options)
+    assert data.spike_count[..., -1].sum() > 20, "hardly anything fired"
+    return data
+
+
+def same(a, b):
+    return np.array_equal(a.spike_count, b.spike_count) and np.array_equal(a.gap_square_sum, b.gap_square_sum)
+
+
+@pytest.mark.parametrize("kind", [Race, Escape, Integrate, Subtractive])
+def test_same_seed_same_spikes_and_another_seed_others(kind):
+    kwargs = {"duration": 200 * b2.ms} if kind is Subtractive else {}
+    first = counts(kind(), **kwargs)
+    assert same(first, counts(kind(), **kwargs))
+    assert not same(first, counts(kind(), seed=6, **kwargs))
+
+
+@pytest.mark.parametrize("kind", [Race, Escape])
+def test_batching_never_shows(kind, monkeypatch):
+    whole = counts(kind(), trials=4)
+    monkeypatch.setattr(simulation, "NEURONS_PER_BATCH", 8)
+    assert same(whole, counts(kind(), trials=4))
+
+
+def test_padding_and_other_rows_never_show():
+    """A row keeps its spikes when it is padded to more keys; so does a trial when there are more of them."""
+    whole = counts(Race(), trials=3)
+    padded = np.full((3, 20), np.nan)
+    padded[:, :6] = LOGITS
+    wide = counts(Race(), padded, trials=1)
+    np.testing.assert_array_equal(wide.spike_count[0, :, :6], whole.spike_count[0])
+    assert wide.spike_count[..., 6:, :].sum() == 0
+
+
+def test_parallel_processes_give_the_same(monkeypatch):
+    whole = counts(Escape(), trials=4)
+    monkeypatch.setattr(simulation, "NEURONS_PER_BATCH", 48)
+    monkeypatch.setattr(simulation, "WORTH_PROCESSES", 0.0)
+    assert same(whole, counts(Escape(), trials=4, jobs=2))
+
+
+def test_cumulative_counts():
+    data = counts(Race(), checkpoints=7)
+    assert data.sizes == {"trial": 2, "row": 3, "key": 6, "checkpoint": 7}
+    assert (data.spike_count.diff("checkpoint") >= 0).all()
+    assert float(data.window_ms[-1]) == pytest.approx(60)
+    early = counts(Race(), duration=data.window_ms[-2].item() * b2.ms, checkpoints=1)
+    np.testing.assert_array_equal(early.spike_count[..., -1], data.spike_count[..., -2])
+
+
+def test_explicit_checkpoints():
+    data = counts(Race(), checkpoints=[20, 60] * b2.ms)
+    np.testing.assert_allclose(data.window_ms, [20, 60])
+    np.testing.assert_array_equal(data.timesteps, [200, 600])
+
+
+def test_gap_moments_against_the_spike_train():
+    """The running moments are those of the intervals taken from the recorded spikes."""
+    logits = LOGITS[0]
+    data = counts(Race(), logits, trials=1, duration=300 * b2.ms)
+    trace = record(Race(), logits, duration=300 * b2.ms, seed=5)
+    key, step = trace.spike_key.values, np.rint(trace.spike_time_ms.values / 0.1)
+    np.testing.assert_array_equal(np.bincount(key, minlength=6), data.spike_count[0, 0, :, -1])
+    for i in range(6):
+        at = np.array([(step <= step[k]).sum() for k in np.flatnonzero(key == i)])
+        gaps = np.diff(at)
+        assert data.gap_sum[0, 0, i] == gaps.sum()
+        assert data.gap_square_sum[0, 0, i] == (gaps**2).sum()
+
+
+def test_result_survives_the_disk(tmp_path):
+    data = counts(Race())
+    save(data, tmp_path / "counts.nc")
+    again = load(tmp_path / "counts.nc")
+    assert again.identical(data) or same(again, data)
+    assert again.attrs["seed"] == 5
+    assert '"rate": 200.0' in again.attrs["parameters"]
+    assert [path.name for path in tmp_path.iterdir()] == ["counts.nc"]
+    with pytest.raises(FileNotFoundError, match=r"none\.nc"):
+        load(tmp_path / "none.nc")
+    (tmp_path / "text.nc").write_text("no")
+    with pytest.raises(ValueError, match=r"text\.nc"):
+        load(tmp_path / "text.nc")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"duration": 0 * b2.ms}, "duration must be above 0 s, got 0"),
+        ({"duration": "-2 s"}, "duration must be above 0 s, got -2"),
+        ({"duration": "2"}, "'2' is not a number with a unit"),
+        ({"duration": 2 * b2.mV}, "has the unit"),
+        ({"trials": 0}, "trials must be a whole number .* got 0"),
+        ({"trials": 1.5}, "trials .* got 1.5"),
+        ({"seed": -1}, "seed .* got -1"),
+        ({"seed": 2**32}, "seed .* got 4294967296"),
+        ({"target": "gpu"}, "target must be one of auto, cpp_standalone, cython, numpy, got 'gpu'"),
+        ({"dt": 1 * b2.ms}, "too coarse for rate = 200"),
+        ({"dt": 0.3 * b2.ms}, "t_inh = .* must be a multiple of dt"),
+        ({"checkpoints": 0}, "checkpoints must be at least 1, got 0"),
+        ({"checkpoints": [70] * b2.ms}, "checkpoints must be"),
+        ({"jobs": 0}, "jobs must be at least 1, got 0"),
+        ({"logits": [[1.0, np.inf]]}, "inf"),
+        ({"logits": [[np.nan, np.nan]]}, "unmasked"),
+        ({"logits": [[[1.0]]]}, "rows"),
+        ({"logits": [["a"]]}, "a"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(change, words, monkeypatch):
+    monkeypatch.setattr(simulation, "_prepare", None)
+    options = {"logits": LOGITS, "duration": WINDOW, "target": "numpy"} | change
+    with pytest.raises(ValueError, match=words):
+        simulate(Race(), options.pop("logits"), **options)
+
+
+def test_a_standalone_device_of_the_caller_is_refused_not_run_into(tmp_path):
+    b2.set_device("cpp_standalone", build_on_run=False)
+    try:
+        with pytest.raises(RuntimeError, match="set_device"):
+            simulate(Race(), LOGITS, duration=WINDOW, target="numpy")
+    finally:
+        b2.get_device().reinit()
+        b2.set_device("runtime")
+
+
+def test_no_compiler(monkeypatch):
+    monkeypatch.setattr(standalone, "compiler", lambda: None)
+    with pytest.raises(standalone.BuildError, match="needs a C\\+\\+ compiler"):
+        simulate(Race(), LOGITS, duration=WINDOW, target="cpp_standalone")
+    data = simulate(Race(), LOGITS, duration=WINDOW, target="auto")
+    assert data.attrs["target"] == "numpy"
+    assert "no C++ compiler" in data.attrs["target_reason"]
+
+
+def test_runs_leave_no_preferences_behind():
+    before = (b2.prefs["codegen.target"], float(b2.defaultclock.dt))
+    counts(Race())
+    assert (b2.prefs["codegen.target"], float(b2.defaultclock.dt)) == before
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A build cache of this module's own, so that builds really happen."""
+    directory = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("BIOSPIKE_CACHE")
+    os.environ["BIOSPIKE_CACHE"] = str(directory)
+    yield directory
+    if before is None:
+        del os.environ["BIOSPIKE_CACHE"]
+    else:
+        os.environ["BIOSPIKE_CACHE"] = before
+
+
+@pytest.mark.compiles
+def test_compiled_and_numpy_agree_spike_for_spike_and_compile_once(cache, monkeypatch):
+    """The same spikes on both targets, and one build for other logits, seeds, rows, trials, windows, steps, values."""
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert same(counts(Escape(), target="cpp_standalone"), counts(Escape()))
+
+    def refuse(*_):
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(standalone, "_generate", refuse)
+    monkeypatch.setattr(standalone, "_compile", refuse)
+    variations = [
+        {"seed": 9},
+        {"trials": 5},
+        {"logits": LOGITS[:1] * 3},
+        {"logits": np.zeros((500, 8))},
+        {"duration": 100 * b2.ms, "checkpoints": 5},
+        {"dt": 0.05 * b2.ms},
+    ]
+    for variation in variations:
+        assert same(counts(Escape(), target="cpp_standalone", **variation), counts(Escape(), **variation)), variation
+    for circuit in (Escape(w=0.3, rate=300 * b2.Hz), Escape(regularity=4)):
+        assert same(counts(circuit, target="cpp_standalone"), counts(circuit)), circuit
+
+
+@pytest.mark.compiles
+def test_damaged_cache_entry_is_built_again(cache):
+    whole = counts(Escape(), target="cpp_standalone")
+    (main,) = cache.glob("binaries/*/main")
+    main.write_bytes(main.read_bytes()[:-1000])
+    assert not standalone.is_built(Escape(), 1024, 8, simulation.CHECKPOINTS)
+    assert same(whole, counts(Escape(), target="cpp_standalone"))
+
+
+@pytest.mark.compiles
+def test_two_processes_at_once(cache, tmp_path):
+    """Two studies started together, with nothing in the cache, both get the right numbers."""
+    script = (
+        "import sys, numpy as np\n"
+        "from biospike import simulate, save\n"
+        "from biospike.traces import record
+from circuits.softmax import Race\n"
+        "z = np.random.default_rng(3).normal(0, 1.5, (3, 6))\n"
+        "save(simulate(Race(), z, duration='60 ms', trials=2, seed=int(sys.argv[1]), target='cpp_standalone',"
+        " checkpoints=4), sys.argv[2])\n"
+    )
+    environment = os.environ | {"BIOSPIKE_CACHE": str(tmp_path / "shared")}
+    running = [
+        subprocess.Popen([sys.executable, "-c", script, str(seed), str(tmp_path / f"{seed}.nc")], env=environment)
+        for seed in (1, 2)
+    ]
+    assert [process.wait() for process in running] == [0, 0]
+    logits = np.random.default_rng(3).normal(0, 1.5, (3, 6))
+    for seed in (1, 2):
+        assert same(load(tmp_path / f"{seed}.nc"), counts(Race(), logits, seed=seed))
+    assert not list((tmp_path / "shared").glob("building-*"))
+
+
+@pytest.mark.compiles
+def test_failing_binary_is_an_error_not_a_number(cache):
+    counts(Escape(), target="cpp_standalone")
+    binary = standalone.build(Escape(), 1024, 8, simulation.CHECKPOINTS)
+    assert binary.reused
+    main = binary.directory / "main"
+    whole = main.read_bytes()
+    faults = {
+        "trouble": "echo trouble >&2",
+        "status 3": "exit 3",
+        "stopped after 50.0%": "echo 1.0 0.5 > $2/last_run_info.txt",
+        "0 of 8192 values": f"echo 1.0 1.0 > $2/last_run_info.txt; : > $2/{binary.arrays['keys.spike_count'][0]}",
+    }
+    for words, command in faults.items():
+        main.write_text(f"#!/bin/sh\n{command}\n")
+        with pytest.raises(standalone.RunError, match=words):
+            standalone.run(binary, {}, 1e-4, 0.01, ["keys.spike_count"])
+    main.write_bytes(whole)
+    assert standalone.run(binary, {}, 1e-4, 0.01, ["keys.spike_count"])["keys.spike_count"].size == 8192
+
+
+@pytest.mark.compiles
+def test_compiler_failure_is_one_clear_error(cache, monkeypatch, tmp_path):
+    broken = tmp_path / "g++"
+    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && echo broken 1.0 && exit 0\necho no space left >&2\nexit 1\n')
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    with pytest.raises(standalone.BuildError, match="no space left"):
+        simulate(Race(), LOGITS, duration=WINDOW, target="cpp_standalone")

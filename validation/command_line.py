@@ -1,0 +1,46 @@
+"""What every validation script's command line shares: common options, errors as one line, exit status 2."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import tyro
+
+from biospike.standalone import BuildError, RunError
+
+Config = TypeVar("Config")
+
+
+def run(config: type[Config], work: Callable[[Config], None], description: str) -> None:
+    """Read the command line into `config`, do the work, and turn any expected failure into one line and status 2."""
+    # Brian2 replaces the hook so that every error reads like one of its bugs.
+    sys.excepthook = sys.__excepthook__
+    try:
+        work(tyro.cli(config, description=description))
+    except (ValueError, OSError, BuildError, RunError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def writable(directory: Path) -> Path:
+    """Make `directory` and prove that files can be made in it, before hours are spent.
+
+    Raises
+    ------
+    ValueError
+        If the directory cannot be made or written to.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise ValueError(f"--out {directory} cannot be written to ({error.strerror}); name another directory") from None
+    return directory

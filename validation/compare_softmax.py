@@ -1,0 +1,393 @@
+"""Hold the spiking circuits against the exact softmax: which compute it, how fast, and where does each fail.
+
+Every circuit of `circuits.softmax` receives the same rows of attention logits. Its spike counts become shares, the
+shares are held against the exact softmax in every window of one run, and the table says for each circuit its bias, its
+order of convergence and the law it follows.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+import brian2 as b2
+import h5netcdf
+import numpy as np
+import pandas as pd
+import tyro
+import xarray as xr
+from brian2.units.fundamentalunits import Quantity
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from biospike import metrics, plots, simulate
+from biospike.circuit import Circuit
+from biospike.ideal.softmax import softmax
+from biospike.parameters import parse_quantity
+from biospike.recording import save, write_atomically
+from biospike.simulation import check_study
+from biospike.traces import record
+from circuits import SOFTMAX_CIRCUITS
+from validation import command_line
+from validation.data import attention_rows
+from validation.logits_file import read_logits
+from validation.softmax_report import report
+
+WINDOWS = 24
+FIRST_WINDOW = 1e-3
+"""Windows are spaced evenly in the logarithm from this fraction of the duration."""
+FEW_SPIKES = 100
+FEW_TRIALS = 8
+RASTER_WINDOW = 250 * b2.ms
+RASTER_KEYS = 16
+
+SUMMARY = [
+    "circuit",
+    "window_ms",
+    "timesteps",
+    "rows",
+    "trials",
+    "spikes_per_row",
+    "tv",
+    "tv_low",
+    "tv_high",
+    "tv_expected",
+    "limit_tv",
+    "bias_tv",
+    "bias_floor",
+    "kl",
+    "silent_fraction",
+    "isi_cv",
+    "diagnostics",
+]
+CONVERGENCE = ["circuit", "order", "order_low", "order_high", "r_squared", "floor_tv", "limit_tv", "verdict"]
+
+SHOWN = ["circuit", "spikes_per_row", "tv", "tv_low", "tv_high", "tv_expected", "limit_tv", "bias_tv", "isi_cv"]
+
+
+@attrs.frozen
+class Config:
+    """Options of ``compare_softmax``."""
+
+    logits: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Rows of logits in nats: .npy, .npz (array 'logits') or .csv; NaN, -inf or an empty field masks a key.
+    Default: 72 real attention rows of a trained transformer, shipped with biospike."""
+    circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = tuple(SOFTMAX_CIRCUITS)
+    """Circuits to run."""
+    duration: Annotated[str, tyro.conf.arg(metavar="TIME")] = "2 s"
+    """Longest window, with its unit; shorter windows are read from the same run."""
+    trials: int = 16
+    """Independent repetitions of every row."""
+    seed: int = 1
+    """Same seed, same spikes, on every target."""
+    target: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
+    """auto, cpp_standalone, cython or numpy."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results/compare_softmax")
+    """Directory for tables, counts, figures and report."""
+    quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Show neither progress nor tables."""
+
+
+@attrs.frozen(eq=False)
+class Study:
+    """A checked configuration: what `run` needs."""
+
+    config: Config
+    logits: NDArray[np.float64]
+    circuits: dict[str, Circuit]
+    duration: Quantity
+    windows: Quantity
+
+
+def prepare(config: Config) -> Study:
+    """Check the whole configuration and read its input.
+
+    Raises
+    ------
+    ValueError
+        Naming the value and what is accepted.
+    """
+    logits = attention_rows() if config.logits is None else read_logits(config.logits)
+    if not config.circuits:
+        raise ValueError(f"--circuits needs at least one of {', '.join(SOFTMAX_CIRCUITS)}")
+    circuits: dict[str, Circuit] = {}
+    for name in config.circuits:
+        if name not in SOFTMAX_CIRCUITS:
+            near = difflib.get_close_matches(name, SOFTMAX_CIRCUITS, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ValueError(f"--circuits {name}: unknown circuit{hint}; accepted: {', '.join(SOFTMAX_CIRCUITS)}")
+        circuits[name] = SOFTMAX_CIRCUITS[name]()
+    duration = parse_quantity(config.duration, like=2 * b2.second)
+    grid = max(circuit.dt for circuit in circuits.values())
+    if duration < 3 * grid:
+        raise ValueError(f"--duration {config.duration} must be above 0 s and at least three steps of {grid}")
+    # Windows on the coarsest grid, so that all circuits are read at the same times.
+    steps = int(duration / grid)
+    marks = np.unique(np.rint(np.geomspace(max(1.0, FIRST_WINDOW * steps), steps, WINDOWS)))
+    study = Study(config, logits, circuits, steps * grid, marks * grid)
+    for circuit in circuits.values():
+        check_study(circuit, logits, **_options(study))
+    return study
+
+
+def _options(study: Study) -> dict[str, Any]:
+    return {
+        "duration": study.duration,
+        "checkpoints": study.windows,
+        "trials": study.config.trials,
+        "seed": study.config.seed,
+        "target": study.config.target,
+    }
+
+
+def run(study: Study) -> xr.Dataset:
+    """Simulate every circuit at its own step and at half of it.
+
+    Returns
+    -------
+    xarray.Dataset
+        As of `biospike.simulate`, along a new dimension `circuit`; variables that end in ``_halved`` are those of half
+        the step, in the longest window. The attributes of each circuit's run are in the coordinates of `circuit`.
+    """
+    collected = []
+    for circuit in study.circuits.values():
+        options = _options(study) | {"progress": not study.config.quiet}
+        data = simulate(circuit, study.logits, **options)
+        halved = simulate(circuit, study.logits, dt=circuit.dt / 2, **options)
+        data["spike_count_halved"] = halved["spike_count"].isel(checkpoint=-1, drop=True)
+        own = {name: data.attrs[name] for name in ("parameters", "dt_ms", "target", "target_reason")}
+        common = {name: value for name, value in data.attrs.items() if name not in {*own, "circuit"}}
+        coordinates = {name: ("circuit", [value]) for name, value in own.items()}
+        data = data.assign_coords(coordinates | {"circuit": [circuit.name]})
+        data["timesteps"] = data["timesteps"].expand_dims("circuit")
+        for name in ("spike_count", "spike_count_halved", "gap_sum", "gap_square_sum", "limit"):
+            data[name] = data[name].expand_dims("circuit")
+        collected.append(data.assign_attrs(common))
+        if not study.config.quiet:
+            reason = f"{own['target']}: {own['target_reason']}"
+            print(f"{circuit.name}: {int(data['spike_count'][..., -1].sum())} spikes ({reason})", file=sys.stderr)
+    joined = xr.concat(collected, dim="circuit", data_vars="minimal", coords="minimal", compat="override", join="exact")
+    return joined.assign_attrs(compilers=", ".join(sorted({d.attrs["compiler"] for d in collected})))
+
+
+def summarise(data: xr.Dataset) -> pd.DataFrame:
+    """One row a circuit and window, with the columns of ``summary.csv``."""
+    p = softmax(data["logits"].values)
+    return pd.concat([_summarise(data.sel(circuit=name), p) for name in data["circuit"].values], ignore_index=True)
+
+
+def _summarise(data: xr.Dataset, p: NDArray[np.float64]) -> pd.DataFrame:
+    name = str(data["circuit"].values)
+    circuit = SOFTMAX_CIRCUITS[name]()
+    counts = data["spike_count"].transpose("checkpoint", "trial", "row", "key").values
+    limit = data["limit"].values
+    spikes = counts.sum(axis=-1)
+    shares = metrics.shares(counts)
+    tv = metrics.total_variation(shares, p)
+    by_trial = trial_means(tv)
+    low, high = metrics.bca_interval(by_trial)
+    expected = circuit.expected_tv(limit, spikes.astype(float), p)
+    pooled = metrics.shares(counts.sum(axis=1))
+    unmasked = ~np.isnan(data["logits"].values)
+    kl = metrics.kl_divergence(p, metrics.smoothed_shares(counts, unmasked))
+    silent = (spikes == 0).mean(axis=(1, 2))
+    trials = counts.shape[1]
+    table = pd.DataFrame(
+        {
+            "circuit": name,
+            "window_ms": data["window_ms"].values,
+            "timesteps": data["timesteps"].values,
+            "rows": counts.shape[2],
+            "trials": trials,
+            "spikes_per_row": spikes.mean(axis=(1, 2)),
+            "tv": by_trial.mean(axis=-1),
+            "tv_low": low,
+            "tv_high": high,
+            "tv_expected": np.nan if expected is None else trial_means(expected).mean(axis=-1),
+            "limit_tv": metrics.total_variation(limit, p).mean(),
+            "bias_tv": mean_of_known(metrics.total_variation(pooled, p), axis=-1),
+            "bias_floor": mean_of_known(pooled_floor(shares), axis=-1),
+            "kl": mean_of_known(kl, axis=(1, 2)),
+            "silent_fraction": silent,
+            "isi_cv": float(isi_cv(data)),
+        }
+    )
+    table["diagnostics"] = [_diagnose(row) for row in table.itertuples()]
+    return table[SUMMARY]
+
+
+def mean_of_known(values: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
+    """Mean of the values that are not NaN; NaN where there are none, as for a silent row."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, values, 0.0).sum(axis=axis) / known.sum(axis=axis))
+
+
+def trial_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the rows that fired, for every window and trial: (checkpoint, trial, row) -> (checkpoint, trial)."""
+    return mean_of_known(values, axis=-1)
+
+
+def pooled_floor(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """TV that sampling alone leaves in shares pooled over trials, from their measured scatter.
+
+    Parameters
+    ----------
+    shares : ndarray (checkpoint, trial, row, key)
+
+    Returns
+    -------
+    ndarray (checkpoint, row)
+        ``1/2 sum_i sqrt(2/(pi*R)) sd_i`` as for normal means, sd_i over the R trials, corrected for the bias of a
+        standard deviation of few samples; NaN for a single trial.
+    """
+    known = np.isfinite(shares).all(axis=-1, keepdims=True)
+    trials = known.sum(axis=1).astype(float)
+    filled = np.where(known, shares, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = filled.sum(axis=1) / trials
+        variance = (np.where(known, filled - mean[:, None], 0.0) ** 2).sum(axis=1) / (trials - 1)
+        unbiased = np.sqrt(2 / (trials - 1)) * np.exp(gammaln(trials / 2) - gammaln((trials - 1) / 2))
+        sd = np.sqrt(variance) / unbiased
+        return np.asarray((np.sqrt(2 / (np.pi * trials)) * sd).sum(axis=-1) / 2)
+
+
+def isi_cv(data: xr.Dataset) -> NDArray[np.float64]:
+    """Regularity of a circuit's code over the whole window; see `biospike.metrics.interval_cv`."""
+    gaps = np.maximum(data["spike_count"].isel(checkpoint=-1).transpose("trial", "row", "key").values - 1, 0)
+    sums = [data[name].transpose("trial", "row", "key").values for name in ("gap_sum", "gap_square_sum")]
+    return metrics.interval_cv(sums[0], sums[1], gaps, over=(-2, -1))
+
+
+def _diagnose(row: object) -> str:
+    """Reasons not to trust a row of the table, or to read it with care."""
+    found = {
+        f"N < {FEW_SPIKES}": row.spikes_per_row < FEW_SPIKES,  # type: ignore[attr-defined]
+        f"{row.silent_fraction:.1%} silent": row.silent_fraction > 0,  # type: ignore[attr-defined]
+        f"trials < {FEW_TRIALS}": row.trials < FEW_TRIALS,  # type: ignore[attr-defined]
+        "bias below resolution": row.bias_tv < 2 * row.bias_floor,  # type: ignore[attr-defined]
+    }
+    return "; ".join(words for words, holds in found.items() if holds)
+
+
+def converge(data: xr.Dataset, summary: pd.DataFrame) -> pd.DataFrame:
+    """One row a circuit, with the columns of ``convergence.csv``; empty where there are too few spikes for a fit."""
+    p = softmax(data["logits"].values)
+    rows = []
+    for name in data["circuit"].values:
+        counts = data["spike_count"].sel(circuit=name).transpose("checkpoint", "trial", "row", "key").values
+        tv = trial_means(metrics.total_variation(metrics.shares(counts), p)).T
+        mine = summary[summary["circuit"] == name]
+        row: dict[str, object] = {"circuit": name, "limit_tv": mine["limit_tv"].iloc[-1]}
+        try:
+            fit = metrics.fit_order(mine["spikes_per_row"].to_numpy(), tv)
+        except ValueError:
+            fit = None
+        row |= {column: getattr(fit, column, None) for column in CONVERGENCE if column not in row}
+        rows.append(row)
+    return pd.DataFrame(rows)[CONVERGENCE]
+
+
+def halving(data: xr.Dataset) -> pd.DataFrame:
+    """Effect of halving the step in the longest window: columns circuit, dt_ms, tv, tv_halved and its interval."""
+    p = softmax(data["logits"].values)
+    rows = []
+    for name in data["circuit"].values:
+        mine = data.sel(circuit=name)
+        full = mine["spike_count"].isel(checkpoint=-1).transpose("trial", "row", "key").values
+        half = mine["spike_count_halved"].transpose("trial", "row", "key").values
+        tv, tv_half = (trial_means(metrics.total_variation(metrics.shares(c), p)) for c in (full, half))
+        low, high = metrics.bca_interval(tv_half - tv)
+        bias, bias_half = (
+            mean_of_known(metrics.total_variation(metrics.shares(c.sum(axis=0)), p), axis=-1) for c in (full, half)
+        )
+        rows.append(
+            {
+                "circuit": name,
+                "dt_ms": float(mine["dt_ms"]),
+                "spikes_per_row": full.sum(axis=-1).mean(),
+                "spikes_halved": half.sum(axis=-1).mean(),
+                "tv": tv.mean(),
+                "tv_halved": tv_half.mean(),
+                "change_low": float(low),
+                "change_high": float(high),
+                "bias_tv": float(bias),
+                "bias_tv_halved": float(bias_half),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def raster_row(logits: NDArray[np.float64]) -> int:
+    """Row to show: the one of median softmax entropy among those with few enough keys to label."""
+    p = softmax(logits)
+    entropy = -np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0).sum(axis=-1)
+    keys = (~np.isnan(logits)).sum(axis=-1)
+    fitting = np.flatnonzero(keys <= max(RASTER_KEYS, keys.min()))
+    return int(fitting[np.argsort(entropy[fitting], kind="stable")[len(fitting) // 2]])
+
+
+def trace(study: Study) -> dict[str, xr.Dataset]:
+    """Record one row of every circuit, spike by spike."""
+    row = raster_row(study.logits)
+    logits = study.logits[row]
+    window = min(study.duration, RASTER_WINDOW)
+    shown = logits[: np.flatnonzero(~np.isnan(logits)).max() + 1]
+    return {
+        name: record(circuit, shown, duration=window, seed=study.config.seed, row=row)
+        for name, circuit in study.circuits.items()
+    }
+
+
+def save_traces(traces: dict[str, xr.Dataset], path: Path) -> None:
+    """Write the recorded rows to one netCDF file, a group a circuit."""
+
+    def write(file: Path) -> None:
+        # The first group replaces the empty file.
+        for number, (name, data) in enumerate(traces.items()):
+            data.to_netcdf(file, mode="a" if number else "w", group=name, engine="h5netcdf")
+
+    write_atomically(path, write)
+
+
+def load_traces(path: Path) -> dict[str, xr.Dataset]:
+    """Read what `save_traces` wrote."""
+    with h5netcdf.File(path, "r") as file:
+        names = list(file.groups)
+    found = {}
+    for name in names:
+        with xr.open_dataset(path, group=name, engine="h5netcdf") as data:
+            found[name] = data.load()
+    return {name: found[name] for name in SOFTMAX_CIRCUITS if name in found}
+
+
+def main(config: Config) -> None:
+    """Check, run, summarise, plot and write."""
+    study = prepare(config)
+    out = command_line.writable(config.out)
+    data = run(study)
+    summary = summarise(data)
+    convergence = converge(data, summary)
+    steps = halving(data)
+    traces = trace(study)
+    save(data, out / "counts.nc")
+    save_traces(traces, out / "traces.nc")
+    for name, table in (("summary", summary), ("convergence", convergence)):
+        write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
+    plots.save_figure(plots.convergence_figure(summary, convergence), out, "convergence")
+    plots.save_figure(plots.raster_figure(traces), out, "raster")
+    text = report(data, summary, convergence, steps)
+    write_atomically(out / "report.md", lambda file: file.write_text(text))
+    if not config.quiet:
+        last = summary.groupby("circuit", sort=False).tail(1)
+        fits = convergence[["circuit", "order", "order_low", "order_high", "verdict"]]
+        shown = last[SHOWN].merge(fits, on="circuit")
+        print(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+        print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
+
+
+if __name__ == "__main__":
+    command_line.run(Config, main, __doc__)

@@ -1,0 +1,69 @@
+"""Logits from a user's file."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from biospike.ideal.softmax import check_logits
+
+SUFFIXES = (".npy", ".npz", ".csv")
+
+
+def read_logits(path: Path) -> NDArray[np.float64]:
+    """Read rows of logits, in nats, one softmax a row; NaN, -inf or an empty CSV field masks a key.
+
+    Parameters
+    ----------
+    path
+        ``.npy``; ``.npz`` with an array `logits`, or with only one; ``.csv`` without header, shorter lines padded
+        with masked keys.
+
+    Returns
+    -------
+    ndarray (rows, keys)
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, unreadable or not rows of logits, naming file, value and what is accepted.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"--logits {path}: expected a file that ends in {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise ValueError(f"--logits {path}: there is no such file")
+    try:
+        return check_logits(_read(path))
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"--logits {path}: cannot be read as {path.suffix} ({error})") from None
+    except ValueError as error:
+        raise ValueError(f"--logits {path}: {error}") from None
+
+
+def _read(path: Path) -> NDArray[np.float64]:
+    if path.suffix.lower() == ".csv":
+        try:
+            table = pd.read_csv(path, header=None, dtype=str, skip_blank_lines=True, skipinitialspace=True)
+        except pd.errors.EmptyDataError:
+            raise ValueError("the file is empty; expected rows of numbers") from None
+        except pd.errors.ParserError as error:
+            raise ValueError(f"lines differ in length, the longest must come first ({error})") from None
+        except UnicodeDecodeError:
+            raise ValueError("the file is not text") from None
+        numbers = table.apply(pd.to_numeric, errors="coerce")
+        wrong = table.to_numpy()[(numbers.isna() & table.notna()).to_numpy()]
+        if wrong.size:
+            raise ValueError(f"{wrong[0]!r} is not a number; expected rows of numbers without a header")
+        return numbers.to_numpy(dtype=float)
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        names = loaded.files
+        if "logits" not in names and len(names) != 1:
+            raise ValueError(f"expected an array named 'logits', found {', '.join(names) or 'nothing'}")
+        return np.asarray(loaded["logits" if "logits" in names else names[0]])
