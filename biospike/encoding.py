@@ -70,7 +70,7 @@ class Bernoulli(Encoder):
 
     name: ClassVar[str] = "bernoulli"
     equations: ClassVar[str] = ""
-    threshold: ClassVar[str] = "uniform(seed, trial, index, t_in_timesteps, 0) < x"
+    threshold: ClassVar[str] = "bernoulli(x, seed, trial, index, t_in_timesteps) > 0"
 
     def expected_error(self, x: ArrayLike, steps: ArrayLike) -> Array:
         """E abs(K/T - x) = 2*v*(1 - x)*P(K = v)/T, v = floor(T*x) + 1 (de Moivre); about sqrt(2*x*(1-x)/(pi*T))."""

@@ -127,6 +127,11 @@ def gamma(seed: ArrayLike, trial: ArrayLike, index: ArrayLike, step: ArrayLike, 
     return total / order
 
 
+def bernoulli(p: ArrayLike, seed: ArrayLike, trial: ArrayLike, index: ArrayLike, step: ArrayLike) -> NDArray[Any]:
+    """1 with probability p, else 0: draw 0 of `uniform` is below p; other arguments as `uniform`."""
+    return (uniform(seed, trial, index, step) < p).astype(float)
+
+
 def _rational(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: NDArray[Any]) -> NDArray[Any]:
     above, below = (np.zeros_like(x), np.zeros_like(x))
     for a, b in zip(*(reversed(c) for c in coefficients), strict=True):
@@ -174,6 +179,10 @@ static inline double _bs_uniform(int64_t seed, int64_t trial, int64_t index, int
     }}
     return (double)((((uint64_t)c0 << 32) | c1) >> 11) * {2.0**-53!r};
 }}
+static inline double _bs_bernoulli(double p, int64_t seed, int64_t trial, int64_t index, int64_t step) {{
+    // Most neurons of a closed or masked row need no number.
+    return p > 0.0 && _bs_uniform(seed, trial, index, step, 0) < p ? 1.0 : 0.0;
+}}
 static inline double _bs_log(double x) {{
     int exponent;
     double m = std::frexp(x, &exponent);
@@ -205,21 +214,25 @@ static inline double _bs_normal(int64_t seed, int64_t trial, int64_t index, int6
 """
 
 
-def _brian_function(name: str, vectorised: Any, last: str) -> Function:
-    """One of the variates above as a Brian2 function of five integers, for the numpy, Cython and C++ targets."""
-    arguments = ("seed", "trial", "index", "step", last)
+def _brian_function(name: str, vectorised: Any, *, first: str = "", last: str = "") -> Function:
+    """One of the variates above as a Brian2 function for the numpy, Cython and C++ targets.
+
+    Its arguments are the address of the number, four integers, with a real one before or an integer one after.
+    """
+    integers = ["seed", "trial", "index", "step", *([last] if last else [])]
+    types = dict.fromkeys([first] if first else [], "float") | dict.fromkeys(integers, "integer")
     function = Function(
         vectorised,
-        arg_names=list(arguments),
-        arg_units=[1] * 5,
+        arg_names=list(types),
+        arg_units=[1] * len(types),
         return_unit=1,
-        arg_types=["integer"] * 5,
+        arg_types=list(types.values()),
         return_type="float",
         stateless=True,
     )
     function.implementations.add_implementation("numpy", vectorised, name=name)
-    typed = ", ".join(f"int64_t {a}" for a in arguments)
-    call = f"static inline double {name}({typed}) {{ return _bs_{name}({', '.join(arguments)}); }}"
+    typed = ", ".join(f"{'double' if kind == 'float' else 'int64_t'} {name}" for name, kind in types.items())
+    call = f"static inline double {name}({typed}) {{ return _bs_{name}({', '.join(types)}); }}"
     includes = "#include <stdint.h>\n#include <cmath>\n"
     guarded = f"#ifndef _BIOSPIKE_RANDOM\n#define _BIOSPIKE_RANDOM\n{includes}{_CPP}\n#endif\n"
     function.implementations.add_implementation("cpp", guarded + call, name=name)
@@ -229,9 +242,10 @@ def _brian_function(name: str, vectorised: Any, last: str) -> Function:
 
 
 BRIAN_FUNCTIONS: dict[str, Function] = {
-    "uniform": _brian_function("uniform", uniform, "draw"),
-    "exponential": _brian_function("exponential", exponential, "draw"),
-    "normal": _brian_function("normal", normal, "draw"),
-    "gamma": _brian_function("gamma", gamma, "shape"),
+    "uniform": _brian_function("uniform", uniform, last="draw"),
+    "bernoulli": _brian_function("bernoulli", bernoulli, first="p"),
+    "exponential": _brian_function("exponential", exponential, last="draw"),
+    "normal": _brian_function("normal", normal, last="draw"),
+    "gamma": _brian_function("gamma", gamma, last="shape"),
 }
 """Namespace that makes the variates usable in equations: ``uniform(seed, trial, index, t_in_timesteps, 0)``."""

@@ -22,7 +22,7 @@ from biospike.parameters import parse_quantity
 from biospike.random import SEEDS
 
 TARGETS = ("auto", "cpp_standalone", "cython", "numpy")
-NEURONS_PER_BATCH = 2**13
+NEURONS_PER_BATCH = 2**12
 SMALLEST_BUCKET = 8
 CHECKPOINTS = 24
 FIRST_WINDOW = 1e-3

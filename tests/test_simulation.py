@@ -210,8 +210,7 @@ def test_two_processes_at_once(cache, tmp_path):
     script = (
         "import sys, numpy as np\n"
         "from biospike import simulate, save\n"
-        "from biospike.traces import record
-from circuits.softmax import Race\n"
+        "from circuits.softmax import Race\n"
         "z = np.random.default_rng(3).normal(0, 1.5, (3, 6))\n"
         "save(simulate(Race(), z, duration='60 ms', trials=2, seed=int(sys.argv[1]), target='cpp_standalone',"
         " checkpoints=4), sys.argv[2])\n"

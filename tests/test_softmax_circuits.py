@@ -21,7 +21,8 @@ EXACT = {"race": Race(), "escape": Escape(), "integrate": Integrate(), "divisive
 
 
 def run(circuit, logits=LOGITS, duration=400 * b2.ms, trials=TRIALS, seed=2, **options):
-    data = simulate(circuit, logits, duration=duration, trials=trials, seed=seed, target="numpy", **options)
+    options = {"target": "numpy", "checkpoints": 8} | options
+    data = simulate(circuit, logits, duration=duration, trials=trials, seed=seed, **options)
     assert data.spike_count[..., -1].sum() > 50 * trials, "hardly anything fired"
     return data
 
@@ -52,19 +53,29 @@ def test_limit_sums_to_one_and_is_zero_at_masked_keys(name):
     assert np.all(limit >= 0)
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", ["race", "escape"])
 def test_shares_have_no_bias(runs, name):
     """Chi square of the trial means of all shares against softmax: the common-gate criterion.
 
     The standard errors are measured over trials; the statistic is a sum of squares of about Student-t variables, so
     its mean is df*(R-1)/(R-3), and 5 of its standard deviations sqrt(2*df) are allowed.
     """
-    shares = metrics.shares(final(runs[name]).astype(float))
-    enough = (P > 0.02) & ~np.isnan(LOGITS)
-    t = (shares.mean(axis=0) - P) / (shares.std(axis=0, ddof=1) / np.sqrt(TRIALS))
-    statistic, freedom = (t[enough] ** 2).sum(), enough.sum()
+    enough = P > 0.02
+    shares = metrics.shares(final(runs[name]).astype(float))[:, enough]
+    t = (shares.mean(axis=0) - P[enough]) / (shares.std(axis=0, ddof=1) / np.sqrt(TRIALS))
+    statistic, freedom = (t**2).sum(), enough.sum()
     assert freedom > 20
     assert statistic < freedom * (TRIALS - 1) / (TRIALS - 3) + 5 * np.sqrt(2 * freedom)
+
+
+@pytest.mark.parametrize("name", ["integrate", "divisive"])
+def test_deterministic_circuits_have_no_bias_beyond_a_fraction_of_a_spike(runs, name):
+    """A clock has no martingale: the gate follows the phases, which correlates count and total by part of a spike."""
+    counts = final(runs[name]).astype(float)
+    deviation = counts - counts.sum(axis=-1, keepdims=True) * P
+    error = deviation.std(axis=0, ddof=1) / np.sqrt(TRIALS)
+    assert counts.sum(axis=-1).min() > 100
+    assert np.all(np.abs(deviation.mean(axis=0)) < 0.25 + 4 * error)
 
 
 @pytest.mark.parametrize("name", ["race", "escape"])
@@ -96,16 +107,16 @@ def test_phase_law(runs, name):
     assert 0.9 * law < tv < 1.2 * law
 
 
-@pytest.mark.parametrize("regularity", [4, 16])
+@pytest.mark.parametrize("regularity", [4, 9])
 def test_family_between_poisson_and_clock(regularity):
     """E[TV] = k**-1/2 times the multinomial law, and the measured CV says so too."""
-    data = run(Escape(regularity=regularity), duration=1000 * b2.ms, trials=40)
+    data = run(Escape(regularity=regularity), duration=800 * b2.ms, trials=30)
     counts = final(data).astype(float)
     tv = metrics.total_variation(metrics.shares(counts), P)
     spikes = counts.sum(axis=-1)
     law = Escape(regularity=regularity).expected_tv(np.broadcast_to(P, counts.shape), spikes).mean()
     error = np.sqrt((tv.var(axis=0, ddof=1) / len(tv)).sum()) / len(P)
-    # Four standard errors, and 4 % for an asymptotic law at some 500 spikes a row.
+    # Four standard errors, and 4 % for an asymptotic law at some 400 spikes a row.
     assert abs(tv.mean() - law) < 4 * error + 0.04 * law
     assert law < 0.7 * renewal_tv(np.broadcast_to(P, counts.shape), spikes, 1.0).mean()
 
@@ -146,8 +157,8 @@ def test_escape_pins_the_row_rate(runs):
 
 def test_divisive_rate(runs):
     spikes = runs["divisive"].spike_count.sum("key").mean("trial").values
-    late, early = spikes[:, -1], spikes[:, -6]
-    window = np.diff(runs["divisive"].window_ms.values[[-6, -1]])[0] * 1e-3
+    late, early = spikes[:, -1], spikes[:, -3]
+    window = np.diff(runs["divisive"].window_ms.values[[-3, -1]])[0] * 1e-3
     np.testing.assert_allclose((late - early) / window, np.asarray(Divisive().row_rate(LOGITS)), rtol=0.02)
 
 
@@ -194,9 +205,10 @@ def test_subtractive_with_a_leak(beta):
     assert counts.sum(axis=-1).min() > 100
     off = metrics.total_variation(metrics.shares(counts), circuit.limit(LOGITS))
     # Mean inhibition stands for its pulses, which a leaky staircase resolves: a few percent, against a bias far larger.
+    bias = metrics.total_variation(circuit.limit(LOGITS), P).mean()
     assert off.mean() < 0.05
-    assert metrics.total_variation(circuit.limit(LOGITS), P).mean() > 0.1
-    assert (counts[..., ~np.isnan(LOGITS)] == 0).any() if counts.ndim == 2 else (counts == 0).any()
+    assert bias > 3 * off.mean()
+    assert (counts[:, ~np.isnan(LOGITS)] == 0).any()
 
 
 def test_subtractive_without_drive_above_rheobase_says_so():
@@ -252,7 +264,7 @@ class TestDegenerateRows:
     ("kind", "options", "words"),
     [
         (Race, {"rate": -1 * b2.Hz}, "rate must be above 0. Hz, got -1"),
-        (Race, {"t_inh": "1 mV"}, "1 mV"),
+        (Race, {"t_inh": "1 mV"}, "1. mV has the unit volt; expected"),
         (Escape, {"regularity": 1.5}, "whole number .* got 1.5"),
         (Escape, {"w": 0}, "w must be above 0, got 0"),
         (Divisive, {"g_half": float("nan")}, "nan is not a number"),

@@ -31,15 +31,15 @@ from biospike.theory.concentration import multinomial_tv
 
 # One input spike is worth one threshold: the membrane is the input of the step, shunted while the row is closed.
 KEYS = """
-v = int(uniform(seed, trial, index, t_in_timesteps, 0) < drive*dt)*open : 1
-drive                                    : Hz (constant)   # R0*exp(z_i - max z)
-open                                     : 1 (linked)
+v = bernoulli(drive*open*dt, seed, trial, index, t_in_timesteps) : 1
+drive                          : Hz (constant)   # R0*exp(z_i - max z)
+open                           : 1 (linked)
 """
 HUB = """
-open                                     : 1
-closed = 1 - open                        : 1
-opens_at                                 : integer         # step at which the row opens again
-closed_steps                             : integer (shared, constant)
+open                           : 1
+closed = 1 - open              : 1
+opens_at                       : integer         # step at which the row opens again
+closed_steps                   : integer (shared, constant)
 """
 
 
