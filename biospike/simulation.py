@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -176,6 +176,29 @@ def check_study(
 ) -> None:
     """Raise what `simulate` would raise for these arguments before it builds anything."""
     choose_target(_plan(circuit, logits, duration, trials, seed, checkpoints, dt), target)
+
+
+def build_ahead(circuits: Sequence[Circuit], logits: ArrayLike, *, progress: bool = False, **options: Any) -> None:
+    """Compile, side by side, what `simulate` would compile for each circuit with these options, and keep it cached."""
+    plans = [
+        _plan(
+            circuit,
+            logits,
+            options["duration"],
+            options.get("trials", 1),
+            options.get("seed", 0),
+            options.get("checkpoints", CHECKPOINTS),
+            options.get("dt"),
+        )
+        for circuit in circuits
+    ]
+    compiled = [p for p in plans if choose_target(p, options.get("target", "auto"))[0] == "cpp_standalone"]
+    missing = [p for p in compiled if not standalone.is_built(p.circuit, *p.shape)]
+    build = joblib.delayed(lambda plan: standalone.build(plan.circuit, *plan.shape))
+    workers = joblib.Parallel(n_jobs=_check_jobs(None), prefer="threads", return_as="generator_unordered")
+    disable = not (progress and missing)
+    for _ in tqdm(workers(map(build, missing)), total=len(missing), desc="build", unit="circuit", disable=disable):
+        pass
 
 
 def _plan(circuit: Circuit, logits: Any, duration: Any, trials: Any, seed: Any, checkpoints: Any, dt: Any) -> _Plan:

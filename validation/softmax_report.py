@@ -156,9 +156,9 @@ def _biased(last: pd.DataFrame, fits: pd.DataFrame) -> list[str]:
         row = last.loc[name]
         lines.append(
             f"**{name.capitalize()}.** The pooled shares stray from softmax by TV {row['bias_tv']:.4f} (sampling "
-            f"leaves {row['bias_floor']:.4f}); its self-consistent limit predicts {row['limit_tv']:.4f}. In this window, at "
-            f"{row['spikes_per_row']:.0f} spikes a row, the error is {row['tv']:.4f} ({row['tv_low']:.4f} to "
-            f"{row['tv_high']:.4f}). Verdict of the fit: {fits.loc[name, 'verdict'] or 'too few spikes'}."
+            f"leaves {row['bias_floor']:.4f}); its self-consistent limit predicts {row['limit_tv']:.4f}. In this "
+            f"window, at {row['spikes_per_row']:.0f} spikes a row, the error is {row['tv']:.4f} "
+            f"({row['tv_low']:.4f} to {row['tv_high']:.4f}). Verdict of the fit: {fits.loc[name, 'verdict'] or 'too few spikes'}."
         )
     return lines
 
@@ -176,8 +176,8 @@ def _stochastic(data: xr.Dataset, last: pd.DataFrame, fits: pd.DataFrame) -> lis
     needed = spikes_for_tv(p, TARGET_TV).mean()
     return [
         "**The 1/sqrt(N) circuits.** Their spikes are independent draws from softmax, so their counts are multinomial "
-        f"with no free constant: {figures}. For TV {TARGET_TV:g} such a code needs {needed:.0f} spikes a row on average "
-        "over these rows, N = (sum sqrt(p(1-p)))^2/(2 pi eps^2); it does not grow as n^2."
+        f"with no free constant: {figures}. For TV {TARGET_TV:g} such a code needs {needed:.0f} spikes a row on "
+        "average over these rows, N = (sum sqrt(p(1-p)))^2/(2 pi eps^2); it does not grow as n^2."
     ]
 
 
@@ -230,7 +230,7 @@ def _steps(steps: pd.DataFrame) -> list[str]:
         f"{row.spikes_halved:.0f})"
         for row in moved.itertuples()
     )
-    text = "`change_low` to `change_high` is the 95 % BCa interval of the change in TV. " + (
+    text = "`change_low` to `change_high` is the 95 % interval of the change in TV (Welch). " + (
         f"Halving the step moves the error significantly in: {names}." if names else "No error moves significantly."
     )
     if "subtractive" in set(steps["circuit"]):

@@ -12,7 +12,9 @@ N. Brunel (2000), J. Comput. Neurosci. 8, 183, doi:10.1023/A:1008925309027, appe
 
 from __future__ import annotations
 
+import functools
 import math
+from typing import Any
 
 import attrs
 import brian2 as b2
@@ -20,12 +22,13 @@ import numpy as np
 from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 from scipy.integrate import cumulative_trapezoid
-from scipy.special import dawsn, erf, erfcx
+from scipy.special import dawsn, erfc, erfcx
 
 from biospike.neurons import LIF, OVERSHOOT
 
-# Beyond 5 sigma from the threshold spikes are rare escapes, Poisson to 1e-9; integrands to 1e-6 at this spacing.
+# Beyond 5 sigma from the threshold spikes are rare escapes, Poisson to 1e-9; below -20 the integral is its asymptote.
 FARTHEST = 5.0
+ASYMPTOTIC = -20.0
 SPACING = 1e-3
 POINTS = 129
 
@@ -62,13 +65,34 @@ def interval_cv(cell: LIF, mu: NDArray[np.float64], sigma: Quantity) -> NDArray[
     """
     scale = float(sigma)
     lower, upper = ((float(v) - mu) / scale for v in (cell.v_reset, cell.v_threshold))
-    # The inner integral starts so far down that what it leaves out is below rounding; exp(-26^2) is still a number.
-    x = np.arange(max(float(np.min(lower)) - 6, -26.0), FARTHEST + SPACING, SPACING)
-    inner = cumulative_trapezoid(np.where(x < 0, erfcx(np.abs(x)) * (1 + erf(x)), np.exp(x**2) * (1 + erf(x)) ** 2), x)
-    outer = cumulative_trapezoid(np.exp(x[1:] ** 2) * inner, x[1:], initial=0)
     rate = np.asarray(cell.siegert_rate(mu * b2.volt, sigma))
-    integral = np.interp(upper, x[1:], outer) - np.interp(lower, x[1:], outer)
-    return np.where(upper < FARTHEST, np.sqrt(2 * np.pi * integral) * rate * float(cell.tau_m), 1.0)
+    squared = (
+        2 * np.pi * (_variability_integral(upper) - _variability_integral(lower)) * (rate * float(cell.tau_m)) ** 2
+    )
+    return np.where(upper < FARTHEST, np.sqrt(np.maximum(squared, 0)), 1.0)
+
+
+def _variability_integral(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Integral of exp(x^2)*J(x) from minus infinity to x, for x below `FARTHEST`."""
+    nodes, values = _variability_table()
+    far = np.minimum(x, ASYMPTOTIC)
+    return np.where(x < ASYMPTOTIC, _variability_asymptote(far), np.interp(x, nodes, values))
+
+
+def _variability_asymptote(x: NDArray[np.float64] | float) -> Any:
+    return (1 - 5 / (4 * x**2)) / (4 * np.pi * x**2)
+
+
+@functools.cache
+def _variability_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    # The inner integral starts so far down that what it leaves out is below rounding; exp(-26^2) is still a number.
+    x: NDArray[np.float64] = np.arange(ASYMPTOTIC - 6, FARTHEST + SPACING, SPACING, dtype=np.float64)
+    inner = cumulative_trapezoid(
+        np.where(x < 0, erfcx(np.abs(x)) * erfc(-x), np.exp(x**2) * erfc(-x) ** 2), x, initial=0
+    )
+    start = round(6 / SPACING)
+    outer = cumulative_trapezoid(np.exp(x[start:] ** 2) * inner[start:], x[start:], initial=0)
+    return x[start:], outer + _variability_asymptote(ASYMPTOTIC)
 
 
 def draw_membrane(cell: LIF, mu: NDArray[np.float64], sigma: Quantity, u: NDArray[np.float64]) -> NDArray[np.float64]:
