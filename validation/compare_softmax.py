@@ -42,8 +42,8 @@ FIRST_WINDOW = 1e-3
 """Windows are spaced evenly in the logarithm from this fraction of the duration."""
 FEW_SPIKES = 100
 FEW_TRIALS = 8
-HALVED_FRACTION = 5
-"""The step is halved in one of this many trials."""
+HALVED_FRACTION = 4
+"""The step is halved in one of this many trials, and for one in this many of the duration."""
 RASTER_WINDOW = 250 * b2.ms
 RASTER_KEYS = 16
 
@@ -152,18 +152,20 @@ def run(study: Study) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        As of `biospike.simulate`, along a new dimension `circuit`; variables that end in ``_halved`` are those of half
-        the step, in the longest window. The attributes of each circuit's run are in the coordinates of `circuit`.
+        As of `biospike.simulate`, along a new dimension `circuit`; `spike_count_halved` was counted at half the step, in
+        the window `window_halved_ms`. The attributes of each circuit's run are in the coordinates of `circuit`.
     """
     collected = []
     options = _options(study) | {"progress": not study.config.quiet}
     build_ahead(list(study.circuits.values()), study.logits, **options)
-    few = {"trials": max(2, study.config.trials // HALVED_FRACTION)}
+    short = study.windows[np.argmin(np.abs(study.windows - study.duration / HALVED_FRACTION))]
+    few = {"trials": max(2, study.config.trials // HALVED_FRACTION), "duration": short, "checkpoints": short * np.ones(1)}
     for circuit in study.circuits.values():
         data = simulate(circuit, study.logits, **options)
         halved = simulate(circuit, study.logits, dt=circuit.dt / 2, **(options | few))
-        counts = halved["spike_count"].isel(checkpoint=-1, drop=True)
+        counts = halved["spike_count"].isel(checkpoint=-1).drop_vars(("window_ms", "timesteps"))
         data["spike_count_halved"] = counts.rename(trial="trial_halved")
+        data = data.assign_coords(window_halved_ms=float(short / b2.ms))
         own = {name: data.attrs[name] for name in ("parameters", "dt_ms", "target", "target_reason")}
         common = {name: value for name, value in data.attrs.items() if name not in {*own, "circuit"}}
         coordinates = {name: ("circuit", [value]) for name, value in own.items()}
@@ -298,12 +300,13 @@ def converge(data: xr.Dataset, summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def halving(data: xr.Dataset) -> pd.DataFrame:
-    """Effect of halving the step in the longest window: one row a circuit, the change with its 95 % Welch interval."""
+    """Effect of halving the step, in one window: one row a circuit, the change with its 95 % Welch interval."""
     p = softmax(data["logits"].values)
     rows = []
     for name in data["circuit"].values:
         mine = data.sel(circuit=name)
-        full = mine["spike_count"].isel(checkpoint=-1).transpose("trial", "row", "key").values
+        at = int(np.argmin(np.abs(data["window_ms"].values - float(data["window_halved_ms"]))))
+        full = mine["spike_count"].isel(checkpoint=at).transpose("trial", "row", "key").values
         half = mine["spike_count_halved"].transpose("trial_halved", "row", "key").values
         tv, tv_half = (trial_means(metrics.total_variation(metrics.shares(c), p)) for c in (full, half))
         low, high = _welch(tv_half, tv)
@@ -311,6 +314,7 @@ def halving(data: xr.Dataset) -> pd.DataFrame:
             {
                 "circuit": name,
                 "dt_ms": float(mine["dt_ms"]),
+                "window_ms": float(data["window_halved_ms"]),
                 "spikes_per_row": full.sum(axis=-1).mean(),
                 "spikes_halved": half.sum(axis=-1).mean(),
                 "tv": tv.mean(),

@@ -31,9 +31,12 @@ from biospike.theory.concentration import multinomial_tv
 
 # One input spike is worth one threshold: the membrane is the input of the step, shunted while the row is closed.
 KEYS = """
-v = bernoulli(drive*open*dt, seed, trial, index, t_in_timesteps) : 1
+v                              : 1
 drive                          : Hz (constant)   # R0*exp(z_i - max z)
 open                           : 1 (linked)
+"""
+STEP = """
+v = bernoulli(drive*open*dt, seed, trial, index, t_in_timesteps)
 """
 HUB = """
 open                           : 1
@@ -77,6 +80,7 @@ class Race(Circuit):
             threshold="v >= 1",
             reset="",
             linked=("open",),
+            each_step=STEP,
             hub_each_step="open = int(t_in_timesteps >= opens_at)",
             rows=rows,
             keys=keys,
