@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import attrs
 import brian2 as b2
 import numpy as np
+from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
@@ -23,6 +24,7 @@ KEY_STRIDE = 2**20
 
 ADDRESS = """
 seed           : integer (shared, constant)
+hub_index      : integer (constant)          # row of this batch
 trial          : integer (constant)
 index          : integer (constant)          # row*KEY_STRIDE + key
 """
@@ -50,6 +52,35 @@ count_{c}      : integer
 checkpoint_{c} : integer (shared, constant)  # in steps
 """
 COUNT_CHECKPOINT = "count_{c} += int(t_in_timesteps < checkpoint_{c})"
+
+
+@attrs.frozen(eq=False)
+class Shape:
+    """Size of a network, and which row every key neuron belongs to.
+
+    Attributes
+    ----------
+    rows, keys : int
+        Hubs, and key neurons of all rows together.
+    checkpoints : int
+        How many cumulative counts are kept.
+    hub_index : ndarray (keys,) of int
+        Row of each key. A compiled network reads it when it starts, so that one binary serves rows of any length.
+    """
+
+    rows: int
+    keys: int
+    checkpoints: int
+    hub_index: NDArray[np.int64] = attrs.field(kw_only=True)
+
+    @hub_index.default
+    def _one_row(self) -> NDArray[np.int64]:
+        return np.zeros(self.keys, dtype=np.int64)
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """What is compiled in."""
+        return self.rows, self.keys, self.checkpoints
 
 
 @attrs.frozen(eq=False)
@@ -114,12 +145,15 @@ class Circuit:
     def check(self, dt: Quantity) -> None:
         """Raise `ValueError` if the parameters do not fit together or the step `dt` is too coarse for them."""
 
-    def build(self, rows: int, keys: int, checkpoints: int) -> b2.Network:
-        """Network of `rows` rows of `keys` keys, with groups named ``keys`` and ``hub``; runs nothing."""
+    def build(self, shape: Shape) -> b2.Network:
+        """Network with groups named ``keys`` and ``hub``; runs nothing."""
         raise NotImplementedError
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
-        """Values in SI base units of every variable ``group.name`` that the circuit starts from."""
+        """Values in SI base units of every variable ``group.name`` that the circuit starts from.
+
+        Those of ``keys`` are numbers or have the shape (rows, keys) of the batch, those of ``hub`` (rows,).
+        """
         raise NotImplementedError
 
     def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -171,9 +205,7 @@ def rows_of_keys(
     on_spike: str,
     threshold: str,
     reset: str,
-    rows: int,
-    keys: int,
-    checkpoints: int,
+    shape: Shape,
     linked: tuple[str, ...] = (),
     each_step: str = "",
     hub_each_step: str = "",
@@ -194,6 +226,8 @@ def rows_of_keys(
         What a key's spike does to its hub (``_post``), delivered in the step of the spike, after the thresholds.
     threshold, reset, method, hub_method, refractory
         As in `brian2.NeuronGroup`, of the keys unless the name says hub.
+    shape
+        Size of the network.
     linked
         Variables of the hub that the keys read (declared ``linked`` in `equations`).
     each_step
@@ -208,12 +242,12 @@ def rows_of_keys(
     Network
         Objects ``keys``, ``hub``, ``inhibition``. Order n synapses: never all-to-all.
     """
-    marks = range(checkpoints)
+    marks = range(shape.checkpoints)
     counted = [COUNTERS, *(CHECKPOINT.format(c=c) for c in marks)]
     model = b2.Equations(equations) + b2.Equations(ADDRESS) + b2.Equations("".join(counted))
     after_spike = "\n".join([reset, COUNT_SPIKE, *(COUNT_CHECKPOINT.format(c=c) for c in marks)])
     key_group = b2.NeuronGroup(
-        rows * keys,
+        shape.keys,
         model,
         threshold=threshold,
         reset=after_spike,
@@ -224,15 +258,15 @@ def rows_of_keys(
         name="keys",
     )
     hub_group = b2.NeuronGroup(
-        rows,
+        shape.rows,
         b2.Equations(hub) + b2.Equations("row_spikes : integer"),
         method=hub_method,
         namespace={},
         name="hub",
     )
-    row_of_key = np.repeat(np.arange(rows), keys)
+    key_group.hub_index = shape.hub_index
     for variable in (*linked, "row_spikes"):
-        setattr(key_group, variable, b2.linked_var(hub_group, variable, index=row_of_key))
+        setattr(key_group, variable, b2.linked_var(hub_group, variable, index="hub_index"))
     if hub_each_step:
         hub_group.run_regularly(hub_each_step, when="before_groups", name="hub_each_step")
     if each_step:
@@ -247,5 +281,8 @@ def rows_of_keys(
         namespace={},
         name="inhibition",
     )
-    inhibition.connect(j=f"i // {keys}")
+    if isinstance(b2.get_device(), CPPStandaloneDevice):
+        # The arguments of a compiled run are read here, since hub_index is one of them.
+        b2.get_device().apply_run_args()
+    inhibition.connect(j="hub_index_pre")
     return b2.Network(key_group, hub_group, inhibition)

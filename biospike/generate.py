@@ -1,7 +1,7 @@
 """Write the C++ project of a circuit: run as ``python -m biospike.generate`` with a request on standard input.
 
 Code generation needs a fresh process: Brian2's device is global, and a second project in one process renames its code
-objects. The request is a pickle of (circuit, rows, keys, checkpoints, directory), made by `biospike.standalone`.
+objects. The request is a pickle of (circuit, sizes, directory), made by `biospike.standalone`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import brian2 as b2
 from brian2.core.variables import ArrayVariable, DynamicArrayVariable
 
-from biospike.circuit import Circuit
+from biospike.circuit import Circuit, Shape
 
 # Silent decaying traces become denormal numbers after some 700 time constants and slow a run 16 times.
 FLUSH_DENORMALS = """
@@ -24,14 +24,12 @@ _mm_setcsr(_mm_getcsr() | 0x8040);  // flush to zero, denormals are zero
 """
 
 
-def generate(circuit: Circuit, rows: int, keys: int, checkpoints: int, directory: str) -> None:
+def generate(circuit: Circuit, sizes: tuple[int, int, int], directory: str) -> None:
     """Write the project of `circuit` into `directory`, with ``arrays.json``: name -> file name, dtype, length."""
     b2.set_device("cpp_standalone", build_on_run=False)
     device = b2.get_device()
     device.insert_code("before_start", FLUSH_DENORMALS)
-    network = circuit.build(rows, keys, checkpoints)
-    # Arguments of the binary are applied here, before delays are turned into steps.
-    device.apply_run_args()
+    network = circuit.build(Shape(*sizes))
     network.run(1 * b2.second, namespace={})
     device.build(directory=directory, compile=False, run=False, with_output=False)
     arrays = {

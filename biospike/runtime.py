@@ -11,7 +11,7 @@ import numpy as np
 from brian2.devices.device import RuntimeDevice
 from numpy.typing import NDArray
 
-from biospike.circuit import Circuit
+from biospike.circuit import Circuit, Shape
 from biospike.standalone import FLAGS
 
 
@@ -58,7 +58,7 @@ def assign(network: b2.Network, state: dict[str, Any]) -> None:
 
 def run(
     circuit: Circuit,
-    shape: tuple[int, int, int],
+    shape: Shape,
     state: dict[str, Any],
     *,
     dt: float,
@@ -68,7 +68,7 @@ def run(
 ) -> dict[str, NDArray[Any]]:
     """Build, start and read a circuit in this process; arguments and results as `biospike.standalone.run`."""
     with preferences(target, dt):
-        network = circuit.build(*shape)
+        network = circuit.build(shape)
         assign(network, state)
         network.run(duration * b2.second, namespace={})
         results = {}

@@ -16,14 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from biospike import recording, runtime, standalone
-from biospike.circuit import KEY_STRIDE, Batch, Circuit
+from biospike.circuit import KEY_STRIDE, Batch, Circuit, Shape
 from biospike.ideal.softmax import check_logits
 from biospike.parameters import parse_quantity
 from biospike.random import SEEDS
 
 TARGETS = ("auto", "cpp_standalone", "cython", "numpy")
-NEURONS_PER_BATCH = 2**12
-SMALLEST_BUCKET = 8
+NEURONS_PER_BATCH = 2**11
+ROWS_PER_BATCH = 2**7
 CHECKPOINTS = 24
 FIRST_WINDOW = 1e-3
 """Default checkpoints are spaced evenly in the logarithm from this fraction of the duration to all of it."""
@@ -39,8 +39,36 @@ MOMENTS = ("gap_sum", "gap_square_sum")
 
 
 @attrs.frozen(eq=False)
+class _Packing:
+    """How the rows of a batch lie in the group of key neurons.
+
+    Rows follow one another without their masked keys; what is left of the group takes the state of a row without keys.
+    """
+
+    batch: Batch
+    shape: Shape
+    position: NDArray[np.int64]
+    """Of every key neuron, in the flattened (rows, keys) of the batch."""
+    used: int
+
+    def pack(self, state: dict[str, Any]) -> dict[str, Any]:
+        """State of the network from that of the batch."""
+        size = self.batch.logits.size
+        return {
+            name: np.ravel(value)[self.position] if name.startswith("keys.") and np.size(value) == size > 1 else value
+            for name, value in state.items()
+        }
+
+    def unpack(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of the keys as (rows, keys), 0 where masked."""
+        full = np.zeros(self.batch.logits.size, dtype=values.dtype)
+        full[self.position[: self.used]] = values[: self.used]
+        return full.reshape(self.batch.logits.shape)
+
+
+@attrs.frozen(eq=False)
 class _Plan:
-    """One study cut into batches of one shape."""
+    """One study cut into batches of one size."""
 
     circuit: Circuit
     logits: NDArray[np.float64]
@@ -49,41 +77,52 @@ class _Plan:
     dt: float
     steps: int
     marks: NDArray[np.int64]
-    rows: int
-    keys: int
-    mark_slots: int
+    sizes: tuple[int, int, int]
+    """Hubs, key neurons and checkpoints of a batch."""
+    starts: NDArray[np.int64]
+    """First slot of every batch, and the end; slots are (trial, row) in this order."""
 
     @property
     def duration(self) -> float:
         return self.steps * self.dt
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        return self.rows, self.keys, self.mark_slots
-
-    @property
     def slots(self) -> int:
         return self.trials * len(self.logits)
 
-    def batch(self, number: int) -> Batch:
-        """Batch `number`: slots are ordered by trial, then row; what is over is padded with silent rows."""
-        slot = np.arange(number * self.rows, (number + 1) * self.rows)
-        used = slot < self.slots
-        trial, row = np.divmod(np.where(used, slot, 0), len(self.logits))
-        padded = np.full((self.rows, self.keys), np.nan)
-        padded[:, : self.logits.shape[1]] = self.logits[row]
-        padded[~used] = np.nan
-        return Batch(padded, trial, row, self.seed)
-
     @property
     def batches(self) -> int:
-        return -(-self.slots // self.rows)
+        return len(self.starts) - 1
+
+    def packing(self, number: int) -> _Packing:
+        """Batch `number`, with at least one padding row, which stays silent."""
+        hubs, neurons, _ = self.sizes
+        slot = np.arange(self.starts[number], self.starts[number + 1])
+        trial, row = (np.zeros(hubs, dtype=np.int64) for _ in range(2))
+        trial[: len(slot)], row[: len(slot)] = np.divmod(slot, len(self.logits))
+        logits = np.full((hubs, self.logits.shape[1]), np.nan)
+        logits[: len(slot)] = self.logits[row[: len(slot)]]
+        unmasked = np.flatnonzero(~np.isnan(logits))
+        position = np.full(neurons, logits.size - 1)
+        position[: len(unmasked)] = unmasked
+        shape = Shape(*self.sizes, hub_index=position // logits.shape[1])
+        return _Packing(Batch(logits, trial, row, self.seed), shape, position, len(unmasked))
 
     @property
     def numpy_seconds(self) -> float:
         """Rough time on the numpy target."""
-        neurons = self.slots * self.keys
+        neurons = self.batches * self.sizes[1]
         return self.steps * (NUMPY_SECONDS_PER_STEP * self.batches + NUMPY_SECONDS_PER_NEURON * neurons)
+
+
+def _cut(keys: NDArray[np.int64], trials: int, hubs: int, neurons: int) -> NDArray[np.int64]:
+    """Cut slots into batches of fewer than `hubs` rows and at most `neurons` keys; returns their boundaries."""
+    end = np.cumsum(np.tile(keys, trials))
+    starts = [0]
+    while starts[-1] < len(end):
+        before = end[starts[-1] - 1] if starts[-1] else 0
+        starts.append(int(min(np.searchsorted(end, before + neurons, side="right"), starts[-1] + hubs - 1)))
+    return np.array(starts)
 
 
 def simulate(
@@ -143,8 +182,7 @@ def simulate(
     jobs = _check_jobs(jobs)
     target, reason = choose_target(plan, target)
     if target != "cpp_standalone":
-        # Nothing is compiled for a shape, so the shape may fit the study.
-        plan = attrs.evolve(plan, rows=min(plan.rows, plan.slots), mark_slots=len(plan.marks))
+        plan = _fitted(plan)
     with tqdm(total=plan.batches, desc=circuit.name, unit="batch", disable=not progress, leave=False) as bar:
         execute = _prepare(plan, target, bar)
         # A compiled batch is a process of its own, which a thread waits for; others need a Python process each, which
@@ -157,9 +195,9 @@ def simulate(
         )
         collected = []
         for number, result in enumerate(done):
-            collected.append(_checked(plan, plan.batch(number), result))
+            collected.append(_checked(plan, number, result))
             bar.update()
-    joined = {name: np.concatenate([c[name] for c in collected])[: plan.slots] for name in collected[0]}
+    joined = {name: np.concatenate([c[name] for c in collected]) for name in collected[0]}
     return _dataset(plan, joined, target, reason)
 
 
@@ -193,8 +231,8 @@ def build_ahead(circuits: Sequence[Circuit], logits: ArrayLike, *, progress: boo
         for circuit in circuits
     ]
     compiled = [p for p in plans if choose_target(p, options.get("target", "auto"))[0] == "cpp_standalone"]
-    missing = [p for p in compiled if not standalone.is_built(p.circuit, *p.shape)]
-    build = joblib.delayed(lambda plan: standalone.build(plan.circuit, *plan.shape))
+    missing = [p for p in compiled if not standalone.is_built(p.circuit, p.sizes)]
+    build = joblib.delayed(lambda plan: standalone.build(plan.circuit, plan.sizes))
     workers = joblib.Parallel(n_jobs=_check_jobs(None), prefer="threads", return_as="generator_unordered")
     disable = not (progress and missing)
     for _ in tqdm(workers(map(build, missing)), total=len(missing), desc="build", unit="circuit", disable=disable):
@@ -220,9 +258,10 @@ def _plan(circuit: Circuit, logits: Any, duration: Any, trials: Any, seed: Any, 
     steps = int(np.ceil(float(window / step) * (1 - 1e-12)))
     if steps >= 2**31:
         raise ValueError(f"duration = {window} is {steps} steps of {step}; at most {2**31 - 1} can be counted")
-    keys = SMALLEST_BUCKET
-    while keys < values.shape[1]:
-        keys *= 2
+    keys = (~np.isnan(values)).sum(axis=1)
+    neurons = NEURONS_PER_BATCH
+    while neurons < keys.max():
+        neurons *= 2
     marks = _marks(checkpoints, steps, float(step))
     return _Plan(
         circuit=circuit,
@@ -232,10 +271,9 @@ def _plan(circuit: Circuit, logits: Any, duration: Any, trials: Any, seed: Any, 
         dt=float(step),
         steps=steps,
         marks=marks,
-        rows=max(1, NEURONS_PER_BATCH // keys),
-        keys=keys,
-        # Room for whole multiples of the default, so that builds are shared.
-        mark_slots=-(-len(marks) // CHECKPOINTS) * CHECKPOINTS,
+        # Room for whole multiples of the default number of checkpoints, so that builds are shared.
+        sizes=(ROWS_PER_BATCH, neurons, -(-len(marks) // CHECKPOINTS) * CHECKPOINTS),
+        starts=_cut(keys, int(trials), ROWS_PER_BATCH, neurons),
     )
 
 
@@ -283,7 +321,7 @@ def choose_target(plan: _Plan, target: str) -> tuple[str, str]:
             return "numpy", "no C++ compiler was found"
         if seconds > WORTH_A_BUILD:
             return "cpp_standalone", f"numpy would take about {seconds:.0f} s"
-        if standalone.is_built(plan.circuit, *plan.shape):
+        if standalone.is_built(plan.circuit, plan.sizes):
             return "cpp_standalone", "the binary is in the cache"
         return "numpy", f"about {seconds:.0f} s of work is not worth a build"
     if target in ("cpp_standalone", "cython") and found is None:
@@ -298,16 +336,17 @@ def _prepare(plan: _Plan, target: str, bar: Any) -> Callable[[int], dict[str, ND
     """Return the function that runs a batch; the compiled target is built first."""
     if target == "cpp_standalone":
         bar.set_description(f"{plan.circuit.name}: build")
-        binary = standalone.build(plan.circuit, *plan.shape)
+        binary = standalone.build(plan.circuit, plan.sizes)
         bar.set_description(f"{plan.circuit.name}: run")
     wanted = _wanted(plan)
 
     def execute(number: int) -> dict[str, NDArray[Any]]:
-        state = _initial(plan, plan.batch(number))
+        packing = plan.packing(number)
+        state = _initial(plan, packing)
         if target == "cpp_standalone":
             return standalone.run(binary, state, plan.dt, plan.duration, wanted)
         return runtime.run(
-            plan.circuit, plan.shape, state, dt=plan.dt, duration=plan.duration, wanted=wanted, target=target
+            plan.circuit, packing.shape, state, dt=plan.dt, duration=plan.duration, wanted=wanted, target=target
         )
 
     return execute
@@ -318,39 +357,48 @@ def _wanted(plan: _Plan) -> list[str]:
     return ["keys.spike_count", "hub.row_spikes", *(f"keys.{name}" for name in MOMENTS), *counts]
 
 
-def _initial(plan: _Plan, batch: Batch) -> dict[str, Any]:
+def _fitted(plan: _Plan) -> _Plan:
+    """Shrink the batches to what the study fills: without compilation every size is as good."""
+    rows = int(np.diff(plan.starts).max()) + 1
+    keys = max(plan.packing(number).used for number in range(plan.batches))
+    return attrs.evolve(plan, sizes=(rows, keys, len(plan.marks)))
+
+
+def _initial(plan: _Plan, packing: _Packing) -> dict[str, Any]:
     """State of a batch: the circuit's own, and what the kernel's bookkeeping needs."""
-    marks = np.zeros(plan.mark_slots, dtype=np.int64)
+    batch = packing.batch
+    marks = np.zeros(plan.sizes[2], dtype=np.int64)
     marks[: len(plan.marks)] = plan.marks
     return {
-        **plan.circuit.state(batch, plan.dt * b2.second),
+        **packing.pack(plan.circuit.state(batch, plan.dt * b2.second)),
         "keys.seed": batch.seed,
-        "keys.trial": np.repeat(batch.trial, plan.keys),
-        "keys.index": batch.index,
+        "keys.hub_index": packing.shape.hub_index,
+        "keys.trial": batch.trial[packing.shape.hub_index],
+        "keys.index": batch.index.ravel()[packing.position],
         **{f"keys.checkpoint_{c}": mark for c, mark in enumerate(marks)},
     }
 
 
-def _checked(plan: _Plan, batch: Batch, result: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _checked(plan: _Plan, number: int, result: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Counts (rows, keys, checkpoints) and moments of a batch, once its sums agree.
 
     Raises
     ------
     biospike.standalone.RunError
-        If keys and hub disagree, a masked key spiked, or the state is not finite.
+        If keys and hub disagree, padding spiked, or the state is not finite.
     """
-    size = (plan.rows, plan.keys)
-    total = result["keys.spike_count"].reshape(size)
-    counts = np.stack([result[f"keys.count_{c}"].reshape(size) for c in range(len(plan.marks))], axis=-1)
-    moments = {name: result[f"keys.{name}"].reshape(size) for name in MOMENTS}
+    packing = plan.packing(number)
+    total = packing.unpack(result["keys.spike_count"])
+    counts = np.stack([packing.unpack(result[f"keys.count_{c}"]) for c in range(len(plan.marks))], axis=-1)
+    moments = {name: packing.unpack(result[f"keys.{name}"]) for name in MOMENTS}
     if not np.array_equal(total.sum(axis=1), result["hub.row_spikes"]) or np.any(counts[..., -1] > total):
         raise standalone.RunError(f"{plan.circuit.name}: the hubs did not count the spikes of their keys")
-    if np.any(total[np.isnan(batch.logits)]):
-        raise standalone.RunError(f"{plan.circuit.name}: a masked key spiked")
+    if np.any(result["keys.spike_count"][packing.used :]):
+        raise standalone.RunError(f"{plan.circuit.name}: a neuron without a key spiked")
     if not all(np.all(np.isfinite(values)) for values in moments.values()):
         raise standalone.RunError(f"{plan.circuit.name}: the state is not finite")
-    keys = plan.logits.shape[1]
-    return {"spike_count": counts[:, :keys], **{name: values[:, :keys] for name, values in moments.items()}}
+    rows = plan.starts[number + 1] - plan.starts[number]
+    return {"spike_count": counts[:rows], **{name: values[:rows] for name, values in moments.items()}}
 
 
 def _dataset(plan: _Plan, joined: dict[str, NDArray[Any]], target: str, reason: str) -> xr.Dataset:

@@ -1,7 +1,7 @@
 """Compiled C++: build a circuit once, find it again by its hash, run it many times.
 
-A binary is one network shape (circuit, rows, keys, checkpoints). Everything else, the step and the duration included,
-is given when it is started, so other logits, seeds, trials, parameters, windows and steps compile nothing.
+A binary is one network size (circuit, hubs, key neurons, checkpoints). Everything else, the step and the duration
+included, is given when it is started, so other logits, seeds, trials, parameters, windows and steps compile nothing.
 
 Brian2 writes one source file a code object, each of which parses the standard library again. They are compiled here
 as one translation unit, each in a namespace of its own: the same code, in a quarter of the time.
@@ -34,7 +34,10 @@ from biospike.parameters import to_plain
 
 # Without contraction to fused multiply-add and without fast-math, C++ rounds as NumPy does. Nobody reads errno or traps
 # floating-point exceptions, and giving them up lets the compiler use vector instructions.
-FLAGS = ("-std=c++14", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-w")
+FLAGS: tuple[str, ...] = (
+    *("-std=c++14", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-w"),
+    *(("-mprefer-vector-width=512",) if platform.machine() == "x86_64" else ()),
+)
 # Start-up and file writing only: nothing in it is worth optimising, and it is half of the compile time.
 UNOPTIMISED = ("objects.cpp",)
 
@@ -103,7 +106,7 @@ def _circuit_source(kind: type) -> str:
     return _digest(*(Path(inspect.getfile(base)).read_text() for base in kind.__mro__[:-1]))
 
 
-def _request_key(circuit: Circuit, shape: tuple[int, int, int], path: str) -> str:
+def _request_key(circuit: Circuit, sizes: tuple[int, int, int], path: str) -> str:
     """Identity of a build by what goes in; it spares the code generation of a second run."""
     values = to_plain(circuit)
     return _digest(
@@ -111,7 +114,7 @@ def _request_key(circuit: Circuit, shape: tuple[int, int, int], path: str) -> st
         _circuit_source(type(circuit)),
         type(circuit).__qualname__,
         {name: values[name] for name in circuit.structural},
-        shape,
+        sizes,
         b2.__version__,
         np.__version__,
         sys.version,
@@ -121,7 +124,7 @@ def _request_key(circuit: Circuit, shape: tuple[int, int, int], path: str) -> st
 
 @attrs.frozen
 class Binary:
-    """A compiled circuit of one shape.
+    """A compiled circuit of one size.
 
     Attributes
     ----------
@@ -151,10 +154,10 @@ def _open(directory: Path, reused: bool) -> Binary | None:
     return Binary(directory, {name: tuple(entry) for name, entry in arrays.items()}, reused)
 
 
-def is_built(circuit: Circuit, rows: int, keys: int, checkpoints: int) -> bool:
+def is_built(circuit: Circuit, sizes: tuple[int, int, int]) -> bool:
     """Whether `build` would find the binary in the cache."""
     path = compiler()
-    return path is not None and _cached(_request_key(circuit, (rows, keys, checkpoints), path)) is not None
+    return path is not None and _cached(_request_key(circuit, sizes, path)) is not None
 
 
 def _cached(key: str) -> Binary | None:
@@ -166,8 +169,8 @@ def _cached(key: str) -> Binary | None:
     return _open(cache / "binaries" / name, reused=True)
 
 
-def build(circuit: Circuit, rows: int, keys: int, checkpoints: int) -> Binary:
-    """Return the binary of a circuit of this shape, compiled now or found in the cache.
+def build(circuit: Circuit, sizes: tuple[int, int, int]) -> Binary:
+    """Return the binary of a circuit with these `Shape.sizes`, compiled now or found in the cache.
 
     Raises
     ------
@@ -177,7 +180,7 @@ def build(circuit: Circuit, rows: int, keys: int, checkpoints: int) -> Binary:
     path = compiler()
     if path is None:
         raise BuildError("no C++ compiler found (g++, clang++ or $CXX); install one or use target 'numpy'")
-    key = _request_key(circuit, (rows, keys, checkpoints), path)
+    key = _request_key(circuit, sizes, path)
     if found := _cached(key):
         return found
     cache = cache_directory()
@@ -186,7 +189,7 @@ def build(circuit: Circuit, rows: int, keys: int, checkpoints: int) -> Binary:
     # A private directory for every build: two processes never share one, and the finished one is renamed into place.
     with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as private:
         project = Path(private, "project")
-        _generate(circuit, rows, keys, checkpoints, project)
+        _generate(circuit, sizes, project)
         name = _digest(_toolchain(path), b2.__version__, *_project_text(project))
         final = cache / "binaries" / name
         binary = _open(final, reused=True)
@@ -218,13 +221,13 @@ def _project_text(project: Path) -> list[str]:
     ]
 
 
-def _generate(circuit: Circuit, rows: int, keys: int, checkpoints: int, project: Path) -> None:
+def _generate(circuit: Circuit, sizes: tuple[int, int, int], project: Path) -> None:
     if type(circuit).__module__ == "__main__":
         raise BuildError(
             f"{type(circuit).__name__} is defined in the script that runs; put it into a module to compile it, "
             "or use target 'numpy'"
         )
-    request = pickle.dumps((circuit, rows, keys, checkpoints, str(project)))
+    request = pickle.dumps((circuit, sizes, str(project)))
     # The generator works in a private directory, where no preference file of Brian2's lies about.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
     done = subprocess.run(

@@ -13,7 +13,7 @@ from brian2.units.fundamentalunits import Quantity, get_dimensions
 from numpy.typing import ArrayLike
 
 from biospike import runtime
-from biospike.circuit import Batch, Circuit
+from biospike.circuit import Batch, Circuit, Shape
 from biospike.ideal.softmax import check_logits, softmax
 from biospike.metrics import shares
 from biospike.parameters import parse_quantity
@@ -57,7 +57,7 @@ def record(
     shown = np.sort(order[: min(traced, int(np.isfinite(values).sum()))])
     batch = Batch(values, np.zeros(1, dtype=np.int64), np.full(1, row), seed)
     with runtime.preferences("numpy", float(dt)):
-        network = circuit.build(1, keys, 1)
+        network = circuit.build(Shape(1, keys, 1))
         runtime.assign(
             network,
             {

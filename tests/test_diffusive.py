@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from biospike import runtime, simulate
-from biospike.circuit import Batch
+from biospike.circuit import Batch, Shape
 from biospike.ideal.softmax import softmax
 from biospike.metrics import shares, total_variation
 from biospike.neurons import LIF
@@ -38,7 +38,11 @@ def batch(logits: NDArray[np.float64], seed: int) -> Batch:
 def run_numpy(
     rows: Batch, changed: dict[str, Any], dt: float, duration: float, wanted: str, refractory: str = "2 ms"
 ) -> NDArray[Any]:
-    circuit, shape = Diffusive(refractory=refractory), (*rows.logits.shape, 8)
+    count, keys = rows.logits.shape
+    circuit, shape = (
+        Diffusive(refractory=refractory),
+        Shape(count, count * keys, 8, hub_index=np.arange(count).repeat(keys)),
+    )
     state = circuit.state(rows, dt * b2.second) | {
         "keys.seed": rows.seed,
         "keys.trial": np.repeat(rows.trial, rows.logits.shape[1]),

@@ -1,3 +1,4 @@
+import itertools
 import os
 import subprocess
 import sys
@@ -5,6 +6,8 @@ import sys
 import brian2 as b2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from biospike import load, save, simulate, simulation, standalone
 from biospike.traces import record
@@ -13,6 +16,7 @@ from circuits.softmax import Escape, Integrate, Race, Subtractive
 LOGITS = np.random.default_rng(3).normal(0, 1.5, (3, 6))
 LOGITS[1, 4:] = np.nan
 WINDOW = 60 * b2.ms
+SIZES = (simulation.ROWS_PER_BATCH, simulation.NEURONS_PER_BATCH, simulation.CHECKPOINTS)
 
 
 def counts(circuit, logits=LOGITS, **options):
@@ -34,6 +38,17 @@ def test_same_seed_same_spikes_and_another_seed_others(kind):
     assert not same(first, counts(kind(), seed=6, **kwargs))
 
 
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=30), st.integers(1, 5), st.integers(2, 9), st.integers(20, 50))
+def test_batches_cover_every_slot_and_fit(keys, trials, hubs, neurons):
+    keys = np.array(keys)
+    starts = simulation._cut(keys, trials, hubs, neurons)
+    assert starts[0] == 0
+    assert starts[-1] == trials * len(keys)
+    for first, end in itertools.pairwise(starts):
+        assert 0 < end - first < hubs
+        assert np.tile(keys, trials)[first:end].sum() <= neurons
+
+
 @pytest.mark.parametrize("kind", [Race, Escape])
 def test_batching_never_shows(kind, monkeypatch):
     whole = counts(kind(), trials=4)
@@ -41,8 +56,8 @@ def test_batching_never_shows(kind, monkeypatch):
     assert same(whole, counts(kind(), trials=4))
 
 
-def test_padding_and_other_rows_never_show():
-    """A row keeps its spikes when it is padded to more keys; so does a trial when there are more of them."""
+def test_masked_keys_and_other_trials_never_show():
+    """A row keeps its spikes when masked keys are added; so does a trial when there are more of them."""
     whole = counts(Race(), trials=3)
     padded = np.full((3, 20), np.nan)
     padded[:, :6] = LOGITS
@@ -53,7 +68,7 @@ def test_padding_and_other_rows_never_show():
 
 def test_parallel_processes_give_the_same(monkeypatch):
     whole = counts(Escape(), trials=4)
-    monkeypatch.setattr(simulation, "NEURONS_PER_BATCH", 48)
+    monkeypatch.setattr(simulation, "NEURONS_PER_BATCH", 20)
     monkeypatch.setattr(simulation, "WORTH_PROCESSES", 0.0)
     assert same(whole, counts(Escape(), trials=4, jobs=2))
 
@@ -185,7 +200,8 @@ def test_compiled_and_numpy_agree_spike_for_spike_and_compile_once(cache, monkey
         {"seed": 9},
         {"trials": 5},
         {"logits": LOGITS[:1] * 3},
-        {"logits": np.zeros((500, 8))},
+        {"logits": np.zeros((400, 8))},
+        {"logits": np.zeros((3, 40))},
         {"duration": 100 * b2.ms, "checkpoints": 5},
         {"dt": 0.05 * b2.ms},
     ]
@@ -200,7 +216,7 @@ def test_damaged_cache_entry_is_built_again(cache):
     whole = counts(Escape(), target="cpp_standalone")
     (main,) = cache.glob("binaries/*/main")
     main.write_bytes(main.read_bytes()[:-1000])
-    assert not standalone.is_built(Escape(), 1024, 8, simulation.CHECKPOINTS)
+    assert not standalone.is_built(Escape(), SIZES)
     assert same(whole, counts(Escape(), target="cpp_standalone"))
 
 
@@ -230,7 +246,7 @@ def test_two_processes_at_once(cache, tmp_path):
 @pytest.mark.compiles
 def test_failing_binary_is_an_error_not_a_number(cache):
     counts(Escape(), target="cpp_standalone")
-    binary = standalone.build(Escape(), 1024, 8, simulation.CHECKPOINTS)
+    binary = standalone.build(Escape(), SIZES)
     assert binary.reused
     main = binary.directory / "main"
     whole = main.read_bytes()
@@ -238,14 +254,14 @@ def test_failing_binary_is_an_error_not_a_number(cache):
         "trouble": "echo trouble >&2",
         "status 3": "exit 3",
         "stopped after 50.0%": "echo 1.0 0.5 > $2/last_run_info.txt",
-        "0 of 8192 values": f"echo 1.0 1.0 > $2/last_run_info.txt; : > $2/{binary.arrays['keys.spike_count'][0]}",
+        "0 of 2048 values": f"echo 1.0 1.0 > $2/last_run_info.txt; : > $2/{binary.arrays['keys.spike_count'][0]}",
     }
     for words, command in faults.items():
         main.write_text(f"#!/bin/sh\n{command}\n")
         with pytest.raises(standalone.RunError, match=words):
             standalone.run(binary, {}, 1e-4, 0.01, ["keys.spike_count"])
     main.write_bytes(whole)
-    assert standalone.run(binary, {}, 1e-4, 0.01, ["keys.spike_count"])["keys.spike_count"].size == 8192
+    assert standalone.run(binary, {}, 1e-4, 0.01, ["keys.spike_count"])["keys.spike_count"].size == 2048
 
 
 @pytest.mark.compiles

@@ -42,9 +42,9 @@ FIRST_WINDOW = 1e-3
 """Windows are spaced evenly in the logarithm from this fraction of the duration."""
 FEW_SPIKES = 100
 FEW_TRIALS = 8
-HALVED_FRACTION = 4
-"""The step is halved in one of this many trials, and for one in this many of the duration."""
-RASTER_WINDOW = 250 * b2.ms
+HALVED_FRACTION = 8
+"""The step is halved for about one in this many of the duration, in half of the trials."""
+RASTER_WINDOW = 150 * b2.ms
 RASTER_KEYS = 16
 
 SUMMARY = [
@@ -82,7 +82,7 @@ class Config:
     """Circuits to run."""
     duration: Annotated[str, tyro.conf.arg(metavar="TIME")] = "2 s"
     """Longest window, with its unit; shorter windows are read from the same run."""
-    trials: int = 16
+    trials: int = 8
     """Independent repetitions of every row."""
     seed: int = 1
     """Same seed, same spikes, on every target."""
@@ -152,17 +152,18 @@ def run(study: Study) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        As of `biospike.simulate`, along a new dimension `circuit`; `spike_count_halved` was counted at half the step, in
-        the window `window_halved_ms`. The attributes of each circuit's run are in the coordinates of `circuit`.
+        As of `biospike.simulate`, along a new dimension `circuit`; `spike_count_halved` was counted at half the
+        step, in the window `window_halved_ms`. The attributes of each circuit's run are coordinates of `circuit`.
     """
     collected = []
     options = _options(study) | {"progress": not study.config.quiet}
     build_ahead(list(study.circuits.values()), study.logits, **options)
     short = study.windows[np.argmin(np.abs(study.windows - study.duration / HALVED_FRACTION))]
-    few = {"trials": max(2, study.config.trials // HALVED_FRACTION), "duration": short, "checkpoints": short * np.ones(1)}
+    trials = max(2, study.config.trials // 2)
+    halved_options = options | {"duration": short, "checkpoints": short * np.ones(1), "trials": trials}
     for circuit in study.circuits.values():
         data = simulate(circuit, study.logits, **options)
-        halved = simulate(circuit, study.logits, dt=circuit.dt / 2, **(options | few))
+        halved = simulate(circuit, study.logits, dt=circuit.dt / 2, **halved_options)
         counts = halved["spike_count"].isel(checkpoint=-1).drop_vars(("window_ms", "timesteps"))
         data["spike_count_halved"] = counts.rename(trial="trial_halved")
         data = data.assign_coords(window_halved_ms=float(short / b2.ms))

@@ -41,7 +41,7 @@ from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from biospike.circuit import Batch, Circuit, check_multiple, rows_of_keys
+from biospike.circuit import Batch, Circuit, Shape, check_multiple, rows_of_keys
 from biospike.neurons import LIF
 from biospike.parameters import parse_quantity, quantity
 from biospike.random import uniform
@@ -165,7 +165,7 @@ class Diffusive(Circuit):
                 f"for inhibition not to overshoot, got {self.w}"
             )
 
-    def build(self, rows: int, keys: int, checkpoints: int) -> b2.Network:
+    def build(self, shape: Shape) -> b2.Network:
         """See `biospike.circuit.Circuit.build`."""
         return rows_of_keys(
             KEYS,
@@ -178,9 +178,7 @@ class Diffusive(Circuit):
             hub_method="rk4",  # `exact` cannot integrate an integrator; at dt/tau_inh = 0.01 this errs by 1e-12
             refractory="t_ref",
             delay=self.delay,
-            rows=rows,
-            keys=keys,
-            checkpoints=checkpoints,
+            shape=shape,
         )
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:

@@ -25,7 +25,7 @@ import numpy as np
 from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Circuit, check_rate, rows_of_keys
+from biospike.circuit import Batch, Circuit, Shape, check_rate, rows_of_keys
 from biospike.ideal.softmax import softmax
 from biospike.parameters import number, quantity
 from biospike.random import uniform
@@ -71,7 +71,7 @@ class Divisive(Circuit):
         """Require R0*dt <= 0.1, so that a key never gains two thresholds in a step."""
         check_rate(self.name, self.rate, dt)
 
-    def build(self, rows: int, keys: int, checkpoints: int) -> b2.Network:
+    def build(self, shape: Shape) -> b2.Network:
         """See `biospike.circuit.Circuit.build`."""
         return rows_of_keys(
             KEYS,
@@ -81,9 +81,7 @@ class Divisive(Circuit):
             reset="v -= 1",
             linked=("gain",),
             hub_each_step="gain = 1/(1 + g/g_half)",
-            rows=rows,
-            keys=keys,
-            checkpoints=checkpoints,
+            shape=shape,
         )
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:

@@ -30,7 +30,7 @@ import numpy as np
 from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Circuit, check_rate, rows_of_keys
+from biospike.circuit import Batch, Circuit, Shape, check_rate, rows_of_keys
 from biospike.ideal.softmax import softmax
 from biospike.parameters import number, quantity
 from biospike.random import gamma, uniform
@@ -90,7 +90,7 @@ class Escape(Circuit):
         """Require R0*dt <= 0.1: once the row is in balance a key gains at most a tenth of a threshold a step."""
         check_rate(self.name, self.rate, dt)
 
-    def build(self, rows: int, keys: int, checkpoints: int) -> b2.Network:
+    def build(self, shape: Shape) -> b2.Network:
         """See `biospike.circuit.Circuit.build`."""
         return rows_of_keys(
             KEYS,
@@ -101,9 +101,7 @@ class Escape(Circuit):
             linked=("gate",),
             hub_method="euler",  # exact for a constant slope
             hub_each_step="gate = exp(-I)",
-            rows=rows,
-            keys=keys,
-            checkpoints=checkpoints,
+            shape=shape,
         )
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import numpy as np
 from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Circuit, check_multiple, check_rate, rows_of_keys
+from biospike.circuit import Batch, Circuit, Shape, check_multiple, check_rate, rows_of_keys
 from biospike.ideal.softmax import softmax
 from biospike.parameters import quantity
 from biospike.theory.concentration import multinomial_tv
@@ -71,7 +71,7 @@ class Race(Circuit):
         check_rate(self.name, self.rate, dt)
         check_multiple(self.name, "t_inh", self.t_inh, dt)
 
-    def build(self, rows: int, keys: int, checkpoints: int) -> b2.Network:
+    def build(self, shape: Shape) -> b2.Network:
         """See `biospike.circuit.Circuit.build`."""
         return rows_of_keys(
             KEYS,
@@ -82,9 +82,7 @@ class Race(Circuit):
             linked=("open",),
             each_step=STEP,
             hub_each_step="open = int(t_in_timesteps >= opens_at)",
-            rows=rows,
-            keys=keys,
-            checkpoints=checkpoints,
+            shape=shape,
         )
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:

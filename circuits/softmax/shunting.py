@@ -20,8 +20,8 @@ refractory period loses. It neglects the fluctuation of g, which falls with tau_
 stray from it by TV 0.015, 0.005, 0.003 at tau_inh = 10, 50, 100 ms, through keys at the rheobase. Counts are those of
 regular neurons, but their error law would be hidden by that, so none is given.
 
-Assumptions: the conductance is constant within a step, for which `exponential_euler` is exact. Ties: keys that cross
-in the same step all spike and all inhibit, from the next step on. A refractory key feels no conductance.
+Assumptions: the conductance is constant within a step, for which the membrane is integrated exactly. Ties: keys that
+cross in the same step all spike and all inhibit, from the next step on. A refractory key feels no conductance.
 
 References: Holt and Koch, *Shunting inhibition does not have a divisive effect on firing rates*, Neural Comput. 9
 (1997) 1001, doi:10.1162/neco.1997.9.5.1001; Capogna and Pearce, *GABA_A,slow*, Trends Neurosci. 34 (2011) 101, for
@@ -38,28 +38,39 @@ import numpy as np
 from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Circuit, check_multiple, check_rate, relative_exponential, rows_of_keys
+from biospike.circuit import Batch, Circuit, Shape, check_multiple, check_rate, relative_exponential, rows_of_keys
 from biospike.parameters import quantity
 from biospike.random import uniform
 
 Array = NDArray[np.float64]
 
 KEYS = """
-dv/dt = (g_leak*(v_rest - v) + g*(v_inh - v) + current)/(g_leak*tau_m) : volt (unless refractory)
+v              : volt
 current        : amp (constant)               # offset + current*exp(z_i - max z)
 unmasked       : boolean (constant)
 g              : siemens (linked)
+relaxed        : 1 (linked)
 g_leak         : siemens (shared, constant)
-tau_m          : second (shared, constant)
 v_rest         : volt (shared, constant)
 v_inh          : volt (shared, constant)
 v_threshold    : volt (shared, constant)
 t_ref          : second (shared, constant)
 """
+# The solution of the membrane equation over a step in which g is constant.
+STEP = """
+v += ((g_leak*v_rest + g*v_inh + current)/(g_leak + g) - v)*relaxed*int(not_refractory)
+"""
 HUB = """
-dg/dt = -g/tau_inh : siemens
+g              : siemens
+relaxed        : 1                            # fraction of the way to the steady potential covered in a step
+g_leak         : siemens (shared, constant)
+tau_m          : second (shared, constant)
 w              : siemens (shared, constant)
 tau_inh        : second (shared, constant)
+"""
+HUB_STEP = """
+g *= exp(-dt/tau_inh)
+relaxed = 1 - exp(-(g_leak + g)*dt/(g_leak*tau_m))
 """
 
 
@@ -117,7 +128,7 @@ class Shunting(Circuit):
         fastest = self.key_rate(np.array([float(self.current + self.offset)]), np.zeros(1), dt)
         check_rate(self.name, float(fastest[0]) * b2.Hz, dt)
 
-    def build(self, rows: int, keys: int, checkpoints: int) -> b2.Network:
+    def build(self, shape: Shape) -> b2.Network:
         """See `biospike.circuit.Circuit.build`."""
         return rows_of_keys(
             KEYS,
@@ -125,12 +136,11 @@ class Shunting(Circuit):
             on_spike="g_post += w_post",
             threshold="v > v_threshold and unmasked",
             reset="v = v_rest",
-            linked=("g",),
-            method="exponential_euler",
+            linked=("g", "relaxed"),
+            each_step=STEP,
+            hub_each_step=HUB_STEP,
             refractory="t_ref",
-            rows=rows,
-            keys=keys,
-            checkpoints=checkpoints,
+            shape=shape,
         )
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
@@ -148,12 +158,13 @@ class Shunting(Circuit):
             "keys.unmasked": ~np.isnan(batch.logits),
             "keys.v": np.minimum(np.where(rates > 0, charging, v_inf), threshold),
             "keys.g_leak": float(self.g_leak),
-            "keys.tau_m": float(self.tau_m),
             "keys.v_rest": rest,
             "keys.v_inh": float(self.v_inh),
             "keys.v_threshold": threshold,
             "keys.t_ref": float(self.refractory),
             "hub.g": g,
+            "hub.g_leak": float(self.g_leak),
+            "hub.tau_m": float(self.tau_m),
             "hub.w": float(self.w),
             "hub.tau_inh": float(self.tau_inh),
         }

@@ -30,7 +30,7 @@ import numpy as np
 from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Circuit, relative_exponential, rows_of_keys
+from biospike.circuit import Batch, Circuit, Shape, relative_exponential, rows_of_keys
 from biospike.parameters import number, quantity
 from biospike.random import uniform
 
@@ -86,7 +86,7 @@ class Subtractive(Circuit):
     gain: float = number(1.0, above=0, maximum=1)
     dt: Quantity = quantity(1 * b2.ms, above=0 * b2.ms)
 
-    def build(self, rows: int, keys: int, checkpoints: int) -> b2.Network:
+    def build(self, shape: Shape) -> b2.Network:
         """See `biospike.circuit.Circuit.build`."""
         return rows_of_keys(
             KEYS,
@@ -97,9 +97,7 @@ class Subtractive(Circuit):
             linked=("mean_s",),
             each_step=STEP,
             hub_each_step=HUB_STEP,
-            rows=rows,
-            keys=keys,
-            checkpoints=checkpoints,
+            shape=shape,
         )
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
