@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import attrs
 import brian2 as b2
 import joblib
 import numpy as np
@@ -16,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from biospike import recording, runtime, standalone
-from biospike.circuit import KEY_STRIDE, Batch, Circuit, Shape
+from biospike.circuit import KEY_STRIDE, Circuit
 from biospike.ideal.softmax import check_logits
+from biospike.packing import Packing, Plan, cut, fitted
 from biospike.parameters import parse_quantity
 from biospike.random import SEEDS
 
@@ -28,101 +28,11 @@ CHECKPOINTS = 24
 FIRST_WINDOW = 1e-3
 """Default checkpoints are spaced evenly in the logarithm from this fraction of the duration to all of it."""
 
-# What auto weighs: measured order of magnitude of the numpy target, per step and per neuron and step; a build takes
-# about 5 s and later runs profit from it.
-NUMPY_SECONDS_PER_STEP = 3e-4
-NUMPY_SECONDS_PER_NEURON = 4e-8
+# Seconds on the numpy target above which auto compiles: a build takes about 5 s, and later runs profit from it.
 WORTH_A_BUILD = 3.0
 WORTH_PROCESSES = 20.0
 
 MOMENTS = ("gap_sum", "gap_square_sum")
-
-
-@attrs.frozen(eq=False)
-class _Packing:
-    """How the rows of a batch lie in the group of key neurons.
-
-    Rows follow one another without their masked keys; what is left of the group takes the state of a row without keys.
-    """
-
-    batch: Batch
-    shape: Shape
-    position: NDArray[np.int64]
-    """Of every key neuron, in the flattened (rows, keys) of the batch."""
-    used: int
-
-    def pack(self, state: dict[str, Any]) -> dict[str, Any]:
-        """State of the network from that of the batch."""
-        size = self.batch.logits.size
-        return {
-            name: np.ravel(value)[self.position] if name.startswith("keys.") and np.size(value) == size > 1 else value
-            for name, value in state.items()
-        }
-
-    def unpack(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Values of the keys as (rows, keys), 0 where masked."""
-        full = np.zeros(self.batch.logits.size, dtype=values.dtype)
-        full[self.position[: self.used]] = values[: self.used]
-        return full.reshape(self.batch.logits.shape)
-
-
-@attrs.frozen(eq=False)
-class _Plan:
-    """One study cut into batches of one size."""
-
-    circuit: Circuit
-    logits: NDArray[np.float64]
-    trials: int
-    seed: int
-    dt: float
-    steps: int
-    marks: NDArray[np.int64]
-    sizes: tuple[int, int, int]
-    """Hubs, key neurons and checkpoints of a batch."""
-    starts: NDArray[np.int64]
-    """First slot of every batch, and the end; slots are (trial, row) in this order."""
-
-    @property
-    def duration(self) -> float:
-        return self.steps * self.dt
-
-    @property
-    def slots(self) -> int:
-        return self.trials * len(self.logits)
-
-    @property
-    def batches(self) -> int:
-        return len(self.starts) - 1
-
-    def packing(self, number: int) -> _Packing:
-        """Batch `number`, with at least one padding row, which stays silent."""
-        hubs, neurons, _ = self.sizes
-        slot = np.arange(self.starts[number], self.starts[number + 1])
-        trial, row = (np.zeros(hubs, dtype=np.int64) for _ in range(2))
-        trial[: len(slot)], row[: len(slot)] = np.divmod(slot, len(self.logits))
-        logits = np.full((hubs, self.logits.shape[1]), np.nan)
-        logits[: len(slot)] = self.logits[row[: len(slot)]]
-        unmasked = np.flatnonzero(~np.isnan(logits))
-        position = np.full(neurons, logits.size - 1)
-        position[: len(unmasked)] = unmasked
-        shape = Shape(*self.sizes, hub_index=position // logits.shape[1])
-        return _Packing(Batch(logits, trial, row, self.seed), shape, position, len(unmasked))
-
-    @property
-    def numpy_seconds(self) -> float:
-        """Rough time on the numpy target."""
-        neurons = self.batches * self.sizes[1]
-        return self.steps * (NUMPY_SECONDS_PER_STEP * self.batches + NUMPY_SECONDS_PER_NEURON * neurons)
-
-
-def _cut(keys: NDArray[np.int64], trials: int, hubs: int, neurons: int) -> NDArray[np.int64]:
-    """Cut slots into batches of fewer than `hubs` rows and at most `neurons` keys; returns their boundaries."""
-    end = np.cumsum(np.tile(keys, trials))
-    starts = [0]
-    while starts[-1] < len(end):
-        before = end[starts[-1] - 1] if starts[-1] else 0
-        starts.append(int(min(np.searchsorted(end, before + neurons, side="right"), starts[-1] + hubs - 1)))
-    return np.array(starts)
 
 
 def simulate(
@@ -178,11 +88,11 @@ def simulate(
     biospike.standalone.BuildError, biospike.standalone.RunError
         If the compiled target cannot be built or fails.
     """
-    plan = _plan(circuit, logits, duration, trials, seed, checkpoints, dt)
+    plan = _plan(circuit, logits, duration=duration, trials=trials, seed=seed, checkpoints=checkpoints, dt=dt)
     jobs = _check_jobs(jobs)
     target, reason = choose_target(plan, target)
     if target != "cpp_standalone":
-        plan = _fitted(plan)
+        plan = fitted(plan)
     with tqdm(total=plan.batches, desc=circuit.name, unit="batch", disable=not progress, leave=False) as bar:
         execute = _prepare(plan, target, bar)
         # A compiled batch is a process of its own, which a thread waits for; others need a Python process each, which
@@ -201,45 +111,26 @@ def simulate(
     return _dataset(plan, joined, target, reason)
 
 
-def check_study(
-    circuit: Circuit,
-    logits: ArrayLike,
-    *,
-    duration: Quantity | str,
-    trials: int = 1,
-    seed: int = 0,
-    target: str = "auto",
-    checkpoints: int | ArrayLike | Quantity = CHECKPOINTS,
-    dt: Quantity | str | None = None,
-) -> None:
+def check_study(circuit: Circuit, logits: ArrayLike, *, target: str = "auto", **options: Any) -> None:
     """Raise what `simulate` would raise for these arguments before it builds anything."""
-    choose_target(_plan(circuit, logits, duration, trials, seed, checkpoints, dt), target)
+    choose_target(_plan(circuit, logits, **options), target)
 
 
-def build_ahead(circuits: Sequence[Circuit], logits: ArrayLike, *, progress: bool = False, **options: Any) -> None:
+def build_ahead(
+    circuits: Sequence[Circuit], logits: ArrayLike, *, target: str = "auto", progress: bool = False, **options: Any
+) -> None:
     """Compile, side by side, what `simulate` would compile for each circuit with these options, and keep it cached."""
-    plans = [
-        _plan(
-            circuit,
-            logits,
-            options["duration"],
-            options.get("trials", 1),
-            options.get("seed", 0),
-            options.get("checkpoints", CHECKPOINTS),
-            options.get("dt"),
-        )
-        for circuit in circuits
-    ]
-    compiled = [p for p in plans if choose_target(p, options.get("target", "auto"))[0] == "cpp_standalone"]
-    missing = [p for p in compiled if not standalone.is_built(p.circuit, p.sizes)]
+    plans = [_plan(circuit, logits, **options) for circuit in circuits]
+    compiled = [plan for plan in plans if choose_target(plan, target)[0] == "cpp_standalone"]
+    missing = [plan for plan in compiled if not standalone.is_built(plan.circuit, plan.sizes)]
     build = joblib.delayed(lambda plan: standalone.build(plan.circuit, plan.sizes))
     workers = joblib.Parallel(n_jobs=_check_jobs(None), prefer="threads", return_as="generator_unordered")
-    disable = not (progress and missing)
-    for _ in tqdm(workers(map(build, missing)), total=len(missing), desc="build", unit="circuit", disable=disable):
+    hidden = not (progress and missing)
+    for _ in tqdm(workers(map(build, missing)), total=len(missing), desc="build", unit="circuit", disable=hidden):
         pass
 
 
-def _plan(circuit: Circuit, logits: Any, duration: Any, trials: Any, seed: Any, checkpoints: Any, dt: Any) -> _Plan:
+def _plan(circuit: Circuit, logits: Any, duration: Any, trials: Any, seed: Any, checkpoints: Any, dt: Any) -> Plan:
     if not isinstance(circuit, Circuit):
         raise ValueError(f"circuit must be a Circuit such as Race(), got {circuit!r}")
     values = check_logits(logits)
@@ -263,7 +154,7 @@ def _plan(circuit: Circuit, logits: Any, duration: Any, trials: Any, seed: Any, 
     while neurons < keys.max():
         neurons *= 2
     marks = _marks(checkpoints, steps, float(step))
-    return _Plan(
+    return Plan(
         circuit=circuit,
         logits=values,
         trials=int(trials),
@@ -273,7 +164,7 @@ def _plan(circuit: Circuit, logits: Any, duration: Any, trials: Any, seed: Any, 
         marks=marks,
         # Room for whole multiples of the default number of checkpoints, so that builds are shared.
         sizes=(ROWS_PER_BATCH, neurons, -(-len(marks) // CHECKPOINTS) * CHECKPOINTS),
-        starts=_cut(keys, int(trials), ROWS_PER_BATCH, neurons),
+        starts=cut(keys, int(trials), ROWS_PER_BATCH, neurons),
     )
 
 
@@ -302,7 +193,7 @@ def _check_jobs(jobs: int | None) -> int:
     return jobs
 
 
-def choose_target(plan: _Plan, target: str) -> tuple[str, str]:
+def choose_target(plan: Plan, target: str) -> tuple[str, str]:
     """Return the target to use and why.
 
     Raises
@@ -332,7 +223,7 @@ def choose_target(plan: _Plan, target: str) -> tuple[str, str]:
     return target, "asked for"
 
 
-def _prepare(plan: _Plan, target: str, bar: Any) -> Callable[[int], dict[str, NDArray[Any]]]:
+def _prepare(plan: Plan, target: str, bar: Any) -> Callable[[int], dict[str, NDArray[Any]]]:
     """Return the function that runs a batch; the compiled target is built first."""
     if target == "cpp_standalone":
         bar.set_description(f"{plan.circuit.name}: build")
@@ -352,19 +243,12 @@ def _prepare(plan: _Plan, target: str, bar: Any) -> Callable[[int], dict[str, ND
     return execute
 
 
-def _wanted(plan: _Plan) -> list[str]:
+def _wanted(plan: Plan) -> list[str]:
     counts = [f"keys.count_{c}" for c in range(len(plan.marks))]
     return ["keys.spike_count", "hub.row_spikes", *(f"keys.{name}" for name in MOMENTS), *counts]
 
 
-def _fitted(plan: _Plan) -> _Plan:
-    """Shrink the batches to what the study fills: without compilation every size is as good."""
-    rows = int(np.diff(plan.starts).max()) + 1
-    keys = max(plan.packing(number).used for number in range(plan.batches))
-    return attrs.evolve(plan, sizes=(rows, keys, len(plan.marks)))
-
-
-def _initial(plan: _Plan, packing: _Packing) -> dict[str, Any]:
+def _initial(plan: Plan, packing: Packing) -> dict[str, Any]:
     """State of a batch: the circuit's own, and what the kernel's bookkeeping needs."""
     batch = packing.batch
     marks = np.zeros(plan.sizes[2], dtype=np.int64)
@@ -379,7 +263,7 @@ def _initial(plan: _Plan, packing: _Packing) -> dict[str, Any]:
     }
 
 
-def _checked(plan: _Plan, number: int, result: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _checked(plan: Plan, number: int, result: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Counts (rows, keys, checkpoints) and moments of a batch, once its sums agree.
 
     Raises
@@ -401,7 +285,7 @@ def _checked(plan: _Plan, number: int, result: dict[str, NDArray[Any]]) -> dict[
     return {"spike_count": counts[:rows], **{name: values[:rows] for name, values in moments.items()}}
 
 
-def _dataset(plan: _Plan, joined: dict[str, NDArray[Any]], target: str, reason: str) -> xr.Dataset:
+def _dataset(plan: Plan, joined: dict[str, NDArray[Any]], target: str, reason: str) -> xr.Dataset:
     rows = len(plan.logits)
     by_trial = {name: values.reshape(plan.trials, rows, *values.shape[1:]) for name, values in joined.items()}
     dims = ("trial", "row", "key")

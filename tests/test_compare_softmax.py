@@ -10,8 +10,9 @@ import pytest
 
 from biospike import load, plots
 from validation import command_line, compare_softmax
-from validation.compare_softmax import CONVERGENCE, SUMMARY, Config, main, pooled_floor, prepare, raster_row
+from validation.compare_softmax import Config, main, prepare, raster_row
 from validation.logits_file import read_logits
+from validation.softmax_tables import CONVERGENCE, SUMMARY, pooled_floor
 
 LOGITS = np.random.default_rng(4).normal(0, 1.2, (4, 7))
 LOGITS[1, 5:] = np.nan

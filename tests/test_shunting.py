@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from biospike import runtime, simulate
-from biospike.circuit import Batch
+from biospike.circuit import Batch, Shape
 from biospike.ideal.softmax import softmax
 from biospike.metrics import shares, total_variation
 from biospike.neurons import LIF
@@ -36,7 +36,9 @@ def test_fi_curve_on_the_grid(conductance_ns: float) -> None:
     held = {"hub.g": g, "hub.tau_inh": 1e9, "hub.w": 0.0, "keys.v": -0.07}
     state = circuit.state(rows, circuit.dt) | held
     name = "keys.spike_count"
-    counts = runtime.run(circuit, (1, 12, 8), state, dt=1e-4, duration=duration, wanted=[name], target="numpy")[name]
+    counts = runtime.run(circuit, Shape(1, 12, 8), state, dt=1e-4, duration=duration, wanted=[name], target="numpy")[
+        name
+    ]
 
     current = circuit.input_current(logits)[0]
     cell = LIF(tau_m=200 * b2.pF / (10 * b2.nS + g * b2.siemens))

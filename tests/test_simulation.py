@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biospike import load, save, simulate, simulation, standalone
+from biospike.packing import cut
 from biospike.traces import record
 from circuits.softmax import Escape, Integrate, Race, Subtractive
 
@@ -41,7 +42,7 @@ def test_same_seed_same_spikes_and_another_seed_others(kind):
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=30), st.integers(1, 5), st.integers(2, 9), st.integers(20, 50))
 def test_batches_cover_every_slot_and_fit(keys, trials, hubs, neurons):
     keys = np.array(keys)
-    starts = simulation._cut(keys, trials, hubs, neurons)
+    starts = cut(keys, trials, hubs, neurons)
     assert starts[0] == 0
     assert starts[-1] == trials * len(keys)
     for first, end in itertools.pairwise(starts):

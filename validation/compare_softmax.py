@@ -16,15 +16,12 @@ import attrs
 import brian2 as b2
 import h5netcdf
 import numpy as np
-import pandas as pd
 import tyro
 import xarray as xr
 from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.special import gammaln
 
-from biospike import metrics, plots, simulate
+from biospike import plots, simulate
 from biospike.circuit import Circuit
 from biospike.ideal.softmax import softmax
 from biospike.parameters import parse_quantity
@@ -36,37 +33,15 @@ from validation import command_line
 from validation.data import attention_rows
 from validation.logits_file import read_logits
 from validation.softmax_report import report
+from validation.softmax_tables import converge, halving, summarise
 
 WINDOWS = 24
 FIRST_WINDOW = 1e-3
 """Windows are spaced evenly in the logarithm from this fraction of the duration."""
-FEW_SPIKES = 100
-FEW_TRIALS = 8
 HALVED_FRACTION = 8
 """The step is halved for about one in this many of the duration, in half of the trials."""
 RASTER_WINDOW = 150 * b2.ms
 RASTER_KEYS = 16
-
-SUMMARY = [
-    "circuit",
-    "window_ms",
-    "timesteps",
-    "rows",
-    "trials",
-    "spikes_per_row",
-    "tv",
-    "tv_low",
-    "tv_high",
-    "tv_expected",
-    "limit_tv",
-    "bias_tv",
-    "bias_floor",
-    "kl",
-    "silent_fraction",
-    "isi_cv",
-    "diagnostics",
-]
-CONVERGENCE = ["circuit", "order", "order_low", "order_high", "r_squared", "floor_tv", "limit_tv", "verdict"]
 
 SHOWN = ["circuit", "spikes_per_row", "tv", "tv_low", "tv_high", "tv_expected", "limit_tv", "bias_tv", "isi_cv"]
 
@@ -180,159 +155,6 @@ def run(study: Study) -> xr.Dataset:
             print(f"{circuit.name}: {int(data['spike_count'][..., -1].sum())} spikes ({reason})", file=sys.stderr)
     joined = xr.concat(collected, dim="circuit", data_vars="minimal", coords="minimal", compat="override", join="exact")
     return joined.assign_attrs(compilers=", ".join(sorted({d.attrs["compiler"] for d in collected})))
-
-
-def summarise(data: xr.Dataset) -> pd.DataFrame:
-    """One row a circuit and window, with the columns of ``summary.csv``."""
-    p = softmax(data["logits"].values)
-    return pd.concat([_summarise(data.sel(circuit=name), p) for name in data["circuit"].values], ignore_index=True)
-
-
-def _summarise(data: xr.Dataset, p: NDArray[np.float64]) -> pd.DataFrame:
-    name = str(data["circuit"].values)
-    circuit = SOFTMAX_CIRCUITS[name]()
-    counts = data["spike_count"].transpose("checkpoint", "trial", "row", "key").values
-    limit = data["limit"].values
-    spikes = counts.sum(axis=-1)
-    shares = metrics.shares(counts)
-    tv = metrics.total_variation(shares, p)
-    by_trial = trial_means(tv)
-    low, high = metrics.bca_interval(by_trial)
-    expected = circuit.expected_tv(limit, spikes.astype(float), p)
-    pooled = metrics.shares(counts.sum(axis=1))
-    unmasked = ~np.isnan(data["logits"].values)
-    kl = metrics.kl_divergence(p, metrics.smoothed_shares(counts, unmasked))
-    silent = (spikes == 0).mean(axis=(1, 2))
-    trials = counts.shape[1]
-    table = pd.DataFrame(
-        {
-            "circuit": name,
-            "window_ms": data["window_ms"].values,
-            "timesteps": data["timesteps"].values,
-            "rows": counts.shape[2],
-            "trials": trials,
-            "spikes_per_row": spikes.mean(axis=(1, 2)),
-            "tv": by_trial.mean(axis=-1),
-            "tv_low": low,
-            "tv_high": high,
-            "tv_expected": np.nan if expected is None else trial_means(expected).mean(axis=-1),
-            "limit_tv": metrics.total_variation(limit, p).mean(),
-            "bias_tv": mean_of_known(metrics.total_variation(pooled, p), axis=-1),
-            "bias_floor": mean_of_known(pooled_floor(shares), axis=-1),
-            "kl": mean_of_known(kl, axis=(1, 2)),
-            "silent_fraction": silent,
-            "isi_cv": float(isi_cv(data)),
-        }
-    )
-    table["diagnostics"] = [_diagnose(row) for row in table.itertuples()]
-    return table[SUMMARY]
-
-
-def mean_of_known(values: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
-    """Mean of the values that are not NaN; NaN where there are none, as for a silent row."""
-    known = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(known, values, 0.0).sum(axis=axis) / known.sum(axis=axis))
-
-
-def trial_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the rows that fired, for every window and trial: (checkpoint, trial, row) -> (checkpoint, trial)."""
-    return mean_of_known(values, axis=-1)
-
-
-def pooled_floor(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """TV that sampling alone leaves in shares pooled over trials, from their measured scatter.
-
-    Parameters
-    ----------
-    shares : ndarray (checkpoint, trial, row, key)
-
-    Returns
-    -------
-    ndarray (checkpoint, row)
-        ``1/2 sum_i sqrt(2/(pi*R)) sd_i`` as for normal means, sd_i over the R trials, corrected for the bias of a
-        standard deviation of few samples; NaN for a single trial.
-    """
-    known = np.isfinite(shares).all(axis=-1, keepdims=True)
-    trials = known.sum(axis=1).astype(float)
-    filled = np.where(known, shares, 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = filled.sum(axis=1) / trials
-        variance = (np.where(known, filled - mean[:, None], 0.0) ** 2).sum(axis=1) / (trials - 1)
-        unbiased = np.sqrt(2 / (trials - 1)) * np.exp(gammaln(trials / 2) - gammaln((trials - 1) / 2))
-        sd = np.sqrt(variance) / unbiased
-        return np.asarray((np.sqrt(2 / (np.pi * trials)) * sd).sum(axis=-1) / 2)
-
-
-def isi_cv(data: xr.Dataset) -> NDArray[np.float64]:
-    """Regularity of a circuit's code over the whole window; see `biospike.metrics.interval_cv`."""
-    gaps = np.maximum(data["spike_count"].isel(checkpoint=-1).transpose("trial", "row", "key").values - 1, 0)
-    sums = [data[name].transpose("trial", "row", "key").values for name in ("gap_sum", "gap_square_sum")]
-    return metrics.interval_cv(sums[0], sums[1], gaps, over=(-2, -1))
-
-
-def _diagnose(row: object) -> str:
-    """Reasons not to trust a row of the table, or to read it with care."""
-    found = {
-        f"N < {FEW_SPIKES}": row.spikes_per_row < FEW_SPIKES,  # type: ignore[attr-defined]
-        f"{row.silent_fraction:.1%} silent": row.silent_fraction > 0,  # type: ignore[attr-defined]
-        f"trials < {FEW_TRIALS}": row.trials < FEW_TRIALS,  # type: ignore[attr-defined]
-        "bias below resolution": row.bias_tv < 2 * row.bias_floor,  # type: ignore[attr-defined]
-    }
-    return "; ".join(words for words, holds in found.items() if holds)
-
-
-def converge(data: xr.Dataset, summary: pd.DataFrame) -> pd.DataFrame:
-    """One row a circuit, with the columns of ``convergence.csv``; empty where there are too few spikes for a fit."""
-    p = softmax(data["logits"].values)
-    rows = []
-    for name in data["circuit"].values:
-        counts = data["spike_count"].sel(circuit=name).transpose("checkpoint", "trial", "row", "key").values
-        tv = trial_means(metrics.total_variation(metrics.shares(counts), p)).T
-        mine = summary[summary["circuit"] == name]
-        row: dict[str, object] = {"circuit": name, "limit_tv": mine["limit_tv"].iloc[-1]}
-        try:
-            fit = metrics.fit_order(mine["spikes_per_row"].to_numpy(), tv)
-        except ValueError:
-            fit = None
-        row |= {column: getattr(fit, column, None) for column in CONVERGENCE if column not in row}
-        rows.append(row)
-    return pd.DataFrame(rows)[CONVERGENCE]
-
-
-def halving(data: xr.Dataset) -> pd.DataFrame:
-    """Effect of halving the step, in one window: one row a circuit, the change with its 95 % Welch interval."""
-    p = softmax(data["logits"].values)
-    rows = []
-    for name in data["circuit"].values:
-        mine = data.sel(circuit=name)
-        at = int(np.argmin(np.abs(data["window_ms"].values - float(data["window_halved_ms"]))))
-        full = mine["spike_count"].isel(checkpoint=at).transpose("trial", "row", "key").values
-        half = mine["spike_count_halved"].transpose("trial_halved", "row", "key").values
-        tv, tv_half = (trial_means(metrics.total_variation(metrics.shares(c), p)) for c in (full, half))
-        low, high = _welch(tv_half, tv)
-        rows.append(
-            {
-                "circuit": name,
-                "dt_ms": float(mine["dt_ms"]),
-                "window_ms": float(data["window_halved_ms"]),
-                "spikes_per_row": full.sum(axis=-1).mean(),
-                "spikes_halved": half.sum(axis=-1).mean(),
-                "tv": tv.mean(),
-                "tv_halved": tv_half.mean(),
-                "change_low": low,
-                "change_high": high,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of mean(a) - mean(b), by Welch's t; NaN for fewer than two samples of either."""
-    if min(a.size, b.size) < 2 or a.std() + b.std() == 0:
-        return np.nan, np.nan
-    interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
-    return float(interval.low), float(interval.high)
 
 
 def raster_row(logits: NDArray[np.float64]) -> int:
