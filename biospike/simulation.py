@@ -130,7 +130,16 @@ def build_ahead(
         pass
 
 
-def _plan(circuit: Circuit, logits: Any, duration: Any, trials: Any, seed: Any, checkpoints: Any, dt: Any) -> Plan:
+def _plan(
+    circuit: Circuit,
+    logits: Any,
+    *,
+    duration: Any,
+    trials: Any = 1,
+    seed: Any = 0,
+    checkpoints: Any = CHECKPOINTS,
+    dt: Any = None,
+) -> Plan:
     if not isinstance(circuit, Circuit):
         raise ValueError(f"circuit must be a Circuit such as Race(), got {circuit!r}")
     values = check_logits(logits)
