@@ -55,7 +55,8 @@ def parse_quantity(text: str | Quantity, like: Quantity) -> Quantity:
     except (TypeError, ValueError):
         raise ValueError(f"{text!r} is not a single quantity; {expected}") from None
     if not have_same_dimensions(value, like):
-        raise ValueError(f"{value} has the unit {get_unit(get_dimensions(value))!r}; {expected}")
+        has = f"the unit {get_unit(get_dimensions(value))!r}" if isinstance(value, Quantity) else "no unit"
+        raise ValueError(f"{value} has {has}; {expected}")
     if not finite:
         raise ValueError(f"{value} is not finite; {expected}")
     return Quantity(value)

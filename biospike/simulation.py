@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import attrs
 import brian2 as b2
 import joblib
 import numpy as np
@@ -164,7 +165,8 @@ def _plan(
         neurons *= 2
     marks = _marks(checkpoints, steps, float(step))
     return Plan(
-        circuit=circuit,
+        # The limit and the stored parameters are those of the grid that is run.
+        circuit=attrs.evolve(circuit, dt=step),
         logits=values,
         trials=int(trials),
         seed=int(seed),

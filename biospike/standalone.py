@@ -288,7 +288,7 @@ def _compile(path: str, project: Path) -> None:
     units = [("united.cpp", FLAGS), *((name, (*FLAGS, "-O0")) for name in UNOPTIMISED)]
     running = [
         subprocess.Popen(
-            [path, *flags, "-I.", "-c", name, "-o", f"{name}.o"],
+            [path, *flags, "-I.", "-Ibrianlib", "-c", name, "-o", f"{name}.o"],
             cwd=project,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
