@@ -156,8 +156,8 @@ def _biased(last: pd.DataFrame, fits: pd.DataFrame) -> list[str]:
         row = last.loc[name]
         lines.append(
             f"**{name.capitalize()}.** The pooled shares stray from softmax by TV {row['bias_tv']:.4f} (sampling "
-            f"leaves {row['bias_floor']:.4f}); its self-consistent limit predicts {row['limit_tv']:.4f}. In this "
-            f"window, at {row['spikes_per_row']:.0f} spikes a row, the error is {row['tv']:.4f} "
+            f"leaves {row['bias_floor']:.4f}); its self-consistent limit predicts {row['limit_tv']:.4f}, with "
+            f"that scatter {np.hypot(row['limit_tv'], row['bias_floor']):.4f}. In this window, at {row['spikes_per_row']:.0f} spikes a row, the error is {row['tv']:.4f} "
             f"({row['tv_low']:.4f} to {row['tv_high']:.4f}). Verdict of the fit: "
             f"{fits.loc[name, 'verdict'] or 'too few spikes'}."
         )
