@@ -158,8 +158,8 @@ def _biased(last: pd.DataFrame, fits: pd.DataFrame) -> list[str]:
         lines.append(
             f"**{name.capitalize()}.** The pooled shares stray from softmax by TV {row['bias_tv']:.4f}; the "
             f"self-consistent limit predicts {row['limit_tv']:.4f}, and {with_scatter:.4f} with the "
-            f"{row['bias_floor']:.4f} that sampling leaves. In this window, at {row['spikes_per_row']:.0f} spikes a row, "
-            f"the error is {row['tv']:.4f} ({row['tv_low']:.4f} to {row['tv_high']:.4f}). Verdict of the fit: "
+            f"{row['bias_floor']:.4f} that sampling leaves. In this window, at {row['spikes_per_row']:.0f} spikes a "
+            f"row, the error is {row['tv']:.4f} ({row['tv_low']:.4f} to {row['tv_high']:.4f}). Verdict of the fit: "
             f"{fits.loc[name, 'verdict'] or 'too few spikes'}."
         )
     return lines
