@@ -171,6 +171,8 @@ class TestLogitsFiles:
         (["--duration", "0 s"], "0 s"),
         (["--duration", "2"], "'2' is not a number with a unit"),
         (["--trials", "0"], "trials must be"),
+        (["--trials", "many"], "many"),
+        (["--speed"], "--speed"),
         (["--target", "gpu"], "gpu"),
         (["--out", "/proc/none"], "/proc/none cannot be written to"),
     ],

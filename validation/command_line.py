@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -20,13 +23,25 @@ def run(config: type[Config], work: Callable[[Config], None], description: str) 
     # Brian2 replaces the hook so that every error reads like one of its bugs.
     sys.excepthook = sys.__excepthook__
     try:
-        work(tyro.cli(config, description=description))
+        work(_parse(config, description))
     except (ValueError, OSError, BuildError, RunError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted: nothing was written", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _parse(config: type[Config], description: str) -> Config:
+    """Read the command line; what tyro would print in a box becomes the text of a `ValueError`."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(config, description=description)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise ValueError(re.sub(r"[─│╭╮╰╯]+", " ", complaint.getvalue())) from None
 
 
 def writable(directory: Path) -> Path:

@@ -15,6 +15,8 @@ from circuits import SOFTMAX_CIRCUITS
 
 FEW_SPIKES = 100
 FEW_TRIALS = 8
+NO_SPREAD = 1e-9
+"""Trials whose TV differ by rounding only have no interval."""
 
 SUMMARY = [
     "circuit",
@@ -185,7 +187,7 @@ def halving(data: xr.Dataset) -> pd.DataFrame:
 
 def _welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
     """95 % interval of mean(a) - mean(b), by Welch's t; NaN for fewer than two samples of either."""
-    if min(a.size, b.size) < 2 or a.std() + b.std() == 0:
+    if min(a.size, b.size) < 2 or a.std() + b.std() < NO_SPREAD:
         return np.nan, np.nan
     interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
     return float(interval.low), float(interval.high)
