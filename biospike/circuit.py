@@ -7,6 +7,7 @@ is *state* (`Circuit.state`), so one compiled network serves all logits, seeds, 
 
 from __future__ import annotations
 
+import abc
 from typing import Any, ClassVar
 
 import attrs
@@ -125,7 +126,7 @@ def relative_exponential(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @attrs.frozen(kw_only=True)
-class Circuit:
+class Circuit(abc.ABC):
     """Base of the normalisation circuits: a frozen set of parameters with units.
 
     Subclasses give `name`, `build`, `state`, `limit` and `expected_tv`, and the default of `dt`, their grid.
@@ -142,23 +143,23 @@ class Circuit:
     """Parameters that `build` reads, hence part of the build's identity."""
     dt: Quantity = quantity(0.1 * b2.ms, above=0 * b2.ms)
 
-    def check(self, dt: Quantity) -> None:
+    def check(self, dt: Quantity) -> None:  # noqa: B027  (not every circuit has something to check)
         """Raise `ValueError` if the parameters do not fit together or the step `dt` is too coarse for them."""
 
+    @abc.abstractmethod
     def build(self, shape: Shape) -> b2.Network:
         """Network with groups named ``keys`` and ``hub``; runs nothing."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
         """Values in SI base units of every variable ``group.name`` that the circuit starts from.
 
         Those of ``keys`` are numbers or have the shape (rows, keys) of the batch, those of ``hub`` (rows,).
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Shares (rows, keys) as the window grows, 0 for masked keys; each row sums to one."""
-        raise NotImplementedError
 
     def expected_tv(
         self, p: NDArray[np.float64], spikes: NDArray[np.float64], target: NDArray[np.float64] | None = None

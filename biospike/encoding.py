@@ -6,6 +6,7 @@ absolute error of that estimate, the paper's Lemma 1 made exact.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ Array = NDArray[np.float64]
 
 
 @attrs.frozen
-class Encoder:
+class Encoder(abc.ABC):
     """Base of the encoders: an input population whose neurons each emit the train of one value."""
 
     name: ClassVar[str]
@@ -55,9 +56,9 @@ class Encoder:
         """Spikes that stand for x = 1 after `steps` steps."""
         return np.asarray(steps, dtype=float)
 
+    @abc.abstractmethod
     def expected_error(self, x: ArrayLike, steps: ArrayLike) -> Array:
         """E abs(estimate - x) after `steps` steps; broadcasts over both."""
-        raise NotImplementedError
 
 
 @attrs.frozen

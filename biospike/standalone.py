@@ -91,7 +91,7 @@ def _digest(*parts: object) -> str:
 
 @functools.cache
 def _toolchain(path: str) -> str:
-    return _digest(compiler_version(path), FLAGS, UNOPTIMISED, processor(), unite.__doc__)
+    return _digest(compiler_version(path), FLAGS, UNOPTIMISED, processor())
 
 
 @functools.cache
@@ -190,7 +190,7 @@ def build(circuit: Circuit, sizes: tuple[int, int, int]) -> Binary:
     with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as private:
         project = Path(private, "project")
         _generate(circuit, sizes, project)
-        name = _digest(_toolchain(path), b2.__version__, *_project_text(project))
+        name = _digest(_toolchain(path), b2.__version__, unite(project), *_project_text(project))
         final = cache / "binaries" / name
         binary = _open(final, reused=True)
         if binary is None:
@@ -243,7 +243,7 @@ def _generate(circuit: Circuit, sizes: tuple[int, int, int], project: Path) -> N
 
 
 def unite(project: Path) -> str:
-    """One translation unit of the project's sources (version 3).
+    """One translation unit of the project's sources.
 
     The includes of every code object stay at the top; its functions go into a namespace of its own, so that equal
     names of support code do not clash, and are called through forwarders of the declared names. Macros end with it.
@@ -280,7 +280,7 @@ def _configurable_main(text: str) -> str:
             raise BuildError(
                 f"main.cpp has no place for {variable}: Brian2 {b2.__version__} writes another form of code"
             )
-    return "#include <cstdlib>\n#include <immintrin.h>\n" * ("_mm_setcsr" in text) + text
+    return f"#include <cstdlib>\n#ifdef __SSE2__\n#include <immintrin.h>\n#endif\n{text}"
 
 
 def _compile(path: str, project: Path) -> None:
