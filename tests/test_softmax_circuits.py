@@ -51,6 +51,8 @@ def test_limit_sums_to_one_and_is_zero_at_masked_keys(name):
     np.testing.assert_allclose(limit.sum(axis=1), 1)
     assert np.all(limit[np.isnan(LOGITS)] == 0)
     assert np.all(limit >= 0)
+    by_infinity = np.where(np.isnan(LOGITS), -np.inf, LOGITS)
+    np.testing.assert_array_equal(SOFTMAX_CIRCUITS[name]().limit(by_infinity), limit)
 
 
 @pytest.mark.parametrize("name", ["race", "escape"])

@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from biospike.circuit import Batch, Circuit, Shape, check_multiple, rows_of_keys
+from biospike.ideal.softmax import check_logits
 from biospike.neurons import LIF
 from biospike.parameters import parse_quantity, quantity
 from biospike.random import uniform
@@ -235,7 +236,7 @@ class Diffusive(Circuit):
 
     def limit(self, logits: Array) -> Array:
         """Shares of the mean field on the circuit's own grid."""
-        _, _, rates = self.mean_field(np.asarray(logits, dtype=float))
+        _, _, rates = self.mean_field(check_logits(logits))
         return np.asarray(rates / rates.sum(axis=1, keepdims=True))
 
     def expected_tv(self, p: Array, spikes: Array, target: Array | None = None) -> Array:

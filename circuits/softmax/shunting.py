@@ -39,6 +39,7 @@ from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit, Shape, check_multiple, check_rate, relative_exponential, rows_of_keys
+from biospike.ideal.softmax import check_logits
 from biospike.parameters import quantity
 from biospike.random import uniform
 
@@ -216,5 +217,5 @@ class Shunting(Circuit):
 
     def limit(self, logits: Array) -> Array:
         """Shares of the mean field on the circuit's own grid; not softmax."""
-        _, rates = self.mean_field(np.asarray(logits, dtype=float))
+        _, rates = self.mean_field(check_logits(logits))
         return np.asarray(rates / rates.sum(axis=1, keepdims=True))

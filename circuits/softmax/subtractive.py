@@ -31,6 +31,7 @@ from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit, Shape, relative_exponential, rows_of_keys
+from biospike.ideal.softmax import check_logits
 from biospike.parameters import number, quantity
 from biospike.random import uniform
 
@@ -115,7 +116,7 @@ class Subtractive(Circuit):
 
     def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Shares of the fixed-point rates; closed form for beta = 1, self-consistent and numerical below."""
-        rates = self.rates(logits)
+        rates = self.rates(check_logits(logits))
         return rates / rates.sum(axis=-1, keepdims=True)
 
     def rates(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
