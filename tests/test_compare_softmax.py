@@ -111,6 +111,10 @@ def test_raster_row_is_one_that_can_be_shown():
     assert raster_row(logits) in (1, 2)
 
 
+def test_duration_is_not_cut_by_rounding():
+    assert float(prepare(Config(target="numpy", duration="0.3 s")).duration) == pytest.approx(0.3)
+
+
 def test_default_input_is_the_shipped_rows():
     study = prepare(Config(target="numpy"))
     assert study.logits.shape[0] >= 64

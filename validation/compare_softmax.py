@@ -103,7 +103,7 @@ def prepare(config: Config) -> Study:
     if duration < 3 * grid:
         raise ValueError(f"--duration {config.duration} must be above 0 s and at least three steps of {grid}")
     # Windows on the coarsest grid, so that all circuits are read at the same times.
-    steps = int(duration / grid)
+    steps = int(float(duration / grid) * (1 + 1e-12))  # 0.3 s are 300 steps of 1 ms, not 299.99
     marks = np.unique(np.rint(np.geomspace(max(1.0, FIRST_WINDOW * steps), steps, WINDOWS)))
     study = Study(config, logits, circuits, steps * grid, marks * grid)
     for circuit in circuits.values():

@@ -87,7 +87,7 @@ def _positive_voltage(value: Any) -> Quantity | None:
     return voltage
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Diffusive(Circuit):
     """Noisy LIF keys under subtractive, integrated inhibition.
 
@@ -125,7 +125,6 @@ class Diffusive(Circuit):
     v_rest: Quantity = quantity(-70 * b2.mV)
     v_threshold: Quantity = quantity(-50 * b2.mV)
     refractory: Quantity = quantity(2 * b2.ms, minimum=0 * b2.ms)
-    dt: Quantity = quantity(0.1 * b2.ms, above=0 * b2.ms)
 
     def __attrs_post_init__(self) -> None:
         if not self.v_threshold > self.v_rest:

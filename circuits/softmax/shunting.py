@@ -75,7 +75,7 @@ relaxed = 1 - exp(-(g_leak + g)*dt/(g_leak*tau_m))
 """
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Shunting(Circuit):
     """Conductance-based LIF keys under shunting inhibition.
 
@@ -110,7 +110,6 @@ class Shunting(Circuit):
     v_rest: Quantity = quantity(-70 * b2.mV)
     v_threshold: Quantity = quantity(-50 * b2.mV)
     refractory: Quantity = quantity(2 * b2.ms, minimum=0 * b2.ms)
-    dt: Quantity = quantity(0.1 * b2.ms, above=0 * b2.ms)
 
     def __attrs_post_init__(self) -> None:
         for name, bound in (("v_rest", self.v_rest), ("v_inh", self.v_inh)):
