@@ -17,7 +17,7 @@ from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
-from biospike.parameters import quantity
+from biospike.parameters import quantity, to_plain
 from biospike.random import BRIAN_FUNCTIONS
 
 KEY_STRIDE = 2**20
@@ -55,6 +55,29 @@ checkpoint_{c} : integer (shared, constant)  # in steps
 COUNT_CHECKPOINT = "count_{c} += int(t_in_timesteps < checkpoint_{c})"
 
 
+@attrs.frozen
+class Source:
+    """Where the drive of the keys comes from: what a circuit's equations are completed by.
+
+    The default is logits given as numbers. In an attention block the drive is that of a membrane which coincidences
+    charge, and these are the equations of that membrane and of its row.
+
+    Attributes
+    ----------
+    keys, hub : str
+        Equations added to those of the keys, where they define ``drive``, and of the hubs.
+    on_spike : str
+        What else a key's spike does to its hub.
+    linked : tuple of str
+        Variables of the hub that the equations of the keys read.
+    """
+
+    keys: str = "drive : Hz (constant)   # R0*exp(z_i - max z)"
+    hub: str = ""
+    on_spike: str = ""
+    linked: tuple[str, ...] = ()
+
+
 @attrs.frozen(eq=False)
 class Shape:
     """Size of a network, and which row every key neuron belongs to.
@@ -65,18 +88,17 @@ class Shape:
         Hubs, and key neurons of all rows together.
     checkpoints : int
         How many cumulative counts are kept.
-    hub_index : ndarray (keys,) of int
-        Row of each key. A compiled network reads it when it starts, so that one binary serves rows of any length.
+    hub_index : ndarray (keys,) of int, optional
+        Row of each key. None: a compiled network reads it when it starts, so that one binary serves rows of any length.
+    source : Source
+        Where the drive of the keys comes from.
     """
 
     rows: int
     keys: int
     checkpoints: int
-    hub_index: NDArray[np.int64] = attrs.field(kw_only=True)
-
-    @hub_index.default
-    def _one_row(self) -> NDArray[np.int64]:
-        return np.zeros(self.keys, dtype=np.int64)
+    hub_index: NDArray[np.int64] | None = attrs.field(default=None, kw_only=True)
+    source: Source = attrs.field(default=Source(), kw_only=True)
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -141,7 +163,16 @@ class Circuit(abc.ABC):
     """Level of the membrane at which a key spikes, as a raster draws it (mV if in volts); NaN if it varies."""
     structural: ClassVar[tuple[str, ...]] = ()
     """Parameters that `build` reads, hence part of the build's identity."""
+    common_gate: ClassVar[bool] = False
+    """Whether inhibition multiplies the intensities of a row by one factor: the shares are then exactly softmax, and
+    the keys' ``drive`` may come from any `Source`."""
     dt: Quantity = quantity(0.1 * b2.ms, above=0 * b2.ms)
+
+    @property
+    def structure(self) -> dict[str, Any]:
+        """Values of the `structural` parameters."""
+        values = to_plain(self)
+        return {name: values[name] for name in self.structural}
 
     def check(self, dt: Quantity) -> None:  # noqa: B027  (not every circuit has something to check)
         """Raise `ValueError` if the parameters do not fit together or the step `dt` is too coarse for them."""
@@ -214,6 +245,7 @@ def rows_of_keys(
     hub_method: str = "exact",
     refractory: str | bool = False,
     delay: Quantity | None = None,
+    driven: bool = False,
 ) -> b2.Network:
     """Wire rows of key neurons to one hub a row, with the bookkeeping that every circuit shares.
 
@@ -237,6 +269,8 @@ def rows_of_keys(
         Statements that every hub executes at the start of a step.
     delay
         Synaptic delay from key to hub.
+    driven
+        Whether the equations read a ``drive``, which then comes from the source of the shape.
 
     Returns
     -------
@@ -245,7 +279,8 @@ def rows_of_keys(
     """
     marks = range(shape.checkpoints)
     counted = [COUNTERS, *(CHECKPOINT.format(c=c) for c in marks)]
-    model = b2.Equations(equations) + b2.Equations(ADDRESS) + b2.Equations("".join(counted))
+    source = shape.source if driven else Source(keys="")
+    model = b2.Equations("\n".join([equations, source.keys, ADDRESS, *counted]))
     after_spike = "\n".join([reset, COUNT_SPIKE, *(COUNT_CHECKPOINT.format(c=c) for c in marks)])
     key_group = b2.NeuronGroup(
         shape.keys,
@@ -260,29 +295,29 @@ def rows_of_keys(
     )
     hub_group = b2.NeuronGroup(
         shape.rows,
-        b2.Equations(hub) + b2.Equations("row_spikes : integer"),
+        b2.Equations(f"{hub}\n{source.hub}\nrow_spikes : integer"),
         method=hub_method,
         namespace={},
         name="hub",
     )
-    key_group.hub_index = shape.hub_index
-    for variable in (*linked, "row_spikes"):
+    key_group.hub_index = 0 if shape.hub_index is None else shape.hub_index
+    for variable in (*linked, *source.linked, "row_spikes"):
         setattr(key_group, variable, b2.linked_var(hub_group, variable, index="hub_index"))
     if hub_each_step:
         hub_group.run_regularly(hub_each_step, when="before_groups", name="hub_each_step")
     if each_step:
         key_group.run_regularly(each_step, when="before_thresholds", name="keys_each_step")
     # Only what a spike does is delayed: the row's spikes are counted in the step they fall in, up to the last one.
-    count = "row_spikes_post += 1"
+    count = f"row_spikes_post += 1\n{source.on_spike}"
     inhibition = b2.Synapses(
         key_group,
         hub_group,
-        on_pre=count + "\n" + on_spike if delay is None else {"count": count, "act": on_spike},
+        on_pre=f"{count}\n{on_spike}" if delay is None else {"count": count, "act": on_spike},
         delay=None if delay is None else {"act": delay},
         namespace={},
         name="inhibition",
     )
-    if isinstance(b2.get_device(), CPPStandaloneDevice):
+    if shape.hub_index is None and isinstance(b2.get_device(), CPPStandaloneDevice):
         # The arguments of a compiled run are read here, since hub_index is one of them.
         b2.get_device().apply_run_args()
     inhibition.connect(j="hub_index_pre")

@@ -1,7 +1,7 @@
 """Write the C++ project of a circuit: run as ``python -m biospike.generate`` with a request on standard input.
 
 Code generation needs a fresh process: Brian2's device is global, and a second project in one process renames its code
-objects. The request is a pickle of (circuit, sizes, directory), made by `biospike.standalone`.
+objects. The request is a pickle of (circuit, shape, directory), made by `biospike.standalone`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import brian2 as b2
 from brian2.core.variables import ArrayVariable, DynamicArrayVariable
+from brian2.groups.group import VariableOwner
 
-from biospike.circuit import Circuit, Shape
+from biospike.standalone import Buildable, Sized
 
 # Silent decaying traces become denormal numbers after some 700 time constants and slow a run 16 times.
 FLUSH_DENORMALS = """
@@ -24,25 +25,24 @@ _mm_setcsr(_mm_getcsr() | 0x8040);  // flush to zero, denormals are zero
 """
 
 
-def generate(circuit: Circuit, sizes: tuple[int, int, int], directory: str) -> None:
+def generate(circuit: Buildable, shape: Sized, directory: str) -> None:
     """Write the project of `circuit` into `directory`, with ``arrays.json``: name -> file name, dtype, length."""
     b2.set_device("cpp_standalone", build_on_run=False)
     device = b2.get_device()
     device.insert_code("before_start", FLUSH_DENORMALS)
-    network = circuit.build(Shape(*sizes))
+    network = circuit.build(shape)
     network.run(1 * b2.second, namespace={})
     device.build(directory=directory, compile=False, run=False, with_output=False)
     arrays = {
         f"{group.name}.{name}": [
             Path(device.get_array_filename(variable)).name,
             variable.dtype_str,
-            int(variable.size),
+            0 if isinstance(variable, DynamicArrayVariable) else int(variable.size),
         ]
-        for group in (network["keys"], network["hub"])
+        for group in network.objects
+        if isinstance(group, VariableOwner)
         for name, variable in group.variables.items()
-        if isinstance(variable, ArrayVariable)
-        and not isinstance(variable, DynamicArrayVariable)
-        and variable.owner.name == group.name
+        if isinstance(variable, ArrayVariable) and variable.owner.name == group.name
     }
     Path(directory, "arrays.json").write_text(json.dumps(arrays, indent=1, sort_keys=True))
 

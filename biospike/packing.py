@@ -9,14 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import brian2 as b2
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike import standalone
 from biospike.circuit import Batch, Circuit, Shape
 
 # Rough time of the numpy target, per step and per neuron and step.
 NUMPY_SECONDS_PER_STEP = 3e-4
 NUMPY_SECONDS_PER_NEURON = 4e-8
+
+MOMENTS = ("gap_sum", "gap_square_sum")
+"""Of the intervals between a key's spikes, kept by every circuit."""
 
 
 @attrs.frozen(eq=False)
@@ -27,7 +32,8 @@ class Packing:
     """
 
     batch: Batch
-    shape: Shape
+    hub_index: NDArray[np.int64]
+    """Row of every key neuron."""
     position: NDArray[np.int64]
     """Of every key neuron, in the flattened (rows, keys) of the batch."""
     used: int
@@ -63,8 +69,7 @@ class Plan:
     starts: NDArray[np.int64]
     """First slot of every batch, and the end; slots are (trial, row) in this order."""
 
-    @property
-    def duration(self) -> float:
+    def duration(self, number: int) -> float:
         """Window, second."""
         return self.steps * self.dt
 
@@ -89,8 +94,54 @@ class Plan:
         unmasked = np.flatnonzero(~np.isnan(logits))
         position = np.full(neurons, logits.size - 1)
         position[: len(unmasked)] = unmasked
-        shape = Shape(*self.sizes, hub_index=position // logits.shape[1])
-        return Packing(Batch(logits, trial, row, self.seed), shape, position, len(unmasked))
+        hub_index = position // logits.shape[1]
+        return Packing(Batch(logits, trial, row, self.seed), hub_index, position, len(unmasked))
+
+    def shape(self, number: int | None = None) -> Shape:
+        """Size of the network, and for a batch its wiring, which a compiled network reads when it starts."""
+        return Shape(*self.sizes, hub_index=None if number is None else self.packing(number).hub_index)
+
+    @property
+    def wanted(self) -> list[str]:
+        """Counts and moments of the keys, and the hubs' own count."""
+        counts = [f"keys.count_{c}" for c in range(len(self.marks))]
+        return ["keys.spike_count", "hub.row_spikes", *(f"keys.{name}" for name in MOMENTS), *counts]
+
+    def state(self, number: int) -> dict[str, Any]:
+        """State of a batch: the circuit's own, and what the kernel's bookkeeping needs."""
+        packing = self.packing(number)
+        batch = packing.batch
+        marks = np.zeros(self.sizes[2], dtype=np.int64)
+        marks[: len(self.marks)] = self.marks
+        return {
+            **packing.pack(self.circuit.state(batch, self.dt * b2.second)),
+            "keys.seed": batch.seed,
+            "keys.hub_index": packing.hub_index,
+            "keys.trial": batch.trial[packing.hub_index],
+            "keys.index": batch.index.ravel()[packing.position],
+            **{f"keys.checkpoint_{c}": mark for c, mark in enumerate(marks)},
+        }
+
+    def collect(self, number: int, result: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Counts (rows, keys, checkpoints) and moments of a batch, once its sums agree.
+
+        Raises
+        ------
+        biospike.standalone.RunError
+            If keys and hub disagree, padding spiked, or the state is not finite.
+        """
+        packing, name = self.packing(number), self.circuit.name
+        total = packing.unpack(result["keys.spike_count"])
+        counts = np.stack([packing.unpack(result[f"keys.count_{c}"]) for c in range(len(self.marks))], axis=-1)
+        moments = {moment: packing.unpack(result[f"keys.{moment}"]) for moment in MOMENTS}
+        if not np.array_equal(total.sum(axis=1), result["hub.row_spikes"]) or np.any(counts[..., -1] > total):
+            raise standalone.RunError(f"{name}: the hubs did not count the spikes of their keys")
+        if np.any(result["keys.spike_count"][packing.used :]):
+            raise standalone.RunError(f"{name}: a neuron without a key spiked")
+        if not all(np.all(np.isfinite(values)) for values in moments.values()):
+            raise standalone.RunError(f"{name}: the state is not finite")
+        rows = self.starts[number + 1] - self.starts[number]
+        return {"spike_count": counts[:rows], **{moment: values[:rows] for moment, values in moments.items()}}
 
     @property
     def numpy_seconds(self) -> float:

@@ -11,8 +11,7 @@ import numpy as np
 from brian2.devices.device import RuntimeDevice
 from numpy.typing import NDArray
 
-from biospike.circuit import Circuit, Shape
-from biospike.standalone import FLAGS
+from biospike.standalone import FLAGS, Buildable, Sized
 
 
 @contextmanager
@@ -57,8 +56,8 @@ def assign(network: b2.Network, state: dict[str, Any]) -> None:
 
 
 def run(
-    circuit: Circuit,
-    shape: Shape,
+    circuit: Buildable,
+    shape: Sized,
     state: dict[str, Any],
     *,
     dt: float,

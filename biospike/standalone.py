@@ -1,6 +1,6 @@
 """Compiled C++: build a circuit once, find it again by its hash, run it many times.
 
-A binary is one network size (circuit, hubs, key neurons, checkpoints). Everything else, the step and the duration
+A binary is one network of one size. Everything else, the step and the duration
 included, is given when it is started, so other logits, seeds, trials, parameters, windows and steps compile nothing.
 
 Brian2 writes one source file a code object, each of which parses the standard library again. They are compiled here
@@ -22,15 +22,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import attrs
 import brian2 as b2
 import numpy as np
 from numpy.typing import NDArray
-
-from biospike.circuit import Circuit
-from biospike.parameters import to_plain
 
 # Without contraction to fused multiply-add and without fast-math, C++ rounds as NumPy does. Nobody reads errno or traps
 # floating-point exceptions, and giving them up lets the compiler use vector instructions.
@@ -101,20 +98,45 @@ def _package_digest() -> str:
     return _digest(*(source.read_text() for source in sources))
 
 
-def _circuit_source(kind: type) -> str:
-    """Digest of the modules that define the circuit and its bases."""
-    return _digest(*(Path(inspect.getfile(base)).read_text() for base in kind.__mro__[:-1]))
+class Buildable(Protocol):
+    """What can be compiled: a circuit, or a network that is composed of circuits."""
+
+    name: ClassVar[str]
+
+    @property
+    def structure(self) -> dict[str, Any]:
+        """Everything that `build` reads besides the size, as values whose text identifies them."""
+
+    def build(self, shape: Any) -> b2.Network:
+        """Network of this size; its first run reads the initial state."""
 
 
-def _request_key(circuit: Circuit, sizes: tuple[int, int, int], path: str) -> str:
+class Sized(Protocol):
+    """Size of a network."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """What is compiled in."""
+
+
+def _source(kind: type) -> str:
+    """Digest of the modules that define the circuit and its bases, and of those beside them that it may compose."""
+    sources: set[Path] = set()
+    for base in kind.__mro__:
+        if base.__module__ not in sys.stdlib_module_names:
+            own = Path(inspect.getfile(base))
+            sources |= {own, *own.parent.rglob("*.py")} if (own.parent / "__init__.py").exists() else {own}
+    return _digest(*(source.read_text() for source in sorted(sources)))
+
+
+def _request_key(circuit: Buildable, shape: Sized, path: str) -> str:
     """Identity of a build by what goes in; it spares the code generation of a second run."""
-    values = to_plain(circuit)
     return _digest(
         _package_digest(),
-        _circuit_source(type(circuit)),
+        _source(type(circuit)),
         type(circuit).__qualname__,
-        {name: values[name] for name in circuit.structural},
-        sizes,
+        circuit.structure,
+        shape.sizes,
         b2.__version__,
         np.__version__,
         sys.version,
@@ -131,7 +153,8 @@ class Binary:
     directory : Path
         Holds ``main`` and the constant arrays it reads; never written to.
     arrays : dict
-        Variable ``group.name`` -> (result file, dtype, length).
+        Variable ``group.name`` -> (result file, dtype, length), length 0 for those of synapses, which is not known
+        before the run.
     reused : bool
         Whether nothing had to be compiled.
     """
@@ -154,10 +177,10 @@ def _open(directory: Path, reused: bool) -> Binary | None:
     return Binary(directory, {name: tuple(entry) for name, entry in arrays.items()}, reused)
 
 
-def is_built(circuit: Circuit, sizes: tuple[int, int, int]) -> bool:
+def is_built(circuit: Buildable, shape: Sized) -> bool:
     """Whether `build` would find the binary in the cache."""
     path = compiler()
-    return path is not None and _cached(_request_key(circuit, sizes, path)) is not None
+    return path is not None and _cached(_request_key(circuit, shape, path)) is not None
 
 
 def _cached(key: str) -> Binary | None:
@@ -169,8 +192,8 @@ def _cached(key: str) -> Binary | None:
     return _open(cache / "binaries" / name, reused=True)
 
 
-def build(circuit: Circuit, sizes: tuple[int, int, int]) -> Binary:
-    """Return the binary of a circuit with these `Shape.sizes`, compiled now or found in the cache.
+def build(circuit: Buildable, shape: Sized) -> Binary:
+    """Return the binary of a circuit of this size, compiled now or found in the cache.
 
     Raises
     ------
@@ -180,7 +203,7 @@ def build(circuit: Circuit, sizes: tuple[int, int, int]) -> Binary:
     path = compiler()
     if path is None:
         raise BuildError("no C++ compiler found (g++, clang++ or $CXX); install one or use target 'numpy'")
-    key = _request_key(circuit, sizes, path)
+    key = _request_key(circuit, shape, path)
     if found := _cached(key):
         return found
     cache = cache_directory()
@@ -189,7 +212,7 @@ def build(circuit: Circuit, sizes: tuple[int, int, int]) -> Binary:
     # A private directory for every build: two processes never share one, and the finished one is renamed into place.
     with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as private:
         project = Path(private, "project")
-        _generate(circuit, sizes, project)
+        _generate(circuit, shape, project)
         name = _digest(_toolchain(path), b2.__version__, unite(project), *_project_text(project))
         final = cache / "binaries" / name
         binary = _open(final, reused=True)
@@ -221,13 +244,13 @@ def _project_text(project: Path) -> list[str]:
     ]
 
 
-def _generate(circuit: Circuit, sizes: tuple[int, int, int], project: Path) -> None:
+def _generate(circuit: Buildable, shape: Sized, project: Path) -> None:
     if type(circuit).__module__ == "__main__":
         raise BuildError(
             f"{type(circuit).__name__} is defined in the script that runs; put it into a module to compile it, "
             "or use target 'numpy'"
         )
-    request = pickle.dumps((circuit, sizes, str(project)))
+    request = pickle.dumps((circuit, shape, str(project)))
     # The generator works in a private directory, where no preference file of Brian2's lies about.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
     done = subprocess.run(
@@ -341,7 +364,8 @@ def run(
             _, dtype, length = binary.arrays[name]
             # Files, not numbers in the argument: exact, and the only form that takes every value.
             file = Path(private, f"{name}.in")
-            np.broadcast_to(np.asarray(value, dtype=dtype).ravel(), (length,)).tofile(file)
+            values = np.asarray(value, dtype=dtype).ravel()
+            np.broadcast_to(values, (length or values.size,)).tofile(file)
             arguments.append(f"{name}={file}")
         environment = {"LD_BIND_NOW": "1", "BIOSPIKE_DT": repr(dt), "BIOSPIKE_DURATION": repr(duration)}
         if library_path := os.environ.get("LD_LIBRARY_PATH"):

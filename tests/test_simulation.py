@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biospike import load, save, simulate, simulation, standalone
+from biospike import execution, load, save, simulate, simulation, standalone
+from biospike.circuit import Shape
 from biospike.packing import cut
 from biospike.traces import record
 from circuits.softmax import Escape, Integrate, Race, Subtractive
@@ -70,7 +71,7 @@ def test_masked_keys_and_other_trials_never_show():
 def test_parallel_processes_give_the_same(monkeypatch):
     whole = counts(Escape(), trials=4)
     monkeypatch.setattr(simulation, "NEURONS_PER_BATCH", 20)
-    monkeypatch.setattr(simulation, "WORTH_PROCESSES", 0.0)
+    monkeypatch.setattr(execution, "WORTH_PROCESSES", 0.0)
     assert same(whole, counts(Escape(), trials=4, jobs=2))
 
 
@@ -142,7 +143,7 @@ def test_result_survives_the_disk(tmp_path):
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(change, words, monkeypatch):
-    monkeypatch.setattr(simulation, "_prepare", None)
+    monkeypatch.setattr(execution, "execute", None)
     options = {"logits": LOGITS, "duration": WINDOW, "target": "numpy"} | change
     with pytest.raises(ValueError, match=words):
         simulate(Race(), options.pop("logits"), **options)
@@ -217,7 +218,7 @@ def test_damaged_cache_entry_is_built_again(cache):
     whole = counts(Escape(), target="cpp_standalone")
     (main,) = cache.glob("binaries/*/main")
     main.write_bytes(main.read_bytes()[:-1000])
-    assert not standalone.is_built(Escape(), SIZES)
+    assert not standalone.is_built(Escape(), Shape(*SIZES))
     assert same(whole, counts(Escape(), target="cpp_standalone"))
 
 
@@ -247,7 +248,7 @@ def test_two_processes_at_once(cache, tmp_path):
 @pytest.mark.compiles
 def test_failing_binary_is_an_error_not_a_number(cache):
     counts(Escape(), target="cpp_standalone")
-    binary = standalone.build(Escape(), SIZES)
+    binary = standalone.build(Escape(), Shape(*SIZES))
     assert binary.reused
     main = binary.directory / "main"
     whole = main.read_bytes()

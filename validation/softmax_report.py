@@ -16,9 +16,6 @@ from circuits import SOFTMAX_CIRCUITS
 TARGET_TV = 0.01
 """Error for which the report says how many spikes a row needs."""
 
-COMMON_GATE = ("race", "escape", "integrate", "divisive")
-"""Circuits whose inhibition multiplies all intensities of a row by one factor, by construction."""
-
 AGREE = 0.05
 """A measured figure within this fraction of its law is said to agree with it."""
 
@@ -116,7 +113,7 @@ def _what_was_run(data: xr.Dataset, last: pd.DataFrame) -> str:
 
 
 def _gate(last: pd.DataFrame) -> list[str]:
-    mine = [name for name in COMMON_GATE if name in last.index]
+    mine = [name for name in last.index if SOFTMAX_CIRCUITS[name].common_gate]
     if not mine:
         return []
     resolved = [name for name in mine if last.loc[name, "bias_tv"] > LATER * last.loc[name, "bias_floor"]]

@@ -33,7 +33,6 @@ from biospike.theory.regularity import phase_tv
 
 KEYS = """
 dv/dt = drive*gain             : 1
-drive                          : Hz (constant)   # R0*exp(z_i - max z)
 gain                           : 1 (linked)
 """
 HUB = """
@@ -62,6 +61,7 @@ class Divisive(Circuit):
 
     threshold: ClassVar[float] = 1.0
     name: ClassVar[str] = "divisive"
+    common_gate: ClassVar[bool] = True
     inhibition: ClassVar[str] = "g"
     rate: Quantity = quantity(1000 * b2.Hz, above=0 * b2.Hz)
     tau_g: Quantity = quantity(20 * b2.ms, above=0 * b2.ms)
@@ -82,6 +82,7 @@ class Divisive(Circuit):
             linked=("gain",),
             hub_each_step="gain = 1/(1 + g/g_half)",
             shape=shape,
+            driven=True,
         )
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:

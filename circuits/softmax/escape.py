@@ -39,7 +39,6 @@ from biospike.theory.regularity import phase_tv
 
 KEYS = """
 dv/dt = drive*gate             : 1            # the hazard R0*exp(z_i - max z)*exp(-I)
-drive                          : Hz (constant)
 gate                           : 1 (linked)
 theta                          : 1
 regularity                     : integer (shared, constant)   # k; 0 stands for infinity
@@ -81,6 +80,7 @@ class Escape(Circuit):
     """
 
     name: ClassVar[str] = "escape"
+    common_gate: ClassVar[bool] = True
     inhibition: ClassVar[str] = "I"
     rate: Quantity = quantity(500 * b2.Hz, above=0 * b2.Hz)
     w: float = number(0.1, above=0)
@@ -102,6 +102,7 @@ class Escape(Circuit):
             hub_method="euler",  # exact for a constant slope
             hub_each_step="gate = exp(-I)",
             shape=shape,
+            driven=True,
         )
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:

@@ -32,7 +32,6 @@ from biospike.theory.concentration import multinomial_tv
 # One input spike is worth one threshold: the membrane is the input of the step, shunted while the row is closed.
 KEYS = """
 v                              : 1
-drive                          : Hz (constant)   # R0*exp(z_i - max z)
 open                           : 1 (linked)
 """
 STEP = """
@@ -62,6 +61,7 @@ class Race(Circuit):
 
     threshold: ClassVar[float] = 1.0
     name: ClassVar[str] = "race"
+    common_gate: ClassVar[bool] = True
     inhibition: ClassVar[str] = "closed"
     rate: Quantity = quantity(200 * b2.Hz, above=0 * b2.Hz)
     t_inh: Quantity = quantity(1 * b2.ms, minimum=0 * b2.ms)
@@ -83,6 +83,7 @@ class Race(Circuit):
             each_step=STEP,
             hub_each_step="open = int(t_in_timesteps >= opens_at)",
             shape=shape,
+            driven=True,
         )
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:

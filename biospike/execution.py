@@ -1,0 +1,194 @@
+"""Batches of a study run on the chosen target, side by side on all cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import joblib
+import numpy as np
+from brian2.units.fundamentalunits import Quantity
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from biospike import runtime, standalone
+from biospike.parameters import parse_quantity
+from biospike.random import SEEDS
+
+TARGETS = ("auto", "cpp_standalone", "cython", "numpy")
+
+# Seconds on the numpy target above which auto compiles: a build takes about 5 s, and later runs profit from it.
+WORTH_A_BUILD = 3.0
+WORTH_PROCESSES = 20.0
+
+
+class Plan(Protocol):
+    """A study cut into batches of one size."""
+
+    @property
+    def circuit(self) -> standalone.Buildable:
+        """What is run."""
+
+    @property
+    def dt(self) -> float:
+        """Step, second."""
+
+    @property
+    def batches(self) -> int:
+        """Number of batches."""
+
+    @property
+    def numpy_seconds(self) -> float:
+        """Rough time on the numpy target."""
+
+    @property
+    def wanted(self) -> list[str]:
+        """Variables ``group.name`` that `collect` needs."""
+
+    def shape(self, number: int | None = None) -> standalone.Sized:
+        """Size of the network: of a batch that is built here, or with None of the compiled one that serves all."""
+
+    def duration(self, number: int) -> float:
+        """How long a batch runs, second."""
+
+    def state(self, number: int) -> dict[str, Any]:
+        """Initial values of a batch by ``group.name``, SI base units."""
+
+    def collect(self, number: int, result: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Check what a batch returned and bring it into shape; the first axis is that of the slots."""
+
+
+def execute(plan: Plan, target: str, *, jobs: int, progress: bool) -> dict[str, NDArray[Any]]:
+    """Run every batch and join what `Plan.collect` returns along its first axis."""
+    compiled = target == "cpp_standalone"
+    name = plan.circuit.name
+    with tqdm(total=plan.batches, desc=name, unit="batch", disable=not progress, leave=False) as bar:
+        binary = None
+        if compiled:
+            bar.set_description(f"{name}: build")
+            binary = standalone.build(plan.circuit, plan.shape())
+            bar.set_description(f"{name}: run")
+        # A compiled batch is a process of its own, which a thread waits for; others need a Python process each, which
+        # costs seconds to start.
+        jobs = min(jobs, plan.batches) if compiled or plan.numpy_seconds > WORTH_PROCESSES else 1
+        workers = joblib.Parallel(n_jobs=jobs, prefer="threads" if compiled else "processes", return_as="generator")
+        done: Iterator[dict[str, NDArray[Any]]] = workers(
+            joblib.delayed(_run)(plan, target, binary, number) for number in range(plan.batches)
+        )
+        collected = []
+        for number, result in enumerate(done):
+            collected.append(plan.collect(number, result))
+            bar.update()
+    return {name: np.concatenate([c[name] for c in collected]) for name in collected[0]}
+
+
+def _run(plan: Plan, target: str, binary: standalone.Binary | None, number: int) -> dict[str, NDArray[Any]]:
+    state, duration = plan.state(number), plan.duration(number)
+    if binary is not None:
+        return standalone.run(binary, state, plan.dt, duration, plan.wanted)
+    return runtime.run(
+        plan.circuit, plan.shape(number), state, dt=plan.dt, duration=duration, wanted=plan.wanted, target=target
+    )
+
+
+def build_plans(plans: Sequence[Plan], target: str, *, progress: bool) -> None:
+    """Compile side by side what `execute` would compile for each plan, and keep it cached."""
+    compiled = [plan for plan in plans if choose_target(plan, target)[0] == "cpp_standalone"]
+    missing = [plan for plan in compiled if not standalone.is_built(plan.circuit, plan.shape())]
+    build = joblib.delayed(lambda plan: standalone.build(plan.circuit, plan.shape()))
+    workers = joblib.Parallel(n_jobs=check_jobs(None), prefer="threads", return_as="generator_unordered")
+    hidden = not (progress and missing)
+    for _ in tqdm(workers(map(build, missing)), total=len(missing), desc="build", unit="circuit", disable=hidden):
+        pass
+
+
+def choose_target(plan: Plan, target: str) -> tuple[str, str]:
+    """Return the target to use and why.
+
+    Raises
+    ------
+    ValueError
+        If `target` is unknown.
+    biospike.standalone.BuildError
+        If a compiled target is asked for by name and there is no compiler.
+    """
+    if target not in TARGETS:
+        raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+    found = standalone.compiler()
+    if target == "auto":
+        seconds = plan.numpy_seconds
+        if found is None:
+            return "numpy", "no C++ compiler was found"
+        if seconds > WORTH_A_BUILD:
+            return "cpp_standalone", f"numpy would take about {seconds:.0f} s"
+        if standalone.is_built(plan.circuit, plan.shape()):
+            return "cpp_standalone", "the binary is in the cache"
+        return "numpy", f"about {seconds:.0f} s of work is not worth a build"
+    if target in ("cpp_standalone", "cython") and found is None:
+        raise standalone.BuildError(
+            f"target '{target}' needs a C++ compiler and none was found (g++, clang++ or $CXX); "
+            "install one or use target 'numpy'"
+        )
+    return target, "asked for"
+
+
+def check_jobs(jobs: int | None) -> int:
+    """Number of processes; None stands for all cores."""
+    if jobs is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, got {jobs}")
+    return jobs
+
+
+def check_counts(trials: Any, seed: Any) -> None:
+    """Raise `ValueError` unless both are whole numbers in their range."""
+    for name, value, low, high in (("trials", trials, 1, 2**31), ("seed", seed, 0, SEEDS)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value < high:
+            raise ValueError(f"{name} must be a whole number in [{low}, {high}), got {value!r}")
+
+
+def check_step(dt: Quantity | str, like: Quantity) -> Quantity:
+    """Read a step; it must be above 0."""
+    step = parse_quantity(dt, like=like)
+    if step <= 0 * like:
+        raise ValueError(f"dt must be above 0 s, got {step}")
+    return step
+
+
+def count_steps(duration: Any, dt: Quantity, like: Quantity) -> int:
+    """Whole steps of a window, rounded up; a window that is a multiple of `dt` is not rounded by floating point."""
+    window = parse_quantity(duration, like=like)
+    if window <= 0 * like:
+        raise ValueError(f"duration must be above 0 s, got {window}")
+    steps = int(np.ceil(float(window / dt) * (1 - 1e-12)))
+    if steps >= 2**31:
+        raise ValueError(f"duration = {window} is {steps} steps of {dt}; at most {2**31 - 1} can be counted")
+    return steps
+
+
+def mark_windows(windows: Any, steps: int, dt: float, first_window: float) -> NDArray[np.int64]:
+    """Windows in steps, increasing.
+
+    Parameters
+    ----------
+    windows
+        A number of windows, spaced evenly in the logarithm from `first_window` times the longest, or the windows
+        themselves, an array with a unit of time.
+    steps, dt
+        The longest window in steps, and a step in second.
+    """
+    if isinstance(windows, (int, np.integer)) and not isinstance(windows, bool):
+        if windows < 1:
+            raise ValueError(f"checkpoints must be at least 1, got {windows}")
+        first = max(1.0, steps * first_window) if windows > 1 else steps
+        return np.unique(np.rint(np.geomspace(first, steps, int(windows))).astype(np.int64))
+    given = np.asarray(windows, dtype=float) if isinstance(windows, Quantity) else np.array(np.nan)
+    marks = np.unique(np.rint(given.ravel() / dt)) if np.all(np.isfinite(given)) else np.array([0.0])
+    if marks.size == 0 or marks[0] < 1 or marks[-1] > steps:
+        raise ValueError(
+            f"checkpoints must be a number of windows, or windows with a unit of time from {dt} s to the duration "
+            f"{steps * dt} s, got {windows!r}"
+        )
+    return marks.astype(np.int64)
