@@ -33,17 +33,15 @@ index          : integer (constant)          # row*KEY_STRIDE + key
 # The intervals between a key's spikes are counted in spikes of the row: their variation is the regularity of the
 # code, free of the fluctuations of the row's rate.
 COUNTERS = """
-spike_count    : integer
 row_spikes     : integer (linked)
 last_spike_at  : integer                     # row_spikes at the key's last spike
 gap_sum        : 1                           # sum of the intervals, in spikes of the row
 gap_square_sum : 1
 """
-COUNT_SPIKE = """
+MEASURE_GAP = """
 gap_sum += int(spike_count > 0)*(row_spikes - last_spike_at)
 gap_square_sum += int(spike_count > 0)*(row_spikes - last_spike_at)*(row_spikes - last_spike_at)
 last_spike_at = row_spikes
-spike_count += 1
 """
 
 # Cumulative counts are kept by the spike itself: it enters every checkpoint that is still to come. That costs
@@ -92,6 +90,8 @@ class Shape:
         Row of each key. None: a compiled network reads it when it starts, so that one binary serves rows of any length.
     source : Source
         Where the drive of the keys comes from.
+    prefix : str
+        Put before the names of the groups.
     """
 
     rows: int
@@ -99,6 +99,7 @@ class Shape:
     checkpoints: int
     hub_index: NDArray[np.int64] | None = attrs.field(default=None, kw_only=True)
     source: Source = attrs.field(default=Source(), kw_only=True)
+    prefix: str = attrs.field(default="", kw_only=True)
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -230,6 +231,13 @@ def check_multiple(name: str, field: str, value: Quantity, dt: Quantity) -> None
         raise ValueError(f"{name}: {field} = {value} must be a multiple of dt = {dt}")
 
 
+def count_spikes(checkpoints: int) -> tuple[str, str]:
+    """Equations and reset statements of a group that counts its spikes at every checkpoint, and in all."""
+    marks = range(checkpoints)
+    equations = "\n".join(["spike_count : integer", *(CHECKPOINT.format(c=c) for c in marks)])
+    return equations, "\n".join(["spike_count += 1", *(COUNT_CHECKPOINT.format(c=c) for c in marks)])
+
+
 def rows_of_keys(
     equations: str,
     *,
@@ -275,13 +283,12 @@ def rows_of_keys(
     Returns
     -------
     Network
-        Objects ``keys``, ``hub``, ``inhibition``. Order n synapses: never all-to-all.
+        Objects ``keys``, ``hub``, ``inhibition``, after the prefix of the shape. Order n synapses: never all-to-all.
     """
-    marks = range(shape.checkpoints)
-    counted = [COUNTERS, *(CHECKPOINT.format(c=c) for c in marks)]
+    counters, count_spike = count_spikes(shape.checkpoints)
     source = shape.source if driven else Source(keys="")
-    model = b2.Equations("\n".join([equations, source.keys, ADDRESS, *counted]))
-    after_spike = "\n".join([reset, COUNT_SPIKE, *(COUNT_CHECKPOINT.format(c=c) for c in marks)])
+    model = b2.Equations("\n".join([equations, source.keys, ADDRESS, COUNTERS, counters]))
+    after_spike = "\n".join([reset, MEASURE_GAP, count_spike])
     key_group = b2.NeuronGroup(
         shape.keys,
         model,
@@ -291,22 +298,22 @@ def rows_of_keys(
         method=method,
         dtype={"index": np.int64, "seed": np.int64},
         namespace=BRIAN_FUNCTIONS,
-        name="keys",
+        name=f"{shape.prefix}keys",
     )
     hub_group = b2.NeuronGroup(
         shape.rows,
         b2.Equations(f"{hub}\n{source.hub}\nrow_spikes : integer"),
         method=hub_method,
         namespace={},
-        name="hub",
+        name=f"{shape.prefix}hub",
     )
     key_group.hub_index = 0 if shape.hub_index is None else shape.hub_index
     for variable in (*linked, *source.linked, "row_spikes"):
         setattr(key_group, variable, b2.linked_var(hub_group, variable, index="hub_index"))
     if hub_each_step:
-        hub_group.run_regularly(hub_each_step, when="before_groups", name="hub_each_step")
+        hub_group.run_regularly(hub_each_step, when="before_groups", name=f"{shape.prefix}hub_each_step")
     if each_step:
-        key_group.run_regularly(each_step, when="before_thresholds", name="keys_each_step")
+        key_group.run_regularly(each_step, when="before_thresholds", name=f"{shape.prefix}keys_each_step")
     # Only what a spike does is delayed: the row's spikes are counted in the step they fall in, up to the last one.
     count = f"row_spikes_post += 1\n{source.on_spike}"
     inhibition = b2.Synapses(
@@ -315,7 +322,7 @@ def rows_of_keys(
         on_pre=f"{count}\n{on_spike}" if delay is None else {"count": count, "act": on_spike},
         delay=None if delay is None else {"act": delay},
         namespace={},
-        name="inhibition",
+        name=f"{shape.prefix}inhibition",
     )
     if shape.hub_index is None and isinstance(b2.get_device(), CPPStandaloneDevice):
         # The arguments of a compiled run are read here, since hub_index is one of them.

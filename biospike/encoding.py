@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from biospike import runtime
-from biospike.circuit import ADDRESS
+from biospike.circuit import ADDRESS, count_spikes
 from biospike.parameters import number
 from biospike.random import BRIAN_FUNCTIONS, exponential, uniform
 
@@ -33,15 +33,14 @@ class Encoder(abc.ABC):
     threshold: ClassVar[str]
     reset: ClassVar[str] = ""
 
-    def build(self, values: int, name: str = "encoder") -> b2.NeuronGroup:
+    def build(self, values: int, name: str = "encoder", checkpoints: int = 0) -> b2.NeuronGroup:
         """Group of `values` neurons with the parameter `x`; runs nothing."""
+        counters, count_spike = count_spikes(checkpoints)
         return b2.NeuronGroup(
             values,
-            b2.Equations(self.equations)
-            + b2.Equations(ADDRESS)
-            + b2.Equations("x : 1 (constant)\nspike_count : integer"),
+            b2.Equations("\n".join([self.equations, ADDRESS, "x : 1 (constant)", counters])),
             threshold=self.threshold,
-            reset=f"{self.reset}\nspike_count += 1",
+            reset=f"{self.reset}\n{count_spike}",
             method="euler",
             dtype={"index": np.int64, "seed": np.int64},
             namespace=BRIAN_FUNCTIONS,

@@ -6,6 +6,7 @@ A field converts text such as ``"12 ms"``, checks dimension and range, and names
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 
 import attrs
 import brian2 as b2
+import numpy as np
 from brian2.units.fundamentalunits import Quantity, get_dimensions, get_unit, have_same_dimensions
 
 UNITS: dict[str, Quantity] = {
@@ -124,9 +126,21 @@ def choice(default: str, *options: str) -> Any:
     return attrs.field(default=default, validator=check)
 
 
-def to_plain(parameters: Any) -> dict[str, float | str | int]:
-    """Parameters of a frozen object as plain values in SI base units, for provenance and hashing."""
-    return {
-        name: float(value) if isinstance(value, Quantity) else value
-        for name, value in attrs.asdict(parameters, recurse=False).items()
-    }
+def to_plain(parameters: Any) -> dict[str, Any]:
+    """Parameters of a frozen object as plain values in SI base units, for provenance and hashing.
+
+    Parameter objects within it are plain in turn, under their class's name; arrays are told by shape and SHA-256.
+    """
+    return {name: _plain(value) for name, value in attrs.asdict(parameters, recurse=False).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Quantity):
+        return float(value)
+    if isinstance(value, np.ndarray):
+        return f"array {value.shape} sha256 {hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}"
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    if attrs.has(type(value)):
+        return {"class": type(value).__name__} | to_plain(value)
+    return value

@@ -15,7 +15,6 @@ from typing import Any
 import xarray as xr
 
 from biospike import standalone
-from biospike.circuit import Circuit
 from biospike.parameters import to_plain
 
 PACKAGES = ("biospike", "brian2", "numpy", "scipy", "xarray")
@@ -48,7 +47,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def provenance(circuit: Circuit, *, seed: int, target: str, reason: str, dt: float) -> dict[str, Any]:
+def provenance(circuit: standalone.Buildable, *, seed: int, target: str, reason: str, dt: float) -> dict[str, Any]:
     """Attributes of a result: who made it, from what, with what. Values fit netCDF."""
     path = standalone.compiler() if target in ("cpp_standalone", "cython") else None
     return {

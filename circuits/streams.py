@@ -1,0 +1,407 @@
+"""Queries, keys and values of several heads: parameters, rates and wiring that circuits of tokens share."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar, NamedTuple, Self
+
+import attrs
+import brian2 as b2
+import numpy as np
+from brian2.units.fundamentalunits import Quantity
+from numpy.typing import ArrayLike, NDArray
+
+from biospike.circuit import check_multiple
+from biospike.encoding import Bernoulli, Encoder
+from biospike.parameters import choice, number, parse_quantity, quantity
+from biospike.theory.leaky_rate import leaky_lif_rate
+from circuits import projection
+from circuits.projection import BlockShape, Slots, Vocabulary
+
+
+class Timing(NamedTuple):
+    """Steps at which things begin.
+
+    Attributes
+    ----------
+    score_from, score_to
+        Coincidences count in steps score_from <= t < score_to.
+    attend_from
+        From here attention neurons may spike.
+    onset, end
+        The measured window.
+    """
+
+    score_from: int
+    score_to: int
+    attend_from: int
+    onset: int
+    end: int
+
+
+NEVER = 2**31 - 1
+
+
+def read_marks(result: dict[str, NDArray[Any]], name: str, checkpoints: int, size: tuple[int, ...]) -> NDArray[Any]:
+    """Cumulative values at every checkpoint, (*size, checkpoints)."""
+    return np.stack([result[f"{name}_{c}"].reshape(size) for c in range(checkpoints)], axis=-1)
+
+
+def read_total(result: dict[str, NDArray[Any]], name: str, checkpoints: int, slots: int) -> NDArray[np.int64]:
+    """Cumulative spikes of a whole population at every checkpoint, (slots, checkpoints)."""
+    return read_marks(result, name, checkpoints, (slots, -1)).sum(axis=1)
+
+
+class TokenCircuit(abc.ABC):
+    """What `circuits.presentation.present` runs: a network that reads tokens.
+
+    Attributes
+    ----------
+    name : str
+    staged : bool
+        Whether every window is a run of its own.
+    dims : dict
+        What `collect` returns, and its dimensions between that of the slots and that of the checkpoints.
+    features, heads, width : int
+        Values of a token, heads, and units of a head (d_k).
+    dt : Quantity
+        Grid.
+    """
+
+    name: ClassVar[str]
+    staged: bool
+    dims: ClassVar[dict[str, tuple[str, ...]]]
+    features: int
+    heads: int
+    width: int
+    dt: Quantity
+
+    @property
+    @abc.abstractmethod
+    def structure(self) -> dict[str, Any]:
+        """Everything that `build` reads besides the size."""
+
+    @abc.abstractmethod
+    def check(self, dt: Quantity) -> None:
+        """Raise `ValueError` if the parameters do not fit together or the step `dt` is too coarse for them."""
+
+    @abc.abstractmethod
+    def fitted(self, x: ArrayLike) -> Self:
+        """Return the circuit with scales fitted to these tokens, unless they are set."""
+
+    @abc.abstractmethod
+    def check_input(self, x: NDArray[np.float64]) -> None:
+        """Raise `ValueError` if these tokens (samples, tokens, features) are out of reach of the circuit."""
+
+    @abc.abstractmethod
+    def describe(self) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]:
+        """Weights and scales that a result stores: name -> (dimensions, array)."""
+
+    @abc.abstractmethod
+    def build(self, shape: BlockShape) -> b2.Network:
+        """Network of this size; runs nothing."""
+
+    @abc.abstractmethod
+    def state(
+        self, shape: BlockShape, slots: Slots, marks: NDArray[np.int64], window: int, dt: Quantity
+    ) -> dict[str, Any]:
+        """Initial values of the network by ``group.name``; counts are read `marks` steps after the onset."""
+
+    @abc.abstractmethod
+    def wanted(self, checkpoints: int) -> list[str]:
+        """Variables that `collect` reads."""
+
+    @abc.abstractmethod
+    def collect(self, shape: BlockShape, result: dict[str, NDArray[Any]], checkpoints: int) -> dict[str, NDArray[Any]]:
+        """Counts by slot, (slots, ..., checkpoints - 1), from the first checkpoint, the onset, to each other."""
+
+    @abc.abstractmethod
+    def timing(self, window: int, dt: Quantity, origin: int = 0) -> Timing:
+        """Steps of a measured window of so many steps, if the input spikes from step `origin` on."""
+
+    def unmasked(self, key_mask: ArrayLike | None, samples: int, tokens: int) -> NDArray[np.bool_]:
+        """Which keys each query may attend to, (samples, queries, keys).
+
+        Parameters
+        ----------
+        key_mask : array (tokens,) or (samples, tokens) of bool, optional
+            False for padding tokens, to which nobody attends.
+        """
+        keys = np.ones((samples, tokens), dtype=bool) if key_mask is None else np.asarray(key_mask)
+        if keys.dtype != bool or keys.shape not in ((tokens,), (samples, tokens)):
+            raise ValueError(
+                f"key_mask must be bool of shape ({tokens},) or ({samples}, {tokens}), got {keys.dtype} {keys.shape}"
+            )
+        return np.broadcast_to(np.broadcast_to(keys, (samples, tokens))[:, None, :], (samples, tokens, tokens))
+
+
+def no_leak_or_time(value: Any) -> Quantity | None:
+    """Converter of tau_m: a time above 0, or None or "inf" for no leak."""
+    if value is None or (isinstance(value, str) and value.strip() == "inf"):
+        return None
+    tau = parse_quantity(value, like=20 * b2.ms)
+    if tau <= 0 * b2.second:
+        raise ValueError(f"tau_m must be above 0 s, or None for no leak, got {tau}")
+    return tau
+
+
+def check_encoder(instance: Any, attribute: Any, value: Any) -> None:
+    """Accept encoders."""
+    if not isinstance(value, Encoder):
+        raise ValueError(f"{type(instance).__name__}: encoder must be one such as Bernoulli(), got {value!r}")
+
+
+def weight_matrix(value: ArrayLike) -> NDArray[np.float64]:
+    """Converter of weights."""
+    matrix = np.asarray(value, dtype=float)
+    if matrix.ndim != 2 or matrix.size == 0 or not np.isfinite(matrix).all():
+        raise ValueError(f"weights must be a finite matrix (features, heads*width), got shape {matrix.shape}")
+    return matrix
+
+
+def as_samples(x: ArrayLike, features: int) -> NDArray[np.float64]:
+    """Inputs (samples, tokens, features) from one or several.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit or a value is outside [0, 1].
+    """
+    values = np.asarray(x, dtype=float)
+    samples = values[None] if values.ndim == 2 else values
+    if samples.ndim != 3 or samples.size == 0 or samples.shape[2] != features:
+        raise ValueError(
+            f"tokens must have the shape (tokens, {features}) or (samples, tokens, {features}), as the weights say; "
+            f"got {values.shape}"
+        )
+    outside = ~((samples >= 0) & (samples <= 1))
+    if outside.any():
+        raise ValueError(f"tokens must lie in [0, 1], the rates of the encoders; got {samples[outside][0]}")
+    return samples
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Streams(TokenCircuit):
+    """Populations of queries, keys and values of several heads, driven by the spikes of tokens.
+
+    Parameters
+    ----------
+    W_q, W_k : array (features, heads*width)
+        Weights, of any sign. A feature that is always 1 carries a bias.
+    heads
+        Number of heads.
+    scales : array (streams, heads), optional
+        Spikes per step that stand for a query, key (or value) of 1. None: `fitted` chooses them.
+    peak_rate
+        Spikes per step, at most 1, of the largest query and key that `fitted` aims at.
+    encoder
+        How values in [0, 1] become spikes.
+    encoders
+        ``separate``: every stream has input spikes of its own; ``shared``: one spike drives them all.
+    delay
+        Axonal delay of the keys, a multiple of `dt`.
+    tau_m
+        Membrane time constant; None for no leak.
+    phase
+        Initial phase in [0, 1) of all membranes; None draws each of them. With a regular encoder a fixed phase makes
+        the network deterministic.
+    dt
+        Grid: the steps that T counts.
+    """
+
+    streams: ClassVar[tuple[str, ...]] = ("query", "key")
+    W_q: NDArray[np.float64] = attrs.field(converter=weight_matrix)
+    W_k: NDArray[np.float64] = attrs.field(converter=weight_matrix)
+    heads: int = attrs.field(default=1, validator=attrs.validators.instance_of(int))
+    scales: NDArray[np.float64] | None = None
+    peak_rate: float = number(0.8, above=0, maximum=1)
+    encoder: Encoder = attrs.field(factory=Bernoulli, validator=check_encoder)
+    encoders: str = choice("separate", "separate", "shared")
+    delay: Quantity = quantity(0 * b2.ms, minimum=0 * b2.ms)
+    tau_m: Quantity | None = attrs.field(default=None, converter=no_leak_or_time)
+    phase: float | None = None
+    dt: Quantity = quantity(1 * b2.ms, above=0 * b2.ms)
+
+    def __attrs_post_init__(self) -> None:
+        name, shapes = type(self).__name__, {matrix.shape for matrix in self.matrices}
+        if len(shapes) > 1:
+            raise ValueError(f"{name}: the weights must have one shape, got {sorted(shapes)}")
+        if self.heads < 1 or self.W_q.shape[1] % self.heads:
+            raise ValueError(f"{name}: heads must divide the {self.W_q.shape[1]} columns of W_q, got {self.heads}")
+        if self.phase is not None and not 0 <= self.phase < 1:
+            raise ValueError(f"{name}: phase must be in [0, 1) or None, got {self.phase}")
+
+    @property
+    def matrices(self) -> tuple[NDArray[np.float64], ...]:
+        """Weights of the streams."""
+        return self.W_q, self.W_k
+
+    @property
+    def features(self) -> int:  # type: ignore[override]
+        """Values of a token."""
+        return int(self.W_q.shape[0])
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        """Units of a head, d_k."""
+        return int(self.W_q.shape[1] // self.heads)
+
+    @property
+    def copies(self) -> int:
+        """Encoders of a token."""
+        return len(self.streams) if self.encoders == "separate" else 1
+
+    @property
+    def structure(self) -> dict[str, Any]:
+        """Everything that `build` reads besides the size."""
+        return {"encoder": self.encoder.name, "copies": self.copies, "delay": float(self.delay)}
+
+    def check(self, dt: Quantity) -> None:
+        """Require a delay on the grid."""
+        check_multiple(self.name, "delay", self.delay, dt)
+
+    def units(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Signed queries, keys (and values) X @ W, shape (samples, tokens, streams, heads, width)."""
+        size = (*x.shape[:-1], self.heads, self.width)
+        return np.stack([(x @ matrix).reshape(size) for matrix in self.matrices], axis=2)
+
+    def fitted(self, x: ArrayLike) -> Self:
+        """Return a block whose `scales` give the largest query, key and value of each head the peak rate.
+
+        Data-based weight normalisation (Diehl et al. 2015), over these tokens. Scales that are set are kept.
+        """
+        return self.fit(as_samples(x, self.features))
+
+    def fit(self, y: NDArray[np.float64]) -> Self:
+        """As `fitted`, for inputs (samples, tokens, features) of any sign."""
+        if self.scales is not None:
+            return self
+        largest = np.abs(self.units(y)).max(axis=(0, 1, 4))
+        return attrs.evolve(self, scales=self.peak_rate / np.where(largest > 0, largest, 1.0))
+
+    @property
+    def known_scales(self) -> NDArray[np.float64]:
+        """Scales (streams, heads), which must be set."""
+        if self.scales is None or np.shape(self.scales) != (len(self.streams), self.heads):
+            raise ValueError(
+                f"{self.name}: scales must have the shape {(len(self.streams), self.heads)}, got "
+                f"{None if self.scales is None else np.shape(self.scales)}; fitted(tokens) chooses them"
+            )
+        return np.asarray(self.scales, dtype=float)
+
+    def scaled_weights(self) -> NDArray[np.float64]:
+        """Weights in thresholds for an input of one spike a step, (streams, features, heads*width)."""
+        per_unit = self.known_scales.repeat(self.width, axis=1)
+        return np.stack(self.matrices) * per_unit[:, None, :]
+
+    def rates(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Spikes per step of the ON and OFF neurons, shape (samples, tokens, streams, heads, width, 2).
+
+        Without a leak the positive and the negative part of the scaled units; with one, the stationary rates of leaky
+        membranes under Bernoulli input.
+
+        Raises
+        ------
+        ValueError
+            If a unit needs more than a spike a step, or there is a leak and the input is not Bernoulli.
+        """
+        return self.rates_of(as_samples(x, self.features))
+
+    def rates_of(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As `rates`, for inputs (samples, tokens, features) of any sign, which only leakless membranes can have."""
+        drive = self.units(y) * self.known_scales[:, :, None]
+        if np.abs(drive).max() > 1 + 1e-9:
+            raise ValueError(
+                f"{self.name}: a unit needs {np.abs(drive).max():.3g} spikes a step and can have 1; lower its scale"
+            )
+        if self.tau_m is None:
+            return np.maximum(np.stack([drive, -drive], axis=-1), 0.0)
+        if not isinstance(self.encoder, Bernoulli):
+            raise ValueError(f"{self.name}: rates with a leak are known for Bernoulli input, got {self.encoder.name}")
+        beta = float(np.exp(-float(self.dt / self.tau_m)))
+        flat = y.reshape(-1, self.features)
+        both = [
+            np.stack([leaky_lif_rate(polarity * stream, flat, beta) for stream in self.scaled_weights()], axis=1)
+            for polarity in (1, -1)
+        ]
+        return np.stack([one.reshape(drive.shape) for one in both], axis=-1)
+
+    def signed_rates(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What ON and OFF rates stand for: `units` as far as the neurons carry them, in the same shape."""
+        rates = self.rates_of(y)
+        return np.asarray((rates[..., 0] - rates[..., 1]) / self.known_scales[:, :, None])
+
+    def products(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Limit of A/T, in queries times keys, (samples, heads, queries, keys): what independent trains give."""
+        carried = self.signed_rates(as_samples(x, self.features))
+        return np.einsum("sihe,sjhe->shij", carried[:, :, 0], carried[:, :, 1])
+
+    def wire_streams(
+        self, shape: BlockShape, vocabulary: Vocabulary, source: b2.NeuronGroup | None = None, prefix: str = ""
+    ) -> tuple[list[Any], b2.NeuronGroup]:
+        """Wire the path from input spikes to spike words, and return it with the group of the words.
+
+        Parameters
+        ----------
+        source
+            Neurons (slot, token, feature) that drive the streams; None makes an encoder.
+        prefix
+            Put before the names of the groups.
+        """
+        copies, streams = self.copies, len(self.streams)
+        front: list[Any] = []
+        if source is None:
+            size = shape.slots * shape.tokens * copies * shape.features
+            source = self.encoder.build(size, "encoder", shape.checkpoints)
+            front.append(source)
+        else:
+            copies = 1
+        dendrites = projection.dendrites(shape.slots * shape.tokens * streams * shape.units, f"{prefix}dendrites")
+        neurons = projection.lif_pairs(dendrites, f"{prefix}neurons", shape.checkpoints)
+        place, neurons.bit = vocabulary.of_projections(shape, streams)
+        axons = projection.word_group(vocabulary.size, f"{prefix}axons")
+        fan = streams * shape.units // copies
+        features = len(source) // (shape.slots * shape.tokens * copies)
+        weights = projection.connect(source, dendrites, features, fan, f"{prefix}weights")
+        spelling = projection.spell(neurons, axons, place, f"{prefix}spelling")
+        if self.delay > 0 * b2.second:
+            neurons_of = (shape.slots, shape.tokens, streams, shape.heads, shape.width, 2)
+            is_key = np.broadcast_to((np.arange(streams) == 1).reshape(-1, 1, 1, 1), neurons_of)
+            spelling.delay = np.where(is_key.ravel(), float(self.delay), 0.0) * b2.second
+        return [*front, dendrites, neurons, weights, spelling], axons
+
+    def latency(self, dt: Quantity) -> int:
+        """Steps from an input spike to the count of the spikes it causes."""
+        return 2 + round(float(self.delay / dt))
+
+    def encoder_state(self, shape: BlockShape, slots: Slots) -> dict[str, Any]:
+        """Initial state of the encoder of `wire_streams`, and the weights behind it."""
+        weights = self.scaled_weights() / self.encoder.full_count(1)
+        if self.copies == 1:
+            weights = np.concatenate(weights, axis=1)
+        state = projection.encoder_state(self.encoder, slots, shape, self.copies, self.phase)
+        return state | {"weights.w": projection.synaptic_weights(weights, shape)}
+
+    def stream_state(
+        self, shape: BlockShape, slots: Slots, *, from_step: int = 0, population: int = 1, prefix: str = ""
+    ) -> dict[str, Any]:
+        """Initial state of the membranes of `wire_streams`."""
+        return projection.pair_state(
+            f"{prefix}neurons",
+            slots,
+            2 * shape.tokens * len(self.streams) * shape.units,
+            population,
+            tau_m=self.tau_m,
+            phase=self.phase,
+            from_step=from_step,
+        )
+
+    def check_input(self, x: NDArray[np.float64]) -> None:
+        """See `TokenCircuit`: every unit must do with a spike a step."""
+        self.rates(x)
+
+    def describe(self) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]:
+        """See `TokenCircuit`: scales in spikes per step, and weights."""
+        named = zip(self.streams, self.matrices, strict=True)
+        weights = {f"W_{stream}": (("feature", "column"), matrix) for stream, matrix in named}
+        return {"scales": (("stream", "head"), self.known_scales), **weights}
