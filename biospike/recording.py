@@ -91,8 +91,8 @@ def load(path: str | Path) -> xr.Dataset:
             loaded = data.load()
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a netCDF result: {error}") from error
-    if "spike_count" not in loaded:
-        raise ValueError(f"{path} is not a biospike result: it has no spike_count")
+    if "git_revision" not in loaded.attrs:
+        raise ValueError(f"{path} is not a biospike result: it has no provenance")
     return loaded
 
 

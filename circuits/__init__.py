@@ -1,5 +1,18 @@
 """Circuits of spiking attention, one a file."""
 
+from circuits.attention import SpikingAttention
+from circuits.coincidence import Coincidence
+from circuits.exponential import TaylorExponential, VetoExponential
+from circuits.presentation import present
 from circuits.softmax import SOFTMAX_CIRCUITS
+from circuits.stack import Stack
 
-__all__ = ["SOFTMAX_CIRCUITS"]
+__all__ = [
+    "SOFTMAX_CIRCUITS",
+    "Coincidence",
+    "SpikingAttention",
+    "Stack",
+    "TaylorExponential",
+    "VetoExponential",
+    "present",
+]

@@ -59,7 +59,16 @@ from circuits.projection import (
     spell,
 )
 from circuits.softmax.escape import Escape
-from circuits.streams import NEVER, Streams, Timing, as_samples, read_marks, read_total, weight_matrix
+from circuits.streams import (
+    NEVER,
+    Streams,
+    Timing,
+    as_samples,
+    read_marks,
+    read_total,
+    weight_matrix,
+    weights_come_first,
+)
 
 KEYS = """
 drive = R0_drive*exp(u - reference)*unmasked*attending : Hz
@@ -104,7 +113,7 @@ def check_softmax(instance: Any, attribute: Any, value: Any) -> None:
         )
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(eq=False, field_transformer=weights_come_first)
 class SpikingAttention(Streams):
     """Spiking self-attention of several heads; see also the parameters of `circuits.streams.Streams`.
 

@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from biospike.encoding import Bernoulli
 from biospike.spike_words import COINCIDENCES, words
 from circuits.projection import BlockShape, Slots, Vocabulary, checkpoint_state
-from circuits.streams import NEVER, Streams, Timing, as_samples, read_marks, read_total
+from circuits.streams import NEVER, Streams, Timing, as_samples, read_marks, read_total, weights_come_first
 
 PAIRS = ("on", "on", 1), ("off", "off", 1), ("on", "off", -1), ("off", "on", -1)
 SCORES = """
@@ -83,7 +83,7 @@ def read_words(scores: b2.NeuronGroup, axons: b2.NeuronGroup, vocabulary: Vocabu
                 setattr(scores, f"{name}_{kind}_{w}", b2.linked_var(axons, "word", index=place.ravel()))
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(eq=False, field_transformer=weights_come_first)
 class Coincidence(Streams):
     """Scores of queries and keys by coincidence counting; the parameters are those of `circuits.streams.Streams`."""
 

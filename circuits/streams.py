@@ -180,7 +180,12 @@ def as_samples(x: ArrayLike, features: int) -> NDArray[np.float64]:
     return samples
 
 
-@attrs.frozen(kw_only=True, eq=False)
+def weights_come_first(cls: type, fields: list[Any]) -> list[Any]:
+    """Let weights be positional arguments and nothing else, in base and derived classes."""
+    return [field if field.name.startswith("W_") else field.evolve(kw_only=True) for field in fields]
+
+
+@attrs.frozen(eq=False, field_transformer=weights_come_first)
 class Streams(TokenCircuit):
     """Populations of queries, keys and values of several heads, driven by the spikes of tokens.
 

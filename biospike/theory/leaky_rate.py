@@ -30,7 +30,7 @@ CHUNK_CELLS = 2**14
 """Cells of the neurons that are solved together: few enough for the cache."""
 TAIL = 14.0
 """-log of the probability that may be lost beyond an end of the grid."""
-CYCLE, MOST_CYCLES = 9, 200
+CYCLE, MOST_CYCLES = 9, 1000
 """Steps of the chain that one extrapolation combines, and how often it may."""
 ORBIT = 4096
 """Steps that are averaged where nothing is random."""
