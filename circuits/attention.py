@@ -44,10 +44,10 @@ import xarray as xr
 from brian2.units.fundamentalunits import Quantity
 from numpy.typing import ArrayLike, NDArray
 
-from biospike.circuit import KEY_STRIDE, Batch, Circuit, Shape, Source, count_spikes
+from biospike.circuit import KEY_STRIDE, Batch, Circuit, Shape, Source
 from biospike.ideal.softmax import softmax
 from biospike.parameters import choice, number, quantity
-from biospike.spike_words import COINCIDENCES, words
+from biospike.spike_words import COINCIDENCES
 from biospike.standalone import RunError
 from circuits.coincidence import SCORE_DIMS, read_words, score_equations, score_size
 from circuits.projection import (
@@ -58,17 +58,10 @@ from circuits.projection import (
     checkpoint_state,
     spell,
 )
+from circuits.routing import route
 from circuits.softmax.escape import Escape
-from circuits.streams import (
-    NEVER,
-    Streams,
-    Timing,
-    as_samples,
-    read_marks,
-    read_total,
-    weight_matrix,
-    weights_come_first,
-)
+from circuits.streams import Streams, weight_matrix, weights_come_first
+from circuits.token_circuit import NEVER, Timing, as_samples, read_marks, read_total
 
 KEYS = """
 drive = R0_drive*exp(u - reference)*unmasked*attending : Hz
@@ -94,13 +87,6 @@ fall           : 1 (shared, constant)     # nats a step, w*R0*dt
 ROW_STEP = """
 attending = int(t_in_timesteps >= attend_from)
 reference -= attending*(fall + release*int(row_spikes < first_spikes))
-"""
-ROUTED_WORD = """
-a_{w}          : integer (linked)         # attention spikes of the row
-value_{w}      : integer (linked)         # value spikes of the unit, over tokens
-"""
-OUTPUTS = """
-v              : 1                        # routed spikes that are owed
 """
 
 
@@ -152,7 +138,7 @@ class SpikingAttention(Streams):
         "output_count": ("head", "query", "unit", "sign"),
         **dict.fromkeys(("spikes_encoder", "spikes_qkv", "spikes_attention", "spikes_output"), ()),
     }
-    W_v: NDArray[np.float64] = attrs.field(converter=weight_matrix)
+    W_v: NDArray[np.float64] = attrs.field(converter=weight_matrix)  # type: ignore[misc]  # those before are keywords
     mode: str = choice("streaming", "staged", "streaming")
     softmax: Circuit = attrs.field(factory=lambda: Escape(rate=100 * b2.Hz, dt=1 * b2.ms), validator=check_softmax)
     tau_s: Quantity = quantity(1 * b2.second, above=0 * b2.ms)
@@ -318,30 +304,8 @@ class SpikingAttention(Streams):
         hub.run_regularly(ROW_STEP, when="before_groups", name=f"{prefix}row_each_step")
         place, keys.bit = vocabulary.of_attention(shape)
         routing = spell(keys, axons, place, f"{prefix}routing")
-        outputs = self._outputs(shape, vocabulary, axons, prefix)
+        outputs = route(shape, vocabulary, axons, prefix)
         return [*front, axons, *attention.objects, routing, outputs], outputs
-
-    def _outputs(self, shape: BlockShape, vocabulary: Vocabulary, axons: b2.NeuronGroup, prefix: str) -> b2.NeuronGroup:
-        """Output neurons (slot, token, head, width, sign)."""
-        size = (shape.slots, shape.tokens, shape.heads, shape.width, 2)
-        parts = range(words(shape.tokens))
-        counters, count_spike = count_spikes(shape.checkpoints)
-        outputs = b2.NeuronGroup(
-            int(np.prod(size)),
-            "\n".join([OUTPUTS, *(ROUTED_WORD.format(w=w) for w in parts), counters]),
-            threshold="v >= 1",
-            reset=f"v -= 1\n{count_spike}",
-            namespace=COINCIDENCES,
-            name=f"{prefix}outputs",
-        )
-        r, i, h, e, sign = np.indices(size, sparse=True)
-        for w in parts:
-            for name, place in (("a", vocabulary.row[r, h, i, w]), ("value", vocabulary.value[r, sign, h, e, w])):
-                index = np.broadcast_to(place, size).ravel()
-                setattr(outputs, f"{name}_{w}", b2.linked_var(axons, "word", index=index))
-        arrived = " + ".join(f"coincidences(a_{w}, value_{w})" for w in parts)
-        outputs.run_regularly(f"v += {arrived}", when="before_groups", name=f"{prefix}outputs_each_step")
-        return outputs
 
     def timing(self, window: int, dt: Quantity, origin: int = 0) -> Timing:
         """Score stage or warm-up of five tau_s, then `settle` steps, then the window."""

@@ -32,7 +32,8 @@ from numpy.typing import ArrayLike, NDArray
 from biospike.encoding import Bernoulli
 from biospike.spike_words import COINCIDENCES, words
 from circuits.projection import BlockShape, Slots, Vocabulary, checkpoint_state
-from circuits.streams import NEVER, Streams, Timing, as_samples, read_marks, read_total, weights_come_first
+from circuits.streams import Streams, weights_come_first
+from circuits.token_circuit import NEVER, Timing, as_samples, read_marks, read_total
 
 PAIRS = ("on", "on", 1), ("off", "off", 1), ("on", "off", -1), ("off", "on", -1)
 SCORES = """

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from biospike import execution, recording
 from biospike.packing import NUMPY_SECONDS_PER_NEURON, NUMPY_SECONDS_PER_STEP
 from circuits.projection import BlockShape, Slots
-from circuits.streams import TokenCircuit, as_samples
+from circuits.token_circuit import TokenCircuit, as_samples
 
 WINDOWS = 12
 FIRST_WINDOW = 1 / 64

@@ -18,6 +18,7 @@ References: sections 3 and 5 of arXiv:2604.15769 for the composition.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 import attrs
@@ -30,11 +31,15 @@ from numpy.typing import ArrayLike, NDArray
 from circuits import projection
 from circuits.attention import SpikingAttention
 from circuits.projection import BlockShape, Slots, checkpoint_state, pair_state
-from circuits.streams import Timing, TokenCircuit, as_samples, read_marks, read_total
+from circuits.token_circuit import Timing, TokenCircuit, as_samples, read_marks, read_total
 
 
 def _prefix(layer: int) -> str:
     return f"layer{layer}_" if layer else ""
+
+
+def _blocks(values: Iterable[SpikingAttention]) -> tuple[SpikingAttention, ...]:
+    return tuple(values)
 
 
 def _matrices(values: Any) -> tuple[NDArray[np.float64], ...]:
@@ -65,7 +70,7 @@ class Stack(TokenCircuit):
         "residual_count": ("layer", "query", "feature", "sign"),
         **dict.fromkeys(("spikes_encoder", "spikes_qkv", "spikes_attention", "spikes_output", "spikes_residual"), ()),
     }
-    blocks: tuple[SpikingAttention, ...] = attrs.field(converter=tuple)
+    blocks: tuple[SpikingAttention, ...] = attrs.field(converter=_blocks)
     W_o: tuple[NDArray[np.float64], ...] = attrs.field(converter=_matrices)
     residual_scales: NDArray[np.float64] | None = None
     peak_rate: float = 0.5
