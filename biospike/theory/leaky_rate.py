@@ -16,20 +16,19 @@ from __future__ import annotations
 
 import warnings
 
+import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, sparse
 
 Array = NDArray[np.float64]
 
-SMOOTH_BINS, ROUGH_BINS = 16, 256
-"""Cells of a threshold on the first grid; every further grid halves them."""
+FEWEST_BINS, ROUGH_BINS = 16, 256
+"""Cells of a threshold on the first grid, if the distribution is smooth and if not; every further grid halves them."""
 MOST_CELLS = 2**18
 """Cells of a neuron on the last grid, at most."""
 CHUNK_CELLS = 2**14
 """Cells of the neurons that are solved together: few enough for the cache."""
-TAIL = 14.0
-"""-log of the probability that may be lost beyond an end of the grid."""
 CYCLE, MOST_CYCLES = 9, 1000
 """Steps of the chain that one extrapolation combines, and how often it may."""
 ORBIT = 4096
@@ -56,10 +55,11 @@ def leaky_lif_rate(weights: ArrayLike, x: ArrayLike, beta: float, tolerance: flo
     beta
         What a step leaves of the membrane, in [0, 1]; ``exp(-dt/tau_m)``.
     tolerance
-        Absolute. For each neuron the grid is refined until halving its cells moves the rate by at most this, and by at
-        most four times this before. The error is of second order in the cells, and then well below the tolerance, if
-        many inputs are random; with few or rare ones the distribution is rough, the order about one, and the error has
-        been seen to reach three times the tolerance. Values on a grid, such as dyadic ones, are exact.
+        Absolute. The grid is refined, for each neuron, until halving its cells moves the rate by at most this, and by
+        at most four times this before; the two last rates are extrapolated. The error is of second order in the cells
+        where many inputs are random, and then below the tolerance. Where few are, or they spike rarely, the
+        distribution is rough and the order about one: of 300 neurons with one to eight such inputs 98 % were within
+        the tolerance, and the worst off by five times as much. A rate below a hundredth of it may be returned as 0.
 
     Returns
     -------
@@ -69,15 +69,21 @@ def leaky_lif_rate(weights: ArrayLike, x: ArrayLike, beta: float, tolerance: flo
     Raises
     ------
     ValueError
-        If the shapes do not fit, a number is not finite or outside its range, or the membrane of a neuron spreads over
-        more than 2048 thresholds: beyond beta = 0.9999 for weights of one threshold, 0.99 for weights of ten.
+        If the shapes do not fit, a number is not finite or outside its range, or a membrane spreads over more than 4096
+        thresholds (down to 256 if its distribution is rough), as it does for large weights with beta near 1.
     RuntimeError
         If the distribution does not become stationary.
 
     Warns
     -----
     RuntimeWarning
-        If the finest grid does not reach the tolerance.
+        If the rates on the finest grids differ by more. An example is a neuron that often meets the threshold exactly,
+        with weights that are no multiples of a power of two: the grid cannot tell whether it fires.
+
+    Notes
+    -----
+    On one core 4224 neurons (inputs times units) with 11 features take 4, 10 and 25 s at beta = 0.5, 0.9 and 0.99.
+    Nearer to 1 the time grows at least as 1/(1 - beta).
     """
     W, X = np.asarray(weights, dtype=float), np.asarray(x, dtype=float)
     if W.ndim != 2 or X.ndim != 2 or X.shape[1] != W.shape[0]:
@@ -90,8 +96,8 @@ def leaky_lif_rate(weights: ArrayLike, x: ArrayLike, beta: float, tolerance: flo
         raise ValueError(f"x has to be in [0, 1], got {X[~((X >= 0) & (X <= 1))][0]}")
     if not 0 <= beta <= 1:
         raise ValueError(f"beta has to be in [0, 1], got {beta}")
-    if not tolerance > 0:
-        raise ValueError(f"tolerance has to be above 0, got {tolerance}")
+    if not 0 < tolerance < 1:
+        raise ValueError(f"tolerance has to be in (0, 1), got {tolerance}")
     if beta == 1:
         return np.clip(X @ W, 0.0, 1.0)
     rates, errors = np.zeros((2, len(X), W.shape[1]))
@@ -102,52 +108,69 @@ def leaky_lif_rate(weights: ArrayLike, x: ArrayLike, beta: float, tolerance: flo
         rates[i], errors[i] = _rates(merged, np.append(row[drawn], 1.0), beta, tolerance)
     if (errors > 0).any():
         warnings.warn(
-            f"{(errors > 0).sum()} of {errors.size} rates are known to {errors.max():.1e} only", stacklevel=2
+            f"{(errors > 0).sum()} of {errors.size} rates are known to {errors.max():.1e} only", RuntimeWarning, 2
         )
     return np.clip(rates, 0.0, 1.0)
+
+
+@attrs.frozen(eq=False)
+class _Neurons:
+    """Neurons that share their input and a grid from -low thresholds on; `smooth` says how weights are split on it."""
+
+    W: Array
+    x: Array
+    beta: float
+    tolerance: float
+    low: int
+    smooth: bool
 
 
 def _rates(W: Array, x: Array, beta: float, tolerance: float) -> tuple[Array, Array]:
     """Rates of all units for one input, and their errors where these exceed the tolerance."""
     mean, variance = x @ W, (x * (1 - x)) @ W**2
-    lower, upper, far = _ranges(W, x, beta)
+    lower, upper, far = _ranges(W, x, beta, tolerance)
     # Farther below the threshold a neuron does not fire, and farther above it does not fail to.
     silent, saturated = 1 - mean / (1 - beta) >= far, (mean - 1) / (1 - beta) >= far
     rates, errors = np.where(saturated, 1.0, 0.0), np.zeros(len(mean))
     regular, todo = (np.flatnonzero(((variance > 0) == random) & ~silent & ~saturated) for random in (False, True))
     rates[regular] = _orbit_rates(mean[regular], beta)
 
-    # The correlation dimension of sum_k beta^k*I_{t-k} is log(prod(x^2 + (1 - x)^2))/log(beta).
-    bins = SMOOTH_BINS if np.prod(x**2 + (1 - x) ** 2) <= beta**2 else ROUGH_BINS
-    todo = todo[np.argsort((lower + upper)[todo])]
+    # Smooth is a leaky sum of the input with a correlation dimension, log(prod(x^2 + (1 - x)^2))/log(beta), above 4.
+    smooth = bool(np.prod(x**2 + (1 - x) ** 2) <= beta**4)
+    resolving = 2.0 ** np.ceil(np.log2(2 / np.sqrt(variance[todo])))
+    first = np.clip(resolving, FEWEST_BINS, ROUGH_BINS) if smooth else np.full(len(todo), ROUGH_BINS)
+    order = np.lexsort(((lower + upper)[todo], first))
+    todo, first = todo[order], first[order].astype(np.int64)
     while len(todo):
-        cells = (lower + upper)[todo] * bins
-        if 4 * cells[-1] > MOST_CELLS:
+        bins = int(first[0])
+        cells = (lower + upper)[todo[first == bins]] * bins
+        together = max(1, int(np.searchsorted(cells * np.arange(1, len(cells) + 1), CHUNK_CELLS)))
+        some, todo, first = todo[:together], todo[together:], first[together:]
+        low = int(lower[some].max())
+        width = fft.next_fast_len(low + int(upper[some].max()), real=True)
+        if 4 * width * bins > MOST_CELLS:
             raise ValueError(
-                f"a membrane spreads over {cells[-1] // bins} thresholds at beta = {beta}, at most "
-                f"{MOST_CELLS // (4 * bins)} are accepted: use smaller weights, or beta = 1"
+                f"a membrane spreads over {width} thresholds at beta = {beta}, at most {MOST_CELLS // (4 * bins)} are "
+                f"accepted: use smaller weights, or beta = 1"
             )
-        together = max(1, int(np.searchsorted(cells * np.arange(1, len(todo) + 1), CHUNK_CELLS)))
-        some, todo = todo[:together], todo[together:]
-        low, high = lower[some].max(), upper[some].max()
-        mass = np.zeros((len(some), fft.next_fast_len(int(low + high), real=True) * bins))
+        mass, unknown = np.zeros((len(some), width * bins)), np.full(len(some), np.inf)
         mass[:, low * bins] = 1
-        unknown = np.full(len(some), np.inf)
-        rates[some], errors[some] = _refine(W[:, some], x, beta, tolerance, bins, low, mass, unknown, unknown)
+        neurons = _Neurons(W[:, some], x, beta, tolerance, low, smooth)
+        rates[some], errors[some] = _refine(neurons, bins, mass, unknown, unknown)
     return rates, errors
 
 
-def _ranges(W: Array, x: Array, beta: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+def _ranges(W: Array, x: Array, beta: float, tolerance: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
     """How far u goes below and above 0, in whole thresholds, and the leaky sum of the input from its mean.
 
-    Bernstein's inequality for the sum; Lundberg's for excursions against a drift towards the threshold.
+    All but with probability tolerance/100. Bernstein's inequality for the sum, Lundberg's for excursions from 0 and 1.
     """
-    mean, variance = x @ W, (x * (1 - x)) @ W**2
-    largest = TAIL / 3 * np.abs(W[x < 1]).max(axis=0, initial=0.0)
-    far = largest + np.sqrt(2 * TAIL * variance / (1 - beta**2))
+    mean, variance, tail = x @ W, (x * (1 - x)) @ W**2, np.log(100 / tolerance)
+    largest = tail / 3 * np.abs(W[x < 1]).max(axis=0, initial=0.0)
+    far = largest + np.sqrt(2 * tail * variance / (1 - beta**2))
 
     def depth(drift: Array, worst: Array) -> NDArray[np.int64]:
-        against = TAIL * variance / (2 * np.maximum(drift, 1e-300)) + largest
+        against = tail * variance / (2 * np.maximum(drift, 1e-300)) + largest
         likely = np.where(drift > 0, np.minimum(far, against), far - drift / (1 - beta))
         return np.ceil(np.minimum(likely, np.maximum(worst, 0) / (1 - beta))).astype(np.int64)
 
@@ -155,42 +178,40 @@ def _ranges(W: Array, x: Array, beta: float) -> tuple[NDArray[np.int64], NDArray
     return depth(mean, below), depth(1 - mean, above - 1) + 2, far
 
 
-def _refine(
-    W: Array, x: Array, beta: float, tolerance: float, bins: int, low: int, mass: Array, coarse: Array, before: Array
-) -> tuple[Array, Array]:
-    """Rates by ever finer grids that start at -low, and their errors where these exceed the tolerance.
+def _refine(neurons: _Neurons, bins: int, mass: Array, coarse: Array, before: Array) -> tuple[Array, Array]:
+    """Rates by ever finer grids, and their errors where these exceed the tolerance.
 
     `coarse` are the rates on the last grid, `before` how much they differ from those on the grid before.
     """
-    mass, fine = _stationary(W, x, beta, tolerance, bins, low, mass)
+    mass, fine = _stationary(neurons, bins, mass)
     change = np.abs(fine - coarse)
     rates, errors = fine + (fine - coarse) / 3, np.maximum(change, before / 4)
-    errors[errors <= tolerance] = 0
+    errors[errors <= neurons.tolerance] = 0
     todo, cells = np.flatnonzero(errors), 2 * mass.shape[1]
     if cells <= MOST_CELLS:
         together = max(1, CHUNK_CELLS // cells)
         for some in (todo[i : i + together] for i in range(0, len(todo), together)):
             start = np.repeat(mass[some] / 2, 2, axis=1)
-            finer = _refine(W[:, some], x, beta, tolerance, 2 * bins, low, start, fine[some], change[some])
-            rates[some], errors[some] = finer
+            these = attrs.evolve(neurons, W=neurons.W[:, some])
+            rates[some], errors[some] = _refine(these, 2 * bins, start, fine[some], change[some])
     return rates, errors
 
 
-def _stationary(
-    W: Array, x: Array, beta: float, tolerance: float, bins: int, low: int, mass: Array
-) -> tuple[Array, Array]:
+def _stationary(neurons: _Neurons, bins: int, mass: Array) -> tuple[Array, Array]:
     """Stationary mass of v in the cells [k, k + 1)/bins, and the rate, from a first guess of the mass.
 
-    The leak spreads the shrunken cells over the cells that they overlap, and a weight between two edges of the grid is
-    split between them. Both are right to second order, and for values on an edge exact, ties with the threshold too.
+    The leak spreads the shrunken cells over the cells that they overlap. A weight between two edges of the grid is
+    split between them, which keeps the mass positive, or between three, which keeps its variance. All are right to
+    second order, and for values on an edge exact, ties with the threshold too.
     """
-    cells, zero, one = mass.shape[1], low * bins, (low + 1) * bins
+    beta, cells, zero, one = neurons.beta, mass.shape[1], neurons.low * bins, (neurons.low + 1) * bins
     turns, frequency = np.exp(-2j * np.pi * np.arange(cells) / cells), np.arange(cells // 2 + 1)
-    spectrum = np.ones((len(mass), len(frequency)), dtype=complex)
-    for w, probability in zip(W * bins, x, strict=True):
-        edge = np.floor(w)[:, None]
-        split = probability * (1 + (w[:, None] - edge) * (turns[frequency] - 1))
-        spectrum *= split * turns[edge.astype(np.int64) * frequency % cells] + (1 - probability)
+    turn, spectrum = turns[frequency], np.ones((len(mass), len(frequency)), dtype=complex)
+    for w, probability in zip(neurons.W * bins, neurons.x, strict=True):
+        edge = (np.rint(w) if neurons.smooth else np.floor(w))[:, None]
+        part = w[:, None] - edge
+        split = 1j * part * turn.imag + part**2 * (turn.real - 1) if neurons.smooth else part * (turn - 1)
+        spectrum *= probability * (1 + split) * turns[edge.astype(np.int64) * frequency % cells] + (1 - probability)
     start = beta * np.arange(-zero, cells - zero) + zero
     cell = np.floor(start).astype(np.int64)
     over = np.maximum(start + beta - cell - 1, 0) / (beta or 1.0)
@@ -210,7 +231,7 @@ def _stationary(
         for k in range(CYCLE):
             states[:, k + 1], rate = step(states[:, k])
         moves = np.diff(states, axis=1)
-        if np.abs(moves[:, -1]).sum(axis=1).max() < 0.01 * tolerance * (1 - beta):
+        if np.abs(moves[:, -1]).sum(axis=1).max() < 0.01 * neurons.tolerance * (1 - beta):
             return states[:, -1], rate
         # The combination of the states that moves least; the last term keeps the system regular.
         gram = moves @ moves.transpose(0, 2, 1)
