@@ -1,0 +1,147 @@
+"""What a transformer circuit is: a size that is compiled in, a reference that holds the weights, and a run."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar
+
+import attrs
+import brian2 as b2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from biospike import runtime, standalone
+from biospike.spike_words import BITS, words
+from circuits.transformers.tape import DT, Spikes, pack, unpack
+
+
+@attrs.frozen(kw_only=True)
+class BlockSize:
+    """Size of a circuit: what is compiled in.
+
+    Attributes
+    ----------
+    batch, tokens, channels, heads : int
+    tape : int
+        Words of recorded steps: 64 steps each.
+    patches : int
+        Patches of an image, or 0.
+    """
+
+    batch: int
+    tokens: int
+    channels: int
+    heads: int
+    tape: int
+    patches: int = 0
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """What is compiled in."""
+        return tuple(attrs.astuple(self))
+
+    @property
+    def width(self) -> int:
+        """Channels of a head."""
+        return self.channels // self.heads
+
+    @property
+    def rows(self) -> int:
+        """Tokens of all samples."""
+        return self.batch * self.tokens
+
+    def grid(self, *axes: int) -> NDArray[np.int64]:
+        """Indices 0, 1, 2, ... of a population with these axes."""
+        return np.arange(int(np.prod(axes))).reshape(axes)
+
+
+def check_word(length: int, what: str) -> None:
+    """Raise `ValueError` if a word of 64 bits is too short to gate one synapse each."""
+    if length > BITS:
+        raise ValueError(f"the circuit takes at most {BITS} {what}, got {length}")
+
+
+@attrs.frozen(eq=False)
+class TransformerCircuit(abc.ABC):
+    """A published block as a network; `run` returns the stages that `block.run` has, if they are spikes.
+
+    Attributes
+    ----------
+    block
+        The reference, which holds all weights; they are read when a run starts.
+    latency : dict
+        Steps from an input spike to the spikes of a stage that belong to it.
+    populations : tuple of str
+        Groups whose spikes are recorded.
+    """
+
+    name: ClassVar[str]
+    latency: ClassVar[dict[str, int]]
+    populations: ClassVar[tuple[str, ...]]
+    block: Any
+
+    @property
+    def structure(self) -> dict[str, Any]:
+        """Nothing but the size is compiled in."""
+        return {}
+
+    @abc.abstractmethod
+    def build(self, shape: BlockSize) -> b2.Network:
+        """Wire the network of this size; runs nothing."""
+
+    @abc.abstractmethod
+    def state(self, shape: BlockSize) -> dict[str, Any]:
+        """Weights and constants, by variable."""
+
+    @abc.abstractmethod
+    def read(self, spikes: dict[str, Spikes], shape: BlockSize) -> dict[str, Spikes]:
+        """Stages of the spikes (T, neurons) of every group in `populations`."""
+
+    def size(self, x: Spikes) -> BlockSize:
+        """Size of the network for an input (T, batch, tokens, channels)."""
+        steps, batch, tokens, channels = x.shape
+        return BlockSize(
+            batch=batch,
+            tokens=tokens,
+            channels=channels,
+            heads=getattr(self.block, "heads", 1),
+            tape=words(steps),
+        )
+
+    def run(self, x: ArrayLike, target: str = "numpy") -> dict[str, Spikes]:
+        """Spikes of all stages, with the latency of each taken off.
+
+        Parameters
+        ----------
+        x
+            Input spikes, 0 or 1, (T, batch, tokens, channels).
+        target
+            ``"numpy"``, ``"cython"`` or ``"cpp_standalone"``.
+
+        Raises
+        ------
+        ValueError
+            If the input is not binary, is empty or has another shape.
+        """
+        spikes = np.asarray(x)
+        if spikes.ndim != 4 or spikes.shape[-1] != self.block.channels:
+            raise ValueError(f"x must have the shape (T, batch, tokens, {self.block.channels}), got {spikes.shape}")
+        if spikes.size == 0:
+            raise ValueError(f"x must hold at least one step, sample and token, got {spikes.shape}")
+        if not np.all((spikes == 0) | (spikes == 1)):
+            raise ValueError("x must be 0 or 1: an axon carries one spike a step")
+        shape = self.size(spikes)
+        state = self.state(shape) | {f"x.spikes_{w}": tape for w, tape in enumerate(pack(spikes, shape.tape))}
+        return self.read(self.simulate(shape, state, len(spikes), target), shape)
+
+    def simulate(self, shape: BlockSize, state: dict[str, Any], steps: int, target: str) -> dict[str, Spikes]:
+        """Recorded spikes (steps, neurons) of every population."""
+        names = {group: [f"{group}.record_{w}" for w in range(shape.tape)] for group in self.populations}
+        wanted = [name for group in names.values() for name in group]
+        dt, duration = float(DT), (steps + max(self.latency.values())) * float(DT)
+        if target == "cpp_standalone":
+            binary = standalone.build(self, shape)
+            result = standalone.run(binary, state, dt, duration, wanted)
+        else:
+            result = runtime.run(self, shape, state, dt=dt, duration=duration, wanted=wanted, target=target)
+        return {group: unpack([result[name] for name in tapes], steps) for group, tapes in names.items()}
