@@ -1,8 +1,9 @@
 """Token spikes through weights into ON and OFF populations of LIF neurons, and the spike words they form.
 
 A unit is one signed number, q_d = sum_f x_f*W_fd. Its dendrite sums the weighted spikes of a step, and a pair of LIF
-neurons reads it with opposite signs: the paper's u_t = beta*u_{t-1} + I_t, spike at u >= 1, u -= 1, with
-beta = exp(-dt/tau_m). Without a leak (tau_m = inf) the rates are the positive and the negative part of q, in spikes a
+neurons reads it with opposite signs: u_t = beta*u_{t-1} + I_t, spike at u >= 1, u -= 1, with beta = exp(-dt/tau_m). The
+threshold is subtracted at the spike (SpikingJelly's soft reset); the paper's reset, after the decay, is the same only
+without a leak. Without a leak (tau_m = inf) the rates are the positive and the negative part of q, in spikes a
 step, as long as abs(q) < 1; their difference is q. With a leak they are those of
 `biospike.theory.leaky_rate.leaky_lif_rate`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar, Self
 
 import attrs
@@ -41,6 +42,17 @@ def weight_matrix(value: ArrayLike) -> NDArray[np.float64]:
     if matrix.ndim != 2 or matrix.size == 0 or not np.isfinite(matrix).all():
         raise ValueError(f"weights must be a finite matrix (features, heads*width), got shape {matrix.shape}")
     return matrix
+
+
+def _leaky_rates(weights: NDArray[np.float64], x: NDArray[np.float64], beta: float) -> NDArray[np.float64]:
+    """`leaky_lif_rate`, remembered: a minute for large blocks, and every check and limit asks for the same."""
+    return _remembered_rates(np.ascontiguousarray(weights).tobytes(), np.ascontiguousarray(x).tobytes(), len(x), beta)
+
+
+@functools.lru_cache(maxsize=64)
+def _remembered_rates(weights: bytes, x: bytes, inputs: int, beta: float) -> NDArray[np.float64]:
+    values = np.frombuffer(x).reshape(inputs, -1)
+    return leaky_lif_rate(np.frombuffer(weights).reshape(values.shape[1], -1), values, beta)
 
 
 def weights_come_first(cls: type, fields: list[Any]) -> list[Any]:
@@ -189,7 +201,7 @@ class Streams(TokenCircuit):
         beta = float(np.exp(-float(self.dt / self.tau_m)))
         flat = y.reshape(-1, self.features)
         both = [
-            np.stack([leaky_lif_rate(polarity * stream, flat, beta) for stream in self.scaled_weights()], axis=1)
+            np.stack([_leaky_rates(polarity * stream, flat, beta) for stream in self.scaled_weights()], axis=1)
             for polarity in (1, -1)
         ]
         return np.stack([one.reshape(drive.shape) for one in both], axis=-1)

@@ -132,20 +132,20 @@ def _rates(W: Array, x: Array, beta: float, tolerance: float) -> tuple[Array, Ar
     # Farther below the threshold a neuron does not fire, and farther above it does not fail to.
     silent, saturated = 1 - mean / (1 - beta) >= far, (mean - 1) / (1 - beta) >= far
     rates, errors = np.where(saturated, 1.0, 0.0), np.zeros(len(mean))
-    regular, todo = (np.flatnonzero(((variance > 0) == random) & ~silent & ~saturated) for random in (False, True))
+    regular, pending = (np.flatnonzero(((variance > 0) == random) & ~silent & ~saturated) for random in (False, True))
     rates[regular] = _orbit_rates(mean[regular], beta)
 
     # Smooth is a leaky sum of the input with a correlation dimension, log(prod(x^2 + (1 - x)^2))/log(beta), above 4.
     smooth = bool(np.prod(x**2 + (1 - x) ** 2) <= beta**4)
-    resolving = 2.0 ** np.ceil(np.log2(2 / np.sqrt(variance[todo])))
-    first = np.clip(resolving, FEWEST_BINS, ROUGH_BINS) if smooth else np.full(len(todo), ROUGH_BINS)
-    order = np.lexsort(((lower + upper)[todo], first))
-    todo, first = todo[order], first[order].astype(np.int64)
-    while len(todo):
+    resolving = 2.0 ** np.ceil(np.log2(2 / np.sqrt(variance[pending])))
+    first = np.clip(resolving, FEWEST_BINS, ROUGH_BINS) if smooth else np.full(len(pending), ROUGH_BINS)
+    order = np.lexsort(((lower + upper)[pending], first))
+    pending, first = pending[order], first[order].astype(np.int64)
+    while len(pending):
         bins = int(first[0])
-        cells = (lower + upper)[todo[first == bins]] * bins
+        cells = (lower + upper)[pending[first == bins]] * bins
         together = max(1, int(np.searchsorted(cells * np.arange(1, len(cells) + 1), CHUNK_CELLS)))
-        some, todo, first = todo[:together], todo[together:], first[together:]
+        some, pending, first = pending[:together], pending[together:], first[together:]
         low = int(lower[some].max())
         width = fft.next_fast_len(low + int(upper[some].max()), real=True)
         if 4 * width * bins > MOST_CELLS:
@@ -187,10 +187,10 @@ def _refine(neurons: _Neurons, bins: int, mass: Array, coarse: Array, before: Ar
     change = np.abs(fine - coarse)
     rates, errors = fine + (fine - coarse) / 3, np.maximum(change, before / 4)
     errors[errors <= neurons.tolerance] = 0
-    todo, cells = np.flatnonzero(errors), 2 * mass.shape[1]
+    pending, cells = np.flatnonzero(errors), 2 * mass.shape[1]
     if cells <= MOST_CELLS:
         together = max(1, CHUNK_CELLS // cells)
-        for some in (todo[i : i + together] for i in range(0, len(todo), together)):
+        for some in (pending[i : i + together] for i in range(0, len(pending), together)):
             start = np.repeat(mass[some] / 2, 2, axis=1)
             these = attrs.evolve(neurons, W=neurons.W[:, some])
             rates[some], errors[some] = _refine(these, 2 * bins, start, fine[some], change[some])
