@@ -186,8 +186,8 @@ class Paper(DiscreteLIF):
 class SpikingJellyHard(DiscreteLIF):
     """LIFNode with a v_reset: H = V + (X - (V - v_reset))/tau, S = [H >= v_th], V = v_reset after a spike.
 
-    Without ``decay_input`` the input is not divided by tau: H = V - (V - v_reset)/tau + X, which the framework writes
-    H = V*(1 - 1/tau) + X if v_reset is zero; in floating point that is another number.
+    Without ``decay_input`` the input is not divided by tau: H = V - (V - v_reset)/tau + X. Version 0.0.0.0.14 wrote
+    H = V*(1 - 1/tau) + X in places; in floating point that is another number unless tau is a power of two.
     """
 
     tau: float = number(2.0, minimum=1)
@@ -202,8 +202,6 @@ class SpikingJellyHard(DiscreteLIF):
         """See `DiscreteLIF.statements`."""
         if self.decay_input:
             charge = "H = v + (stim(t, i) - (v - v_reset))/tau"
-        elif self.v_reset == 0:
-            charge = "H = v*(1 - 1/tau) + stim(t, i)"
         else:
             charge = "H = v - (v - v_reset)/tau + stim(t, i)"
         # H, and not v at once: Brian2 rewrites v = v - a + b as v += -a + b, which adds in another order.
@@ -221,12 +219,8 @@ class SpikingJellyHard(DiscreteLIF):
         spikes, membrane = np.zeros(inputs.shape, np.uint8), np.zeros_like(inputs)
         V = np.full_like(inputs[0], self.v_reset)
         for t, X in enumerate(inputs):
-            if self.decay_input:
-                H = V + (X - (V - self.v_reset)) / self.tau
-            elif self.v_reset == 0:
-                H = V * (1 - 1 / self.tau) + X
-            else:
-                H = V - (V - self.v_reset) / self.tau + X
+            decay = V - self.v_reset
+            H = V + (X - decay) / self.tau if self.decay_input else V - decay / self.tau + X
             S = H >= self.v_th  # noqa: SIM300
             V = np.where(S, self.v_reset, H)
             membrane[t], spikes[t] = H, S
@@ -237,7 +231,7 @@ class SpikingJellyHard(DiscreteLIF):
 class SpikingJellySoft(DiscreteLIF):
     """LIFNode with v_reset=None: H = V + (X - V)/tau, S = [H >= v_th], V = H - v_th*S.
 
-    Without ``decay_input``: H = V*(1 - 1/tau) + X.
+    Without ``decay_input``: H = V - V/tau + X.
     """
 
     tau: float = number(2.0, minimum=1)
@@ -249,7 +243,7 @@ class SpikingJellySoft(DiscreteLIF):
 
     def statements(self) -> tuple[str, str]:
         """See `DiscreteLIF.statements`."""
-        charge = "H = v + (stim(t, i) - v)/tau" if self.decay_input else "H = v*(1 - 1/tau) + stim(t, i)"
+        charge = "H = v + (stim(t, i) - v)/tau" if self.decay_input else "H = v - v/tau + stim(t, i)"
         return charge + "\nv = H", "v -= v_th"
 
     def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[np.uint8], Array]:
@@ -258,7 +252,7 @@ class SpikingJellySoft(DiscreteLIF):
         spikes, membrane = np.zeros(inputs.shape, np.uint8), np.zeros_like(inputs)
         V = np.zeros_like(inputs[0])
         for t, X in enumerate(inputs):
-            H = V + (X - V) / self.tau if self.decay_input else V * (1 - 1 / self.tau) + X
+            H = V + (X - V) / self.tau if self.decay_input else V - V / self.tau + X
             S = (H >= self.v_th).astype(inputs.dtype)  # noqa: SIM300
             V = H - self.v_th * S
             membrane[t], spikes[t] = H, S

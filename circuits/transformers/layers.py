@@ -5,7 +5,7 @@ step of its spike, in the order of the sources' indices; neurons read it, and cl
 So every synaptic layer costs one step, and a sum of real weights has the order of `ideal.attention.ordered_matmul`.
 
 Brian2 moves shared factors out of loops and rewrites ``x = x/c`` as ``x *= 1/c``. Here that changes no bit: the neurons
-divide by tau = 2 only, and every other statement rounds once, or multiplies by 0 or 1.
+divide by tau, which is 2 or infinite, and every other statement rounds once, or multiplies by 0 or 1.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -13,6 +14,8 @@ from biospike.ideal.lif import DiscreteLIF, SpikingJellyHard, SpikingJellySoft
 
 Spikes = NDArray[np.uint8]
 Reals = NDArray[np.float64]
+Fire = Callable[[DiscreteLIF, Reals], Spikes]
+"""Neurons that answer currents (T, ...) with spikes of that shape: those of `fire`, or others in their place."""
 
 LIF = SpikingJellyHard(tau=2.0, v_th=1.0)
 """The neuron of all these models but SpikingBERT."""
@@ -133,7 +136,12 @@ def project(x: ArrayLike, layer: Affine) -> Reals:
     if spikes.shape[-1] != layer.features:
         raise ValueError(f"the layer has {layer.features} features, the input has {spikes.shape[-1]}")
     rows = spikes.reshape(-1, layer.features)
-    return (ordered_matmul(rows, layer.weight) + layer.bias).reshape(*spikes.shape[:-1], layer.units)
+    total = np.zeros((len(rows), layer.units))
+    # `ordered_matmul` of rows that are mostly zero, which add nothing.
+    for k, weights in enumerate(layer.weight):
+        active = np.flatnonzero(rows[:, k])
+        total[active] += rows[active, k, None] * weights
+    return (total + layer.bias).reshape(*spikes.shape[:-1], layer.units)
 
 
 def fire(neuron: DiscreteLIF, currents: ArrayLike) -> Spikes:

@@ -28,6 +28,7 @@ from biospike.ideal.attention.layers import (
     LIF,
     LIF_HALF,
     Affine,
+    Fire,
     Spikes,
     check_heads,
     check_spikes,
@@ -52,14 +53,14 @@ class MaskedKeys(NamedTuple):
     output: Spikes
 
 
-def token_mask(q: Spikes, heads: int) -> Spikes:
+def token_mask(q: Spikes, heads: int, neurons: Fire = fire) -> Spikes:
     """Which tokens pass, (T, batch, heads, tokens), for query spikes (T, batch, tokens, channels)."""
-    return fire(LIF_HALF, split_heads(q, heads).sum(axis=-1, dtype=float))
+    return neurons(LIF_HALF, split_heads(q, heads).sum(axis=-1, dtype=float))
 
 
-def channel_mask(q: Spikes) -> Spikes:
+def channel_mask(q: Spikes, neurons: Fire = fire) -> Spikes:
     """Which channels pass, (T, batch, channels), for query spikes (T, batch, tokens, channels)."""
-    return fire(LIF_HALF, q.sum(axis=2, dtype=float))
+    return neurons(LIF_HALF, q.sum(axis=2, dtype=float))
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -79,13 +80,13 @@ class QKTokenAttention:
         """Channels of the input, and of every stage."""
         return self.q.features
 
-    def run(self, x: ArrayLike) -> MaskedKeys:
-        """All stages for an input (T, batch, tokens, channels) of spikes."""
+    def run(self, x: ArrayLike, *, neurons: Fire = fire) -> MaskedKeys:
+        """All stages for an input (T, batch, tokens, channels) of spikes, with the published neurons or with others."""
         spikes = check_spikes(x, self.channels)
-        q, k = (fire(LIF, project(spikes, layer)) for layer in (self.q, self.k))
-        mask = token_mask(q, self.heads)
+        q, k = (neurons(LIF, project(spikes, layer)) for layer in (self.q, self.k))
+        mask = token_mask(q, self.heads, neurons)
         masked = merge_heads(mask[..., None] * split_heads(k, self.heads))
-        return MaskedKeys(q, k, mask, masked, fire(LIF, project(masked, self.projection)))
+        return MaskedKeys(q, k, mask, masked, neurons(LIF, project(masked, self.projection)))
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -101,13 +102,13 @@ class QKChannelAttention:
         """Channels of the input, and of every stage."""
         return self.q.features
 
-    def run(self, x: ArrayLike) -> MaskedKeys:
-        """All stages for an input (T, batch, tokens, channels) of spikes."""
+    def run(self, x: ArrayLike, *, neurons: Fire = fire) -> MaskedKeys:
+        """All stages for an input (T, batch, tokens, channels) of spikes, with the published neurons or with others."""
         spikes = check_spikes(x, self.channels)
-        q, k = (fire(LIF, project(spikes, layer)) for layer in (self.q, self.k))
-        mask = channel_mask(q)
+        q, k = (neurons(LIF, project(spikes, layer)) for layer in (self.q, self.k))
+        mask = channel_mask(q, neurons)
         masked = mask[:, :, None, :] * k
-        return MaskedKeys(q, k, mask, masked, fire(LIF, project(masked, self.projection)))
+        return MaskedKeys(q, k, mask, masked, neurons(LIF, project(masked, self.projection)))
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -122,10 +123,10 @@ class QKFormerSSA(SpikformerSSA):
 
     batch_mixing: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
 
-    def project_attention(self, attention: Spikes) -> Spikes:
+    def project_attention(self, attention: Spikes, neurons: Fire = fire) -> Spikes:
         """Output spikes of the attention spikes."""
         if not self.batch_mixing:
-            return SpikformerSSA.project_attention(self, attention)
+            return SpikformerSSA.project_attention(self, attention, neurons)
         currents = project(attention, self.projection)
         successive = currents.reshape(-1, 1, *currents.shape[2:])
-        return np.asarray(fire(LIF, successive)).reshape(currents.shape)
+        return np.asarray(neurons(LIF, successive)).reshape(currents.shape)

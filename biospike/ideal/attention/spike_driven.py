@@ -16,7 +16,7 @@ from typing import NamedTuple
 import attrs
 from numpy.typing import ArrayLike
 
-from biospike.ideal.attention.layers import LIF, LIF_HALF, Affine, Spikes, check_spikes, fire, project
+from biospike.ideal.attention.layers import LIF, LIF_HALF, Affine, Fire, Spikes, check_spikes, fire, project
 
 
 class SpikeDriven(NamedTuple):
@@ -30,9 +30,9 @@ class SpikeDriven(NamedTuple):
     output: Spikes
 
 
-def key_value_mask(k: Spikes, v: Spikes) -> Spikes:
+def key_value_mask(k: Spikes, v: Spikes, neurons: Fire = fire) -> Spikes:
     """Which channels pass, (T, batch, channels), for key and value spikes (T, batch, tokens, channels)."""
-    return fire(LIF_HALF, (k * v).sum(axis=2, dtype=float))
+    return neurons(LIF_HALF, (k * v).sum(axis=2, dtype=float))
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -48,9 +48,9 @@ class SpikeDrivenAttention:
         """Channels of the input, and of every stage."""
         return self.q.features
 
-    def run(self, x: ArrayLike) -> SpikeDriven:
-        """All stages for an input (T, batch, tokens, channels) of spikes."""
+    def run(self, x: ArrayLike, *, neurons: Fire = fire) -> SpikeDriven:
+        """All stages for an input (T, batch, tokens, channels) of spikes, with the published neurons or with others."""
         spikes = check_spikes(x, self.channels)
-        q, k, v = (fire(LIF, project(spikes, layer)) for layer in (self.q, self.k, self.v))
-        mask = key_value_mask(k, v)
+        q, k, v = (neurons(LIF, project(spikes, layer)) for layer in (self.q, self.k, self.v))
+        mask = key_value_mask(k, v, neurons)
         return SpikeDriven(q, k, v, k * v, mask, q * mask[:, :, None, :])

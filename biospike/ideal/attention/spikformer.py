@@ -21,6 +21,7 @@ from biospike.ideal.attention.layers import (
     LIF,
     LIF_HALF,
     Affine,
+    Fire,
     Reals,
     Spikes,
     check_heads,
@@ -108,14 +109,14 @@ class SpikformerSSA:
         """Channels of the input, and of every stage."""
         return self.q.features
 
-    def run(self, x: ArrayLike) -> SelfAttention:
-        """All stages for an input (T, batch, tokens, channels) of spikes."""
+    def run(self, x: ArrayLike, *, neurons: Fire = fire) -> SelfAttention:
+        """All stages for an input (T, batch, tokens, channels) of spikes, with the published neurons or with others."""
         spikes = check_spikes(x, self.channels)
-        q, k, v = (fire(LIF, project(spikes, layer)) for layer in (self.q, self.k, self.v))
+        q, k, v = (neurons(LIF, project(spikes, layer)) for layer in (self.q, self.k, self.v))
         current = self_attention_current(q, k, v, heads=self.heads, scale=self.scale, order=self.order)
-        attention = fire(LIF_HALF, current)
-        return SelfAttention(q, k, v, current, attention, self.project_attention(attention))
+        attention = neurons(LIF_HALF, current)
+        return SelfAttention(q, k, v, current, attention, self.project_attention(attention, neurons))
 
-    def project_attention(self, attention: Spikes) -> Spikes:
+    def project_attention(self, attention: Spikes, neurons: Fire = fire) -> Spikes:
         """Output spikes of the attention spikes."""
-        return fire(LIF, project(attention, self.projection))
+        return neurons(LIF, project(attention, self.projection))

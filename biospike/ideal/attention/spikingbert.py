@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from biospike.ideal.attention.layers import (
     IF,
     Affine,
+    Fire,
     Reals,
     Spikes,
     check_heads,
@@ -68,7 +69,7 @@ class SpikingBertAttention:
         """Channels of the input, and of every stage."""
         return self.q.features
 
-    def run(self, x: ArrayLike, attend: ArrayLike | None = None) -> BertAttention:
+    def run(self, x: ArrayLike, attend: ArrayLike | None = None, *, neurons: Fire = fire) -> BertAttention:
         """All stages for an input (T, batch, tokens, channels) of spikes.
 
         Parameters
@@ -77,14 +78,16 @@ class SpikingBertAttention:
             Spikes.
         attend
             Boolean, (batch, tokens): which keys are attended to; all by default.
+        neurons
+            What answers currents with spikes; by default the published neuron.
         """
         spikes = check_spikes(x, self.channels)
         q = project(spikes, self.q)
-        k, v = (fire(IF, project(spikes, layer)) for layer in (self.k, self.v))
+        k, v = (neurons(IF, project(spikes, layer)) for layer in (self.k, self.v))
         q_heads, k_heads, v_heads = (split_heads(stage, self.heads) for stage in (q, k, v))
         scores = ordered_matmul(q_heads, np.swapaxes(k_heads, -1, -2)) / math.sqrt(self.channels // self.heads)
         if attend is not None:
             scores = np.where(np.asarray(attend, dtype=bool)[:, None, None, :], scores, -np.inf)
         probabilities = softmax(scores)
         context = merge_heads(ordered_matmul(probabilities, v_heads))
-        return BertAttention(q, k, v, scores, probabilities, context, fire(IF, context))
+        return BertAttention(q, k, v, scores, probabilities, context, neurons(IF, context))

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from biospike.ideal.attention.layers import (
     LIF,
     Affine,
+    Fire,
     Reals,
     Spikes,
     check_heads,
@@ -138,8 +139,8 @@ class DualSpikeAttention:
         """c1 and c2 of every head."""
         return rate_scale(self.rate_x, self.width), rate_scale(self.rate_a, len(self.patches))
 
-    def run(self, x: ArrayLike) -> DualSpike:
-        """All stages for an input (T, batch, tokens, channels) of spikes."""
+    def run(self, x: ArrayLike, *, neurons: Fire = fire) -> DualSpike:
+        """All stages for an input (T, batch, tokens, channels) of spikes, with the published neurons or with others."""
         spikes = check_spikes(x, self.channels)
         if spikes.shape[2] != self.size[0] * self.size[1]:
             raise ValueError(f"x must have {self.size[0]} x {self.size[1]} tokens, got {spikes.shape[2]}")
@@ -148,6 +149,6 @@ class DualSpikeAttention:
         y1, y2 = y[..., : self.width], y[..., self.width :]
         c1, c2 = (scale[:, None, None] for scale in self.scales)
         x_heads = np.swapaxes(split_heads(spikes, self.heads), -1, -2)
-        attention = fire(LIF, c1 * ordered_matmul(y1, x_heads))
-        output = fire(LIF, c2 * ordered_matmul(np.swapaxes(attention, -1, -2), y2))
+        attention = neurons(LIF, c1 * ordered_matmul(y1, x_heads))
+        output = neurons(LIF, c2 * ordered_matmul(np.swapaxes(attention, -1, -2), y2))
         return DualSpike(y1, y2, attention, merge_heads(output))
