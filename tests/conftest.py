@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
 import brian2 as b2
 import pytest
+
+
+def pytest_collection_finish() -> None:
+    """Spare what imports made: Brian2 collects garbage before every run, and would look through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _brian2_state() -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """The attention blocks of published spiking transformers as networks, one model a file.
 
 Each holds its reference of `biospike.ideal.attention` as its parameters, and gives the same spikes on every target.
+`Membranes` are what to run a reference with, in the place of its discrete neurons.
 """
 
+from circuits.transformers.membranes import Membranes
 from circuits.transformers.qkformer import QKChannelCircuit, QKFormerCircuit, QKTokenCircuit
 from circuits.transformers.spike_driven import SpikeDrivenCircuit
 from circuits.transformers.spiked_attention import SpikeSoftmaxCircuit
@@ -12,6 +14,7 @@ from circuits.transformers.spikingresformer import DualSpikeCircuit
 
 __all__ = [
     "DualSpikeCircuit",
+    "Membranes",
     "QKChannelCircuit",
     "QKFormerCircuit",
     "QKTokenCircuit",
