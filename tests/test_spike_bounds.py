@@ -1,0 +1,284 @@
+"""The spike bounds: their laws against closed forms and brute force, the study end to end at a small size."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import attrs
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import comb, factorial
+
+from biospike.encoding import Regular, encode
+from biospike.theory.information import binary_entropy
+from biospike.theory.rate_distortion import blahut_arimoto
+from validation import bounds_laws as laws
+from validation import command_line, spike_bounds
+from validation.attention_figures import load_traces
+from validation.bounds_curves import BLOCK, COINS, ENCODER, SOFTMAX, UNIFORM, curves
+from validation.bounds_measure import (
+    TRIANGULAR,
+    flip_coins,
+    measure_encoder,
+    measure_softmax,
+    uniform_rows,
+    uniform_values,
+)
+from validation.bounds_tables import BOUNDS, FITS, SUMMARY, fit, judge
+from validation.data import attention_rows
+from validation.spike_bounds import Config, Sizes, main, prepare
+
+TINY = Sizes(
+    values=64, full=64, rows=2, uniform_rows=3, duration="40 ms", windows=5, blocks=("toy",), block_duration="60 ms",
+    block_windows=2, tau_s="5 ms", flips=2**10, repeats=256, trials=3, compile_rows=False,
+)  # fmt: skip
+FULL = 2 ** np.arange(3, 9)
+
+
+@pytest.fixture(scope="module")
+def encoders():
+    """Curves of every encoder, by code and metric, over 8 trials of 128 values."""
+    x = uniform_values(128, 8, seed=3)
+    names = ("bernoulli", "regular", TRIANGULAR)
+    found = curves({f"encoder_{name}": measure_encoder(name, x, FULL, seed=3) for name in names})
+    assert all(c.spikes[-1] > 100 for c in found)
+    return {(c.code, c.metric): c for c in found}
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(spike_bounds.PRESETS, "quick", TINY)
+        patch.setattr(spike_bounds, "check_jobs", lambda _: 1)
+        directory = tmp_path_factory.mktemp("bounds") / "out"
+        main(Config(target="numpy", out=directory, quiet=True))
+    return directory
+
+
+def test_coins_pass_the_fit_of_the_paper():
+    """Slope -1/2 and R^2 > 0.97 without a neuron."""
+    flips = 2 ** np.arange(3, 15)
+    (coins,) = curves({"coins": flip_coins(flips, trials=8, repeats=512, seed=5)})
+    row = fit([coins]).iloc[0]
+    # A mean of 4096 half-normal deviations has the relative error sqrt(pi/2 - 1)/64; the points are independent.
+    relative = np.sqrt(np.pi / 2 - 1) / 64
+    logs = np.log(flips) - np.log(flips).mean()
+    assert abs(row["exponent"] + 0.5) < 4 * relative / np.sqrt((logs**2).sum()) + 0.005  # 0.4 % off at 8 flips
+    assert row["r_squared"] > 0.97
+    assert row["verdict"] == "1/sqrt(N)"
+    # alpha = sqrt(1/(2 pi)), and N eps^2 its square; 4 standard errors and the 4 % by which 8 flips fall short of it.
+    assert row["alpha"] == pytest.approx(1 / np.sqrt(2 * np.pi), rel=4 * relative + 0.04)
+    assert row["ratio_observed_theoretical"] == pytest.approx(row["alpha"] ** 2)
+    np.testing.assert_allclose(coins.error, coins.law, rtol=4 * relative)  # de Moivre
+
+
+def test_bernoulli_meets_de_moivre(encoders):
+    curve = encoders["bernoulli", "mean absolute error"]
+    # 1024 trains; the deviation relative to its mean scatters by about 0.85, half-normal of unequal widths.
+    np.testing.assert_allclose(curve.error, curve.law, rtol=4 * 0.85 / 32)
+    assert np.isfinite(curve.law).all()
+
+
+def test_orders_of_the_codes(encoders):
+    table = fit(list(encoders.values())).set_index(["code", "metric"])
+    absolute = table.xs("mean absolute error", level="metric")
+    assert absolute["verdict"].to_dict() == {
+        "bernoulli": "1/sqrt(N)", "regular": "1/N", TRIANGULAR: "faster than 1/N",
+    }  # fmt: skip
+    # Exact: 1/(3 T) for uniform x. Intervals of 95 % may miss it: twice their width.
+    row = absolute.loc["regular"]
+    assert abs(row["exponent"] + 1) < row["exponent_high"] - row["exponent_low"]
+    assert row["exponent_high"] - row["exponent_low"] < 0.2
+    bounds = judge(list(encoders.values()), table.reset_index()).set_index(["code", "metric", "bound"])["verdict"]
+    assert bounds["bernoulli", "mean absolute error", "Theorem 8"] == "holds"
+    assert bounds["bernoulli", "mean absolute error", "Lemma 1 (Hoeffding)"] == "holds"
+    assert bounds["regular", "mean absolute error", "Theorem 8"] == "undercut"
+    assert bounds[TRIANGULAR, "rms error", "Theorem 8"] == "undercut"
+
+
+def test_rms_of_the_regular_code_is_exact(encoders):
+    """Both read-outs, against 1/(sqrt(6) T) and 2/(sqrt(3) T^1.5)."""
+    assert laws.regular_rms(np.full(64, 1 / 64)) == pytest.approx(1 / (np.sqrt(6) * 64))
+    assert laws.regular_rms(laws.triangular_weights(4096)) == pytest.approx(2 / np.sqrt(3) * 4096**-1.5, rel=1e-3)
+    count = encoders["regular", "rms error"]
+    np.testing.assert_allclose(count.error, count.law, rtol=4 * 0.5 / 32)
+    triangular = encoders[TRIANGULAR, "rms error"]
+    # Squared errors are heavy-tailed: near fractions with small denominators. Short windows hold enough of them.
+    np.testing.assert_allclose(triangular.error[:3], triangular.law[:3], rtol=0.15)
+
+
+def test_triangular_counts_are_those_of_the_encoder():
+    """The recorded spikes are those that `encode` counts."""
+    x = uniform_values(16, 2, seed=1)
+    data = measure_encoder(TRIANGULAR, x, np.array([8, 64]), seed=1)
+    expected = encode(Regular(), x.ravel(), [8, 64], seed=1)[0].reshape(2, 16, 2)
+    np.testing.assert_array_equal(data["spikes"], expected)
+    assert expected[..., -1].sum() > 500
+
+
+def test_simplex_bound_of_two_keys_is_shannons():
+    for d in (0.01, 0.1):
+        assert laws.simplex_bits(d, 2) == pytest.approx(np.log2(1 / (2 * np.e * d)))
+    cells = (np.arange(200) + 0.5) / 200
+    exact = blahut_arimoto(np.full(200, 1 / 200), np.abs(cells[:, None] - cells), target=0.05, tolerance=1e-3)
+    bound = laws.simplex_bits(0.05, 2)
+    assert bound - 0.02 < exact.rate < bound + 0.3  # a bound, near for small D; 200 cells blur it by 0.01 bits
+
+
+def test_simplex_bound_uses_the_right_volume():
+    """Errors of TV at most 1 fill C(2m, m)/m!; by Monte Carlo for three and four keys."""
+    for keys in (3, 4):
+        m = keys - 1
+        free = np.random.default_rng(keys).uniform(-1, 1, (200_000, m))
+        tv = (np.abs(free).sum(axis=1) + np.abs(free.sum(axis=1))) / 2
+        share = (tv <= 1).mean()
+        error = 2**m * np.sqrt(share * (1 - share) / 200_000)
+        assert abs(2**m * share - comb(2 * m, m) / factorial(m)) < 4 * error
+        # h(P) minus the largest entropy of an error whose TV is Gamma(m, D/m).
+        d = 0.01
+        entropy = np.log2(comb(2 * m, m)) + m * np.log2(np.e * d / m)
+        assert laws.simplex_bits(d, keys) == pytest.approx(-np.log2(factorial(m)) - entropy)
+
+
+def test_spikes_for_bits_inverts_the_largest_entropy():
+    """No distribution of counts of that mean has more bits: the geometric one, summed term by term."""
+    mean = laws.spikes_for_bits(5.0)
+    k = np.arange(2000)
+    p = (1 / (1 + mean)) * (mean / (1 + mean)) ** k
+    assert -(p[p > 0] * np.log2(p[p > 0])).sum() == pytest.approx(5.0, abs=1e-6)
+    assert (k * p).sum() == pytest.approx(mean)
+    assert laws.spikes_for_bits(10.0, counts=2) == pytest.approx(2 * mean)
+    assert laws.spikes_for_bits(0.0) == 0
+    spikes = laws.train_spikes_for_bits(30.0, 100)
+    assert 100 * binary_entropy(spikes / 100) == pytest.approx(30.0)
+    assert laws.train_spikes_for_bits(101.0, 100) == np.inf
+
+
+def test_nearest_counts_by_brute_force():
+    generator = np.random.default_rng(2)
+    for _ in range(20):
+        p, n = generator.dirichlet(np.ones(4)), int(generator.integers(1, 8))
+        ways = [c for c in itertools.product(range(n + 1), repeat=4) if sum(c) == n]
+        best = min(np.abs(np.array(c) / n - p).sum() / 2 for c in ways)
+        assert laws.nearest_counts_tv(p, n) == pytest.approx(best)
+    assert laws.nearest_counts_tv([0.5, 0.25, 0.25, 0], 8) == 0
+
+
+def test_hoeffding_in_the_mean():
+    delta = np.linspace(0, 4, 400_001)
+    assert laws.hoeffding_mean_error(1) == pytest.approx(np.trapezoid(np.minimum(1, 2 * np.exp(-2 * delta**2)), delta))
+
+
+def test_paper_fit_on_exact_laws():
+    n = np.geomspace(10, 1000, 9)
+    exact = laws.paper_fit(n, 3 / np.sqrt(n))
+    assert exact.alpha == pytest.approx(3)
+    assert exact.r_squared == pytest.approx(1)
+    assert exact.r_squared_log == pytest.approx(1)
+    assert laws.paper_fit(n, 1 / n).r_squared < 0.97
+    low, high = laws.rivals(n, 0.97)
+    assert low < 0.5 < high
+    for b in (low, high):
+        assert laws.paper_fit(n, n**-b).r_squared == pytest.approx(0.97)
+
+
+def test_floor_codes_get_the_verdict_floor():
+    """Subtractive inhibition on real rows: the threshold-linear fixed point, not softmax."""
+    data = measure_softmax(
+        "subtractive", attention_rows()[:4], uniform_rows(4, 8, 1), 1, duration="1 s", trials=3, target="numpy",
+        checkpoints=8,
+    )  # fmt: skip
+    found = curves({"softmax_subtractive": data})
+    assert [c.family for c in found] == [SOFTMAX, UNIFORM]
+    assert all(c.spikes[-1] > 100 for c in found)
+    table = fit(found)
+    assert (table["verdict"] == "floor").all()
+    # A deterministic circuit: within one spike a key of its closed form.
+    for curve in found:
+        assert abs(curve.error[-1] - curve.limit_error) < 32 / curve.spikes[-1]
+    lemma = judge(found, table).query("bound == 'Lemma 3'")["verdict"]
+    assert lemma.str.startswith("fails for eps <").all()
+
+
+def test_writes_every_file_with_its_columns(out):
+    figures = {f"{name}.{kind}" for name in ("spikes", "control") for kind in ("png", "pdf")}
+    assert {path.name for path in out.iterdir()} == figures | {
+        "summary.csv", "fits.csv", "bounds.csv", "raw.nc", "report.md",
+    }  # fmt: skip
+    summary, fits, bounds = (pd.read_csv(out / f"{name}.csv") for name in ("summary", "fits", "bounds"))
+    assert list(summary.columns) == SUMMARY
+    assert list(fits.columns) == FITS
+    assert list(bounds.columns) == BOUNDS
+    assert set(summary["family"]) == {ENCODER, SOFTMAX, UNIFORM, BLOCK, COINS}
+    assert summary.groupby("family")["spikes"].max().min() > 1
+    report = (out / "report.md").read_text()
+    for words in ("2.08", "2.63", "0.97", "Coins", "No measured point lies below a bound"):
+        assert words in report
+
+
+def test_no_point_lies_below_a_bound(out):
+    """Information and whole spikes bound every code from below: a violation would be an error of ours."""
+    summary = pd.read_csv(out / "summary.csv")
+    informed = summary[summary["information_bound"] > 0]
+    assert set(informed["family"]) == {ENCODER, UNIFORM}
+    assert (informed["spikes"] > informed["information_bound"]).all()
+    whole = summary[summary["grid_error"].notna() & summary["error"].notna()]
+    assert set(whole["family"]) == {SOFTMAX, UNIFORM, BLOCK}
+    assert (whole["error"] >= whole["grid_error"] - 1e-12).all()
+    assert (pd.read_csv(out / "bounds.csv")["verdict"] != "VIOLATED").all()
+
+
+def test_raw_data_give_the_tables_again(out):
+    found = curves(load_traces(out / "raw.nc"))
+    again = fit(found)
+    stored = pd.read_csv(out / "fits.csv")
+    merged = again.merge(stored, on=["family", "code", "metric", "against"], suffixes=("", "_stored"))
+    assert len(merged) == len(stored)
+    np.testing.assert_allclose(merged["exponent"].astype(float), merged["exponent_stored"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"preset": "huge"}, "huge"),
+        ({"trials": 1}, "--trials must be at least 2"),
+        ({"seed": -1}, "seed"),
+        ({"target": "gpu"}, "gpu"),
+        ({"logits": Path("nowhere.npy")}, "nowhere.npy"),
+    ],
+)
+def test_bad_input_names_the_value(options, words):
+    with pytest.raises(ValueError, match=words):
+        prepare(attrs.evolve(Config(), **options))
+
+
+def test_rows_of_one_key_are_refused(tmp_path):
+    np.save(tmp_path / "one.npy", np.array([[0.3, np.nan], [0.1, 0.2]]))
+    with pytest.raises(ValueError, match="at least two keys"):
+        prepare(Config(logits=tmp_path / "one.npy"))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: laws.simplex_bits(0.1, 1), "at least 2"),
+        (lambda: laws.simplex_bits(0.0, 3), "tv must be above 0"),
+        (lambda: laws.spikes_for_bits(-1.0), "bits must be at least 0"),
+        (lambda: laws.nearest_counts_tv([0.5, 0.5], 1.5), "whole numbers"),
+        (lambda: laws.paper_fit([1, 2], [1, 2]), "at least 3 points"),
+    ],
+)
+def test_laws_name_the_bad_value(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_command_line_exits_2_with_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["spike_bounds", "--preset", "huge", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        command_line.run(Config, main, spike_bounds.__doc__)
+    assert stop.value.code == 2
+    complaint = capsys.readouterr().err
+    assert complaint.count("\n") == 1
+    assert "huge" in complaint
