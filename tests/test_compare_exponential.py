@@ -1,0 +1,51 @@
+"""The study of the exponentials: its estimates meet the closed forms, and it refuses what it cannot run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from validation import compare_exponential
+from validation.compare_exponential import Config, prepare, run
+
+
+def test_estimates_are_those_of_the_closed_forms() -> None:
+    config = Config(ranges=(1.0,), steps=200, trials=40, quiet=True)
+    table = run(config, prepare(config))
+    assert set(table["circuit"]) == {"taylor independent", "taylor identical", "veto"}
+    scattering = table[table["relative_sd_predicted"] > 0]
+    assert len(scattering) == 3 + 3 + 4
+    # Means within 4.5 standard errors of their expectation, with the closed-form variance: 10 values, p below 1e-4.
+    error = scattering["relative_sd_predicted"] * scattering["exact"] / np.sqrt(config.trials)
+    assert (np.abs(scattering["estimate"] - scattering["predicted"]) < 4.5 * error).all()
+    # What nothing scatters is exact up to the truncation of the series, 1e-6.
+    rest = table[table["relative_sd_predicted"] == 0]
+    np.testing.assert_allclose(rest["estimate"], rest["predicted"], rtol=1e-12)
+    np.testing.assert_allclose(rest["estimate"], rest["exact"], rtol=2e-6)
+    # A standard deviation of 40 readings has a relative error of about 1/sqrt(80): 4.5 of them.
+    ratio = scattering["relative_sd"] / scattering["relative_sd_predicted"]
+    assert ((ratio > 1 - 4.5 / np.sqrt(80)) & (ratio < 1 + 4.5 / np.sqrt(80))).all()
+
+
+def test_main_writes_its_files(tmp_path: Path) -> None:
+    compare_exponential.main(Config(ranges=(0.5,), steps=20, trials=2, out=tmp_path, quiet=True))
+    names = {"summary.csv", "report.md", "exponential.png", "exponential.pdf"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert "taylor identical" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ranges": ()}, "--ranges must be above 0"),
+        ({"ranges": (9.0,)}, "at most 8 nats, got 9.0"),
+        ({"steps": 9}, "--steps must be at least 10, got 9"),
+        ({"trials": 1}, "--trials must be at least 2, got 1"),
+        ({"target": "cpp_standalone"}, "--target cpp_standalone: accepted are auto, numpy"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare(Config(**options))  # type: ignore[arg-type]

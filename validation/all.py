@@ -1,0 +1,213 @@
+"""Run every study, and write one index: each claim of the paper and of the theory, its source, what was measured.
+
+Studies that a missing extra forbids are skipped with the line that says so. What is complete is not run again: a study
+is known by its options, seed, code and versions. Interrupt at any time, and start again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import attrs
+import tyro
+from tqdm import tqdm
+
+import biospike
+import circuits
+import validation
+from biospike.ideal.frameworks import versions as framework_versions
+from biospike.recording import git_revision, versions, write_atomically
+from validation import command_line
+from validation.claims import Results, claims_table
+from validation.softmax_report import markdown
+
+MARK = "complete.json"
+COLUMNS = ("claim", "source", "study", "measured", "interval", "verdict")
+
+
+class Options(NamedTuple):
+    """Options of a study at the two presets."""
+
+    quick: tuple[str, ...]
+    paper: tuple[str, ...]
+
+
+PRESETS = ("quick", "paper")
+STUDIES: dict[str, Options] = {
+    "calibrate_assumptions": Options(("--preset", "quick"), ("--preset", "paper")),
+    "calibrate_design_rule": Options(("--preset", "quick"), ("--preset", "paper")),
+    "spike_bounds": Options(("--preset", "quick"), ("--preset", "paper")),
+    "approximate_function": Options(("--duration", "1 s", "--samples", "100"), ("--trials", "4")),
+    "compare_simulators": Options(("--trials", "7", "--rows", "6"), ("--trials", "24")),
+    "compare_frameworks": Options(("--size", "small"), ()),
+    "compare_attention": Options(("--trials", "4", "--duration", "2 s"), ("--trials", "32", "--duration", "16 s")),
+    "compare_softmax": Options(("--trials", "4", "--duration", "1 s"), ("--trials", "64", "--duration", "4 s")),
+    "compare_exponential": Options((), ("--trials", "1000")),
+    "effective_dimension": Options((), ("--patches", "5000")),
+}
+"""Studies by name, the longest first, and their options."""
+
+
+@attrs.frozen
+class Config:
+    """Options of ``all``."""
+
+    preset: Annotated[str, tyro.conf.arg(metavar="NAME")] = "quick"
+    """quick: a first look, minutes. paper: intervals for a publication, hours."""
+    studies: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = tuple(STUDIES)
+    """Studies to run. The index covers what is complete of all of them."""
+    jobs: int = 2
+    """Studies that run side by side."""
+    seed: int = 1
+    """Seed of every study."""
+    target: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
+    """auto, cpp_standalone, cython or numpy."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results")
+    """Directory of all results, one below it a study."""
+    quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Show neither progress nor the table."""
+
+
+class Outcome(NamedTuple):
+    """What became of a study.
+
+    Attributes
+    ----------
+    name : str
+    state : {"complete", "kept", "failed"}
+        ``kept`` is complete from before.
+    seconds : float
+    line : str
+        Last line of what went wrong.
+    """
+
+    name: str
+    state: str
+    seconds: float
+    line: str
+
+
+def prepare(config: Config) -> dict[str, list[str]]:
+    """Command line of every study that was asked for.
+
+    Raises
+    ------
+    ValueError
+        Naming the value and what is accepted.
+    """
+    if config.preset not in PRESETS:
+        raise ValueError(f"--preset {config.preset}: accepted are {', '.join(PRESETS)}")
+    if config.jobs < 1:
+        raise ValueError(f"--jobs must be at least 1, got {config.jobs}")
+    if config.seed < 0:
+        raise ValueError(f"--seed must be at least 0, got {config.seed}")
+    for name in config.studies:
+        if name not in STUDIES:
+            raise ValueError(f"--studies {name}: accepted are {', '.join(STUDIES)}")
+    common = ["--seed", str(config.seed), "--target", config.target, "--quiet"]
+    return {
+        name: [*getattr(options, config.preset), *common]
+        for name, options in STUDIES.items()
+        if name in config.studies
+    }
+
+
+def code_hash() -> str:
+    """SHA-256 of all source of the three packages."""
+    found = hashlib.sha256()
+    for package in (biospike, circuits, validation):
+        root = Path(str(package.__file__)).parent
+        for path in sorted(root.rglob("*.py")):
+            found.update(str(path.relative_to(root.parent)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def key(name: str, options: list[str]) -> str:
+    """What a complete study is known by: SHA-256 of its options, the code and the versions."""
+    parts = {"study": name, "options": options, "code": code_hash(), "versions": versions() | framework_versions()}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def run_study(name: str, options: list[str], out: Path) -> Outcome:
+    """Run one study in a process of its own, unless it is complete."""
+    mark, known = out / name / MARK, key(name, options)
+    if mark.is_file() and json.loads(mark.read_text()).get("key") == known:
+        return Outcome(name, "kept", 0.0, "")
+    start = time.monotonic()
+    command = [sys.executable, "-m", f"validation.{name}", *options, "--out", str(out / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - start
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        return Outcome(name, "failed", seconds, lines[-1])
+    facts = {"key": known, "options": options, "revision": git_revision(), "seconds": round(seconds, 1)}
+    write_atomically(mark, lambda path: path.write_text(json.dumps(facts, indent=1)))
+    return Outcome(name, "complete", seconds, "")
+
+
+def run(config: Config, commands: dict[str, list[str]]) -> list[Outcome]:
+    """Run the studies, some side by side, and say how each ended."""
+    outcomes = []
+    progress = tqdm(total=len(commands), desc="studies", disable=config.quiet, file=sys.stderr)
+    with progress, ThreadPoolExecutor(config.jobs) as pool:
+        started = [pool.submit(run_study, name, options, config.out) for name, options in commands.items()]
+        for future in started:
+            outcome = future.result()
+            outcomes.append(outcome)
+            progress.update()
+            progress.write(f"{outcome.name}: {outcome.state}, {outcome.seconds:.0f} s {outcome.line}", file=sys.stderr)
+    return outcomes
+
+
+def index(config: Config, outcomes: list[Outcome]) -> str:
+    """Return the index as Markdown."""
+    table = claims_table(Results(config.out))
+    counts = table["verdict"].str.split(":").str[0].value_counts()
+    studies = [
+        f"- [{name}]({name}/report.md)" if (config.out / name / "report.md").is_file() else f"- {name}: not run"
+        for name in STUDIES
+    ]
+    failed = [f"- {outcome.name}: {outcome.line}" for outcome in outcomes if outcome.state == "failed"]
+    parts = [
+        "# Claims, and what was measured",
+        f"Preset {config.preset}, seed {config.seed}. {len(table)} claims: "
+        + ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+        + ". Intervals are 95 %.",
+        markdown(table[list(COLUMNS)]),
+        "## Studies",
+        "\n".join(studies),
+        *(["## Not run, or failed", "\n".join(failed)] if failed else []),
+        "## What made this",
+        f"- revision {git_revision()}, source {code_hash()[:16]}\n"
+        + "- "
+        + ", ".join(f"{name} {version}" for name, version in (versions() | framework_versions()).items()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def main(config: Config) -> None:
+    """Check, run, and write the index."""
+    commands = prepare(config)
+    out = command_line.writable(config.out)
+    outcomes = run(config, commands)
+    text = index(config, outcomes)
+    write_atomically(out / "index.md", lambda path: path.write_text(text))
+    table = claims_table(Results(out))
+    write_atomically(out / "claims.csv", lambda path: table.to_csv(path, index=False))
+    if not config.quiet:
+        print(table[["claim", "measured", "verdict"]].to_string(index=False, max_colwidth=70))
+        print(f"written to {out}: index.md, claims.csv")
+    if any(outcome.state == "failed" for outcome in outcomes):
+        names = ", ".join(outcome.name for outcome in outcomes if outcome.state == "failed")
+        print(f"not complete: {names}; see {out / 'index.md'}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    command_line.run(Config, main, __doc__)

@@ -1,0 +1,166 @@
+"""Hold the exponentials by coincidence (Lemma 2) and by veto against e^z: bias, and how the error grows with the range.
+
+Neurons in Brian2 read every logit for T timesteps. The Taylor series of Lemma 2 multiplies spikes of copies of an
+input; it is run with independent copies, as the lemma needs, and with identical ones, as a shared input gives.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import attrs
+import numpy as np
+import pandas as pd
+import tyro
+from matplotlib import style
+from matplotlib.figure import Figure
+
+from biospike.plots import BLUE, GREEN, RED, STYLE, save_figure
+from biospike.recording import git_revision, versions, write_atomically
+from circuits.exponential import Exponential, TaylorExponential, VetoExponential, exponentiate
+from validation import command_line
+from validation.softmax_report import markdown
+
+LOOK = {"taylor independent": (BLUE, "o"), "taylor identical": (RED, "^"), "veto": (GREEN, "s")}
+Z95 = 1.959964
+LOGITS = 5
+"""Logits that span the range of every circuit."""
+TARGETS = ("auto", "numpy", "cython")
+
+
+@attrs.frozen
+class Config:
+    """Options of ``compare_exponential``."""
+
+    ranges: Annotated[tuple[float, ...], tyro.conf.arg(metavar="M ...")] = (1.0, 2.0, 4.0)
+    """Half ranges of the logits, nats: z runs from -M to M, and from -2M to 0 for the veto."""
+    steps: int = 1000
+    """Timesteps T of a reading."""
+    trials: int = 64
+    """Independent repetitions."""
+    seed: int = 1
+    """Of the first circuit; the others take the seeds that follow."""
+    target: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
+    """auto (numpy: these circuits are small), numpy or cython."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results/compare_exponential")
+    """Directory for table, figure and report."""
+    quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Show no table."""
+
+
+def prepare(config: Config) -> dict[tuple[str, float], Exponential]:
+    """Check the configuration and make its circuits, by name and range.
+
+    Raises
+    ------
+    ValueError
+        Naming the value and what is accepted.
+    """
+    if not config.ranges or min(config.ranges) <= 0 or max(config.ranges) > 8:
+        raise ValueError(f"--ranges must be above 0 and at most 8 nats, got {' '.join(map(str, config.ranges))}")
+    numbers = (("--steps", config.steps, 10), ("--trials", config.trials, 2), ("--seed", config.seed, 0))
+    for option, value, least in numbers:
+        if value < least:
+            raise ValueError(f"{option} must be at least {least}, got {value}")
+    if config.target not in TARGETS:
+        raise ValueError(f"--target {config.target}: accepted are {', '.join(TARGETS)}")
+    made: dict[tuple[str, float], Exponential] = {}
+    for M in config.ranges:
+        # The series is truncated where what is left out of e^M is below 1e-6.
+        order = next(J for J in range(1, 200) if TaylorExponential(bound=M, order=J).truncation_error(M) < 1e-6)
+        for copies in ("independent", "identical"):
+            made[f"taylor {copies}", M] = TaylorExponential(bound=M, order=order, copies=copies)
+        made["veto", M] = VetoExponential(bound=2 * M)
+    return made
+
+
+def run(config: Config, made: dict[tuple[str, float], Exponential]) -> pd.DataFrame:
+    """One row a circuit, range and logit: mean estimate with its interval, and what the closed forms say."""
+    target = "numpy" if config.target == "auto" else config.target
+    rows = []
+    for number, ((name, M), circuit) in enumerate(made.items()):
+        z = np.linspace(-2 * M, 0.0, LOGITS) if name == "veto" else np.linspace(-M, M, LOGITS)
+        steps = config.steps
+        # A seed each: half of every range is the same rate, and would be the same draws.
+        seed = config.seed + number
+        found = exponentiate(circuit, z, [steps], trials=config.trials, seed=seed, target=target)[..., 0]
+        mean, sd = found.mean(axis=0), found.std(axis=0, ddof=1)
+        half = Z95 * sd / np.sqrt(config.trials)
+        predicted, spread = circuit.mean(z), circuit.relative_sd(z, np.array(steps)) * np.exp(z)
+        rows += [
+            {"circuit": name, "M": M, "z": z[k], "timesteps": steps, "trials": config.trials, "estimate": mean[k],
+             "low": mean[k] - half[k], "high": mean[k] + half[k], "exact": np.exp(z[k]), "predicted": predicted[k],
+             "relative_sd": sd[k] / np.exp(z[k]), "relative_sd_predicted": spread[k] / np.exp(z[k])}
+            for k in range(len(z))
+        ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def figure(table: pd.DataFrame) -> Figure:
+    """Estimate over e^z, and relative scatter of one reading, against the logit; lines are the closed forms."""
+    ranges = list(dict.fromkeys(table["M"]))
+    with style.context(STYLE):
+        made = Figure(figsize=(7.0, 3.6))
+        grid = made.subplots(2, len(ranges), squeeze=False, sharey="row")
+        made.subplots_adjust(left=0.09, right=0.99, bottom=0.11, top=0.88, wspace=0.12, hspace=0.28)
+        for column, M in zip(grid.T, ranges, strict=True):
+            for name, rows in table[table["M"] == M].groupby("circuit", sort=False):
+                z, exact, (colour, marker) = rows["z"], rows["exact"], LOOK[str(name)]
+                error = (rows["estimate"] - rows["low"]) / exact
+                column[0].errorbar(
+                    z, rows["estimate"] / exact, yerr=error, fmt=marker, color=colour, mfc="white", label=str(name)
+                )
+                column[0].plot(z, rows["predicted"] / exact, color=colour, linewidth=0.8)
+                # Where a rate is 0 or 1 nothing scatters, and nothing has no place on a logarithmic axis.
+                seen = rows["relative_sd_predicted"] > 0
+                column[1].plot(z[seen], rows["relative_sd"][seen], marker, color=colour, mfc="white")
+                column[1].plot(z[seen], rows["relative_sd_predicted"][seen], color=colour, linewidth=0.8)
+            column[0].set_title(f"M = {M:g}")
+            column[1].set_xlabel("logit $z$, nats")
+            for axes in column:
+                axes.set_yscale("log")
+        grid[0, 0].set_ylabel("estimate / $e^z$")
+        grid[1, 0].set_ylabel("scatter of a reading / $e^z$")
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        made.legend(handles, labels, loc="upper right", ncols=3)
+    return made
+
+
+def report(config: Config, table: pd.DataFrame) -> str:
+    """Return the report as Markdown."""
+    lines = []
+    for name, rows in table.groupby("circuit", sort=False):
+        worst = rows.loc[(np.log(rows["estimate"] / rows["exact"])).abs().idxmax()]
+        outside = int(((rows["low"] > rows["predicted"]) | (rows["high"] < rows["predicted"])).sum())
+        lines.append(
+            f"* **{name}:** at worst {worst['estimate'] / worst['exact']:.3g} of e^z (M = {worst['M']:g}, z = "
+            f"{worst['z']:g}); the closed form of the mean lies outside the 95 % interval in {outside} of {len(rows)} "
+            f"readings; scatter of one reading up to {rows['relative_sd'].max():.3g} of e^z."
+        )
+    made = ", ".join(f"{key} {value}" for key, value in versions().items())
+    parts = [
+        "# Exponentials of spikes",
+        f"{config.trials} readings of {config.steps} timesteps each, seed {config.seed}.",
+        "\n".join(lines), "![exponential](exponential.png)", markdown(table), "## What made this",
+        f"- {made}\n- revision {git_revision()}",
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def main(config: Config) -> None:
+    """Check, run, plot and write."""
+    made = prepare(config)
+    out = command_line.writable(config.out)
+    table = run(config, made)
+    write_atomically(out / "summary.csv", lambda file: table.to_csv(file, index=False))
+    save_figure(figure(table), out, "exponential")
+    text = report(config, table)
+    write_atomically(out / "report.md", lambda file: file.write_text(text))
+    if not config.quiet:
+        print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+        print(f"written to {out}: exponential.pdf, exponential.png, report.md, summary.csv")
+
+
+if __name__ == "__main__":
+    command_line.run(Config, main, __doc__)
