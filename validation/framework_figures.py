@@ -17,6 +17,8 @@ from biospike.theory.energy import CLAIMED_RATIO
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, "black", "0.6")
 MARKERS = "osDv^PX*<>hp8d"
 RASTER_NEURONS = 24
+MARKED = 8
+"""Timesteps of which each has a tick."""
 LIGHTEST, DARKEST = 0.03, 1.0
 
 
@@ -48,9 +50,9 @@ def mismatch_figure(summary: pd.DataFrame) -> Figure:
     forms = [form for form in forms if not form.startswith("brian2\none spike")]
     blocks = [block for block in blocks if block not in softmax_rows]
     with style.context(STYLE):
-        width, height = 1.9 + 0.44 * max(len(forms), 1), 1.45 + 0.24 * max(len(blocks), 1)
+        width, height = 2.2 + 0.44 * max(len(forms), 1), 1.45 + 0.24 * max(len(blocks), 1)
         figure = Figure(figsize=(width, height))
-        axes = figure.add_axes((1.8 / width, 0.1 / height, 1 - 1.85 / width, 1 - 1.4 / height))
+        axes = figure.add_axes((2.1 / width, 0.1 / height, 1 - 2.15 / width, 1 - 1.4 / height))
         for x, form in enumerate(forms):
             for y, block in enumerate(blocks):
                 cell = table[(table["form"] == form) & (table["block"] == block)]
@@ -88,31 +90,33 @@ def membrane_figure(summary: pd.DataFrame, stages: pd.DataFrame) -> Figure:
     table = table.merge(mean, how="left", on=["block", "convention", "dt_ms"])
     table = table.assign(rate=table["rate_biophysical"] / table["rate_reference"])
     panels = {
-        "mismatch_fraction": "spikes that differ,\nfraction of the reference's",
-        "rate": "firing rate,\nfraction of the reference's",
-        "attention_error": "relative error of the attention\n(SpikingBERT: total variation)",
-        "van_rossum": "van Rossum distance,\none missing spike = 1",
+        "mismatch_fraction": "spikes that differ\n/ spikes of the reference",
+        "rate": "firing rate\n/ rate of the reference",
+        "attention_error": "relative error of attention\n(SpikingBERT: TV)",
+        "van_rossum": "van Rossum distance\n(a missing spike: 1)",
     }
     labels = _labels(summary)
     with style.context(STYLE):
-        figure = Figure(figsize=(7.0, 3.9))
+        figure = Figure(figsize=(7.0, 4.1))
         grid = figure.subplots(2, 4, sharex=True, sharey="col", gridspec_kw={
-            "left": 0.075, "right": 0.99, "bottom": 0.33, "top": 0.93, "wspace": 0.42, "hspace": 0.22,
+            "left": 0.075, "right": 0.99, "bottom": 0.27, "top": 0.9, "wspace": 0.3, "hspace": 0.14,
         })  # fmt: skip
-        for row, convention in zip(grid, dict.fromkeys(table["convention"]), strict=False):
+        for row, convention in zip(list(grid), dict.fromkeys(table["convention"]), strict=False):
             mine = table[table["convention"] == convention]
             for axes, (column, label) in zip(row, panels.items(), strict=True):
                 for number, block in enumerate(_blocks(mine)):
                     line = mine[mine["block"] == block].sort_values("dt_ms")
                     axes.plot(line["dt_ms"], line[column], color=COLOURS[number % len(COLOURS)],
                               marker=MARKERS[number % len(MARKERS)], markersize=3, linewidth=0.8)  # fmt: skip
-                axes.set(xscale="log", ylabel=label)
+                axes.set_xscale("log")
+                if axes in grid[0]:
+                    axes.set_title(label, loc="center", fontweight="normal")
                 axes.set_xlim(1.5, 0.0065)
                 axes.set_xticks([1, 0.1, 0.01], ["1", "0.1", "0.01"])
                 axes.minorticks_off()
                 if column == "rate":
                     axes.axhline(1, color=GREY, linestyle="--", linewidth=0.7, zorder=0)
-            row[0].set_title(convention)
+            row[0].set_ylabel(convention)
         for axes in grid[-1]:
             axes.set_xlabel("step of the membrane, ms")
         handles = [
@@ -130,8 +134,8 @@ def energy_figure(energy: pd.DataFrame) -> Figure:
     labels = _labels(energy)
     with style.context(STYLE):
         height = 0.9 + 0.22 * len(blocks)
-        figure = Figure(figsize=(5.2, height))
-        axes = figure.add_axes((0.36, 0.42 / height, 0.61, 1 - 0.85 / height))
+        figure = Figure(figsize=(5.6, height))
+        axes = figure.add_axes((0.39, 0.42 / height, 0.58, 1 - 0.85 / height))
         axes.axvspan(*CLAIMED_RATIO, color=GREY, alpha=0.25, linewidth=0)
         axes.axvline(1, color=GREY, linewidth=0.7, linestyle="--")
         counts = energy.drop_duplicates("block").set_index("block")["canonical_ratio"]
@@ -156,14 +160,14 @@ def raster_figure(raster: list[tuple[str, NDArray[np.uint8]]], title: str) -> Fi
     active = np.flatnonzero(reference.any(axis=0))
     spread = np.sum([(spikes != reference).sum(axis=0) for _, spikes in raster], axis=0)
     chosen = active[np.argsort(-spread[active], kind="stable")[:RASTER_NEURONS]]
-    columns = 5
+    columns = 6
     rows = -(-len(raster) // columns)
     with style.context(STYLE):
-        height = 0.6 + 1.6 * rows
+        height = 0.75 + 1.7 * rows
         figure = Figure(figsize=(7.0, height))
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
         figure.subplots_adjust(
-            left=0.06, right=0.99, top=1 - 0.6 / height, bottom=0.35 / height, wspace=0.1, hspace=0.5
+            left=0.06, right=0.99, top=1 - 0.75 / height, bottom=0.35 / height, wspace=0.12, hspace=0.55
         )
         for axes in grid[len(raster) :]:
             axes.set_visible(False)
@@ -176,8 +180,10 @@ def raster_figure(raster: list[tuple[str, NDArray[np.uint8]]], title: str) -> Fi
             axes.plot(missing[0] + 1, missing[1], ".", color=RED, markersize=2)
             axes.set_title(name.replace(", ", "\n"), fontsize=5.5, fontweight="normal")
             axes.set(xlim=(0.4, len(reference) + 0.6), ylim=(-1, len(chosen)))
-        for axes in grid[len(raster) - columns : len(raster)]:
+        for axes in grid[max(len(raster) - columns, 0) : len(raster)]:
             axes.set_xlabel("timestep")
+            if len(reference) <= MARKED:
+                axes.set_xticks(range(1, len(reference) + 1))
             axes.tick_params(labelbottom=True)
         for axes in grid[::columns]:
             axes.set_ylabel("neuron")

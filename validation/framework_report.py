@@ -81,8 +81,8 @@ def _reasons(summary: pd.DataFrame) -> list[str]:
     lines = []
     other = summary[summary["framework"].isin(["formula", "spikingjelly", "snntorch"]) & ~_promised(summary)]
     for (framework, convention), rows in other.groupby(["framework", "convention"], sort=False):
-        reason = rows["diagnostics"].iloc[0].split(":")[0].split(";")[0]
-        reason = "no difference here" if reason == "identical here" else reason
+        different = rows[rows["mismatches"] > 0]
+        reason = different["diagnostics"].iloc[0].split(":")[0] if len(different) else "no difference here"
         worst = rows.loc[rows["mismatch_fraction"].idxmax()]
         lines.append(
             f"* **{framework}, {convention}:** {int(rows['mismatches'].sum())} mismatches in "
