@@ -27,7 +27,7 @@ from validation.compare_attention import Config, main, prepare
 from validation.data import token_block
 
 FILES = {
-    "summary.csv", "convergence.csv", "decomposition.csv", "counts.nc", "spikes.nc", "report.md",
+    "summary.csv", "convergence.csv", "decomposition.csv", "energy.csv", "counts.nc", "spikes.nc", "report.md",
     *(f"{name}.{kind}" for name in ("convergence", "attention", "raster") for kind in ("png", "pdf")),
 }  # fmt: skip
 TRIALS = 4
@@ -369,3 +369,23 @@ def test_script_and_module_say_the_same_help():
     for text in helps:
         for option in OPTIONS:
             assert option in text
+
+
+def test_energy_is_that_of_the_recorded_spikes_and_steps(out, data):
+    energy = table(out, "energy")
+    one = energy[(energy["mode"] == "staged") & (energy["device"] == "45 nm arithmetic")].iloc[-1]
+    # 2 tokens, 2 features, 1 head of width 2: 3*2*2*2 + 2*(2*2*2) multiply-accumulates.
+    assert one["conventional_pj"] == pytest.approx(4.6 * 40)
+    last = data.sel(mode="staged").isel(checkpoint=-1)
+    spikes = {name: float(last[f"spikes_{name}"].mean()) for name in ("encoder", "qkv", "attention")}
+    assert min(spikes.values()) > 50
+    # A spike of an encoder reaches 2 units, one of Q, K or V 2 tokens, an attention spike 4 gates and the inhibition.
+    events = 2 * spikes["encoder"] + 2 * spikes["qkv"] + 5 * spikes["attention"]
+    # 2 x (3 x 2 encoders, 3 x 2 x 2 units, 2 keys, 2 x 2 outputs), in two stages of T steps and the start.
+    neurons, steps = 2 * (6 + 12 + 2 + 4), int(last["steps"])
+    assert one["sop"] == pytest.approx(events)
+    assert 0 < steps - 2 * one["timesteps"] < 200  # latency, and what lies between the stages
+    assert one["updates"] == neurons * steps
+    assert one["event_pj"] == pytest.approx(0.9 * events + 4.6 * neurons * steps)
+    text = (out / "report.md").read_text()
+    assert "times more" in text.split("## Energy")[1].split("##")[0]

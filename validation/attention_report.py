@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from validation.attention_bias import diagonal, fluctuations
+from validation.attention_energy import energy_table, energy_text
 from validation.attention_laws import INDEPENDENT, remembered
 from validation.attention_measures import measure
 from validation.attention_tables import FITTED_SPIKES, POPULATIONS
@@ -60,6 +61,8 @@ def report(data: xr.Dataset, summary: pd.DataFrame, convergence: pd.DataFrame, d
         "absolute error of the scores averaged over trials, and `abs_floor` what sampling leaves of it.",
         "## Spikes",
         *[_spikes(mode, last.loc[mode]) for mode in last.index],
+        "## Energy",
+        energy_text(energy_table(data, summary)),
         "![attention](attention.png)",
         "![raster](raster.png)",
         "Spikes of the first presentation from the onset of its window, a staged one of at most 4 s. Inputs are those "

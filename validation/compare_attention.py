@@ -31,6 +31,7 @@ from circuits.attention import SpikingAttention
 from circuits.presentation import Presentation, plan_presentation, present
 from circuits.spike_record import record_spikes
 from validation import command_line, tokens_file
+from validation.attention_energy import energy_table
 from validation.attention_figures import plot
 from validation.attention_measures import softmax_circuit
 from validation.attention_report import report
@@ -203,6 +204,8 @@ def run(study: Study) -> xr.Dataset:
             key_mask=study.tokens.key_mask,
             progress=not quiet,
         )
+        steps = [block.timing(int(T), block.dt).onset + int(T) for T in data["timesteps"].values]
+        data = data.assign(steps=("checkpoint", steps, {"long_name": "steps from the start to the end of a window"}))
         own = {name: data.attrs.pop(name) for name in ("parameters", "target", "target_reason")}
         counts = [name for name in data.data_vars if "checkpoint" in data[name].dims]
         data = data.assign_coords({name: ("mode", [value]) for name, value in own.items()} | {"mode": [mode]})
@@ -288,6 +291,8 @@ def main(config: Config) -> None:
         write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
     for name, figure in plot(data, tables, traces).items():
         save_figure(figure, out, name)
+    energy = energy_table(data, tables["summary"])
+    write_atomically(out / "energy.csv", lambda file: energy.to_csv(file, index=False))
     text = report(data, **tables)
     write_atomically(out / "report.md", lambda file: file.write_text(text))
     if not config.quiet:
