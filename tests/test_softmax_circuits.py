@@ -112,7 +112,7 @@ def test_phase_law(runs, name):
 @pytest.mark.parametrize("regularity", [4, 9])
 def test_family_between_poisson_and_clock(regularity):
     """E[TV] = k**-1/2 times the multinomial law, and the measured CV says so too."""
-    data = run(Escape(regularity=regularity), duration=800 * b2.ms, trials=30)
+    data = run(Escape(regularity=regularity), duration=800 * b2.ms, trials=16)
     counts = final(data).astype(float)
     tv = metrics.total_variation(metrics.shares(counts), P)
     spikes = counts.sum(axis=-1)
@@ -139,13 +139,13 @@ def test_poisson_code_has_cv_one_and_clock_far_less(runs):
 def test_race_rate():
     """Row rates 1/(t_inh + 1/Lambda), with the geometric waiting time of the grid."""
     circuit = Race()
-    data = run(circuit, trials=200)
+    data = run(circuit, trials=100)
     rate = final(data).sum(axis=-1).mean(axis=0) / 0.4
     drive = 200 * P / P.max(axis=1, keepdims=True) * 1e-4
     any_key = 1 - np.prod(1 - drive, axis=1)
     # A cycle is the closed time, and the steps until any key spikes; ties add to the count.
     expected = drive.sum(axis=1) / any_key / (1e-3 + 1e-4 / any_key)
-    spread = final(data).sum(axis=-1).std(axis=0, ddof=1) / np.sqrt(200) / 0.4
+    spread = final(data).sum(axis=-1).std(axis=0, ddof=1) / np.sqrt(100) / 0.4
     # The window starts open: one closed interval is missing, 1 ms of 400.
     assert np.all(np.abs(rate - expected) < 4 * spread + 0.005 * expected)
     np.testing.assert_allclose(np.asarray(circuit.row_rate(LOGITS)), expected, rtol=0.05)

@@ -347,6 +347,19 @@ def energy(results: Results) -> Finding:
     )  # fmt: skip
 
 
+@claim("the same of softmax attention by spikes, at the accuracy of its window", PAPER, "compare_attention")
+def attention_energy(results: Results) -> Finding:
+    """Energy of the recorded spikes of the attention block in its longest window."""
+    found = results.table("compare_attention", "energy", device="45 nm arithmetic", mode="staged")
+    row, least = found.iloc[-1], found["canonical_ratio"].max()
+    return Finding(
+        f"{1 / row['canonical_ratio']:.3g} times the energy by additions alone, {1 / row['event_ratio']:.3g} with "
+        f"neuron updates, at attention TV {row['attention_tv']:.3f} (T = {row['timesteps']})",
+        f"at best {1 / least:.3g} times, in the shortest window",
+        "holds" if row["canonical_ratio"] >= CLAIMED_RATIO[0] else "does not hold",
+    )
+
+
 @claim("self-attention heads with O(n^2 d/eps^2) heads and O(n^2 d_k^2/eps^2) steps approximate any function",
        f"{PAPER}, Theorem 7", "approximate_function")  # fmt: skip
 def universal(results: Results) -> Finding:
