@@ -196,7 +196,8 @@ def _audit(assumption: str) -> Claim:
 
     def read(results: Results) -> Finding:
         rows = results.table("calibrate_assumptions", "assumptions", assumption=assumption)
-        measured, by = [], {}
+        measured: list[str] = []
+        by: dict[str, list[str]] = {}
         for (circuit, knob), sweep in rows.groupby(["circuit", "knob"], sort=False):
             worst = sweep.loc[sweep["bias"].idxmax()]
             unit = "" if pd.isna(worst["unit"]) else f" {worst['unit']}"
