@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import xarray as xr
+
+from biospike import load
 
 
 class Missing(LookupError):  # noqa: N818 - a state of the results, not a fault
@@ -63,6 +66,20 @@ class Results:
         if found.empty:
             raise Missing(f"{study} has no such rows")
         return found
+
+
+    def dataset(self, study: str, name: str) -> xr.Dataset:
+        """Return ``STUDY/NAME.nc``.
+
+        Raises
+        ------
+        Missing
+            If there is no such file.
+        """
+        path = self.root / study / f"{name}.nc"
+        if not path.is_file():
+            raise Missing(f"{study} was not run")
+        return load(path)
 
 
 class Claim(NamedTuple):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from biospike.ideal.softmax import softmax
 from biospike.theory.energy import CLAIMED_RATIO
+from biospike.theory.lyapunov import V, sampling_floor
 from circuits import SOFTMAX_CIRCUITS
 from validation.claims import Finding, Missing, Results, between, claim
 
@@ -207,6 +209,27 @@ def regular_keys(results: Results) -> Finding:
         "; ".join(between(row.order_low, row.order_high) for row in rows.itertuples()),
         "holds" if (rows["verdict"] == "1/N").all() else "does not hold",
     )
+
+
+@claim("V(r) = sum (r_i - p_i)^2 decays to zero under lateral inhibition", f"{PAPER}, Lemma 3", "compare_softmax")
+def decay(results: Results) -> Finding:
+    """Lyapunov function of the rates between the last two windows, and what sampling leaves of it."""
+    data = results.dataset("compare_softmax", "counts")
+    p, found = softmax(data["logits"].values), {}
+    for name in ("subtractive", "race"):
+        if name not in data["circuit"]:
+            raise Missing(f"{name} was not run")
+        counts = data["spike_count"].sel(circuit=name).transpose("trial", "row", "key", "checkpoint").values
+        late = (counts[..., -1] - counts[..., 0]).sum(axis=0)
+        spikes = late.sum(axis=-1)
+        fired = spikes > 0
+        rates = late[fired] / spikes[fired, None]
+        found[name] = V(rates, p[fired]).mean(), sampling_floor(p[fired], spikes[fired]).mean()
+    (stuck, floor), (race, race_floor) = found["subtractive"], found["race"]
+    return Finding(
+        f"V = {stuck:.3g} with subtraction (sampling leaves {floor:.1g}), {race:.2g} in a race ({race_floor:.2g})", "",
+        "does not hold: V stays at the distance of the fixed point" if stuck > LATER * floor else "holds",
+    )  # fmt: skip
 
 
 @claim("shunting inhibition divides rates", "textbooks; against it Holt and Koch 1997", "compare_softmax")
