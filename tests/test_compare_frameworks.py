@@ -13,7 +13,7 @@ import pytest
 from biospike.ideal.attention import LIF, Affine, fire, project
 from biospike.theory.energy import AC, MAC
 from circuits.transformers.membranes import Volley
-from validation import compare_frameworks, framework_measures, framework_neurons
+from validation import compare_frameworks, framework_neurons
 from validation.compare_frameworks import Config, Result, prepare, run
 from validation.framework_blocks import INPUT_RATE, MODELS, make_block, read_weights, save_weights
 from validation.framework_inputs import INPUTS, matched_layer, random_weight, read_input, stem
@@ -21,11 +21,15 @@ from validation.framework_measures import conventional_macs, differ, synaptic_ev
 from validation.framework_report import report
 from validation.framework_tables import COLUMNS
 
-CONFIG = Config(
-    blocks=("spikformer", "spike_driven", "spike_softmax"), inputs=("digits",), size="small", frameworks=(), quiet=True
-)
-
 TRAINS = 6
+CONFIG = Config(
+    blocks=("spikformer", "spike_driven", "spike_softmax"),
+    inputs=("digits",),
+    size="small",
+    frameworks=(),
+    trains=TRAINS,
+    quiet=True,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,7 +38,6 @@ def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(compare_frameworks.SIZES, "small", 32)
         patch.setattr(framework_neurons, "STEPS", (1.0, 0.1))
-        patch.setattr(framework_measures, "TRAINS", TRAINS)
         yield
 
 
@@ -162,7 +165,7 @@ def test_trains_are_of_the_neurons_that_fire_most_and_distances_are_the_publishe
     reference[[0, 2], 1] = 1
     reference[1, 2] = 1
     volley = Volley(np.array([1, 2]), np.array([0.001, 0.0017]))
-    pairs = trains(reference, volley)
+    pairs = trains(reference, volley, 5)
     assert [list(pair[0]) for pair in pairs] == [[0.001, 0.003], [0.002]]
     assert train_distances(pairs[:1], 0.004) == pytest.approx((1.0, 1.0))  # a missing spike
     shift = 0.3
@@ -198,8 +201,8 @@ def test_batch_norm_of_a_file_is_folded_in(tmp_path: Path) -> None:
 
 def test_main_writes_every_file_and_the_report_says_what_was_found(tmp_path: Path) -> None:
     config = Config(
-        blocks=("spikformer", "spike_softmax"), inputs=("digits",), size="small", frameworks=(), quiet=True,
-        save_blocks=True, out=tmp_path,
+        blocks=("spikformer", "spike_softmax"), inputs=("digits",), size="small", frameworks=(), trains=TRAINS,
+        save_blocks=True, quiet=True, out=tmp_path,
     )  # fmt: skip
     compare_frameworks.main(config)
     names = {"summary.csv", "stages.csv", "energy.csv", "report.md", "blocks"}
@@ -231,6 +234,7 @@ def test_a_broken_identity_is_reported(result: Result) -> None:
         ({"inputs": ("cifar",)}, "--inputs cifar: accepted are digits"),
         ({"size": "huge"}, "--size huge: accepted are published"),
         ({"target": "cuda"}, "--target cuda: accepted are auto"),
+        ({"trains": 0}, "--trains must be at least 1, got 0"),
         ({"trials": 0}, "--trials must be at least 1, got 0"),
         ({"seed": -1}, "--seed must be at least 0, got -1"),
         ({"frameworks": ("norse",)}, "--frameworks must be among spikingjelly, snntorch, got norse"),
@@ -269,7 +273,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path, arrays: dict[str, np.
 def test_frameworks_equal_the_reference_where_they_promise_to() -> None:
     pytest.importorskip("spikingjelly")
     pytest.importorskip("snntorch")
-    config = Config(blocks=("spikformer",), inputs=("digits",), size="small", quiet=True)
+    config = Config(blocks=("spikformer",), inputs=("digits",), size="small", trains=TRAINS, quiet=True)
     table = run(prepare(config)).summary
     for framework, convention in (
         ("spikingjelly", "its neurons, float64"), ("spikingjelly", "its block, float64"),

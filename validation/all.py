@@ -46,7 +46,7 @@ STUDIES: dict[str, Options] = {
     "spike_bounds": Options(("--preset", "quick"), ("--preset", "paper")),
     "approximate_function": Options(("--duration", "1 s", "--samples", "100"), ("--trials", "4")),
     "compare_simulators": Options(("--trials", "7", "--rows", "6"), ("--trials", "24")),
-    "compare_frameworks": Options(("--size", "small"), ()),
+    "compare_frameworks": Options(("--size", "small", "--trains", "8"), ()),
     "compare_attention": Options(("--trials", "4", "--duration", "2 s"), ("--trials", "32", "--duration", "16 s")),
     "compare_softmax": Options(("--trials", "4", "--duration", "1 s"), ("--trials", "64", "--duration", "4 s")),
     "compare_exponential": Options((), ("--trials", "1000")),
@@ -113,9 +113,7 @@ def prepare(config: Config) -> dict[str, list[str]]:
             raise ValueError(f"--studies {name}: accepted are {', '.join(STUDIES)}")
     common = ["--seed", str(config.seed), "--target", config.target, "--quiet"]
     return {
-        name: [*getattr(options, config.preset), *common]
-        for name, options in STUDIES.items()
-        if name in config.studies
+        name: [*getattr(options, config.preset), *common] for name, options in STUDIES.items() if name in config.studies
     }
 
 

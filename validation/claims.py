@@ -67,7 +67,6 @@ class Results:
             raise Missing(f"{study} has no such rows")
         return found
 
-
     def dataset(self, study: str, name: str) -> xr.Dataset:
         """Return ``STUDY/NAME.nc``.
 

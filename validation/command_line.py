@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import re
 import sys
@@ -22,6 +23,9 @@ def run(config: type[Config], work: Callable[[Config], None], description: str) 
     """Read the command line into `config`, do the work, and turn any expected failure into one line and status 2."""
     # Brian2 replaces the hook so that every error reads like one of its bugs.
     sys.excepthook = sys.__excepthook__
+    # It also collects garbage before every run of a network: what the imports made need not be looked through.
+    gc.collect()
+    gc.freeze()
     try:
         work(_parse(config, description))
     except (ValueError, OSError, BuildError, RunError) as error:

@@ -58,6 +58,8 @@ class Config:
     """published, or small: at most 96 channels."""
     trials: int = 1
     """Images a block is shown, as one batch."""
+    trains: int = 30
+    """Neurons of a population whose spike trains are compared by their distance."""
     seed: int = 1
     """Of images and weights."""
     target: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
@@ -120,7 +122,11 @@ def prepare(config: Config) -> Study:
     _check("--inputs", config.inputs, INPUTS)
     _check("--size", (config.size,), tuple(SIZES))
     _check("--target", (config.target,), TARGETS)
-    for option, number, least in (("--trials", config.trials, 1), ("--seed", config.seed, 0)):
+    for option, number, least in (
+        ("--trials", config.trials, 1),
+        ("--trains", config.trains, 1),
+        ("--seed", config.seed, 0),
+    ):
         if number < least:
             raise ValueError(f"{option} must be at least {least}, got {number}")
     frameworks, missing = chosen_frameworks(config.frameworks)
@@ -178,7 +184,7 @@ def run(study: Study) -> Result:
             progress.set_postfix_str(case.name)
             for stand in stands(case.block, case.model.circuit, study.target, study.frameworks):
                 found, membranes = stand.run(case.block, case.x)
-                row, rows = compare(case, stand, found, membranes)
+                row, rows = compare(case, stand, found, membranes, config.trains)
                 summary.append(row)
                 by_stage += rows
                 if case.name == _shown(study):

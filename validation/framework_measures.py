@@ -21,9 +21,6 @@ from biospike.ideal.attention import (
 from circuits.transformers.membranes import Volley
 from circuits.transformers.tape import DT as STEP
 
-TRAINS = 30
-"""Neurons of a population whose spike trains are compared."""
-
 Stages = dict[str, NDArray[Any]]
 
 
@@ -147,21 +144,19 @@ def conventional_macs(block: Any, tokens: int) -> dict[str, float]:
     raise TypeError(f"no count of multiply-accumulates for {type(block).__name__}")
 
 
-def trains(reference: NDArray[Any], volley: Volley) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """Spike times, second, of the reference and of a membrane, for the neurons that fire most in the reference.
+def trains(reference: NDArray[Any], volley: Volley, most: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Spike times, second, of the reference and of a membrane, for the `most` neurons that fire most in the reference.
 
     A spike of the reference is at the end of its timestep, where its membrane is compared with the threshold.
     """
     rows = reference.reshape(len(reference), -1)
-    most = np.argsort(-rows.sum(axis=0, dtype=np.int64), kind="stable")[:TRAINS]
-    most = most[rows[:, most].any(axis=0)]
+    chosen = np.argsort(-rows.sum(axis=0, dtype=np.int64), kind="stable")[:most]
+    chosen = chosen[rows[:, chosen].any(axis=0)]
     step = float(STEP)
-    return [(step * (np.flatnonzero(rows[:, i]) + 1), np.sort(volley.time[volley.neuron == i])) for i in most]
+    return [(step * (np.flatnonzero(rows[:, i]) + 1), np.sort(volley.time[volley.neuron == i])) for i in chosen]
 
 
-def train_distances(
-    pairs: list[tuple[NDArray[Any], NDArray[Any]]], window: float
-) -> tuple[float, float]:
+def train_distances(pairs: list[tuple[NDArray[Any], NDArray[Any]]], window: float) -> tuple[float, float]:
     """Mean distances of pairs of spike trains, by Elephant: van Rossum's and that of Victor and Purpura.
 
     van Rossum (2001), with a time constant of a timestep: 1 for a missing spike, sqrt(2*(1 - exp(-shift/step))) for one

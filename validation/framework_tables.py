@@ -97,9 +97,9 @@ def attention_error(case: Case, found: Stages) -> float:
 
 
 def compare(
-    case: Case, stand: Stand, found: Stages, membranes: Membranes | None
+    case: Case, stand: Stand, found: Stages, membranes: Membranes | None, most: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Row of the summary, and rows by stage, for one way to run a block."""
+    """Row of the summary, and rows by stage, for one way to run a block; `most` trains a stage are compared."""
     mine, yours = spiking(case.reference), spiking(found)
     differences = {name: differ(mine[name], yours[name]) for name in mine if name in yours}
     all_of_it = total(differences, {name: mine[name].size for name in differences})
@@ -125,7 +125,7 @@ def compare(
         "energy_pj": spent,
         "diagnostics": diagnostics(stand, differences, sorted(set(mine) - set(yours))),
     }
-    distances = _distances(case, membranes)
+    distances = _distances(case, membranes, most)
     rows = [
         head
         | {"stage": name, "spikes": part.spikes, "mismatches": part.mismatches, "mismatch_fraction": _fraction(part)}
@@ -162,7 +162,7 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
-def _distances(case: Case, membranes: Membranes | None) -> dict[str, tuple[float, float, int]]:
+def _distances(case: Case, membranes: Membranes | None, most: int) -> dict[str, tuple[float, float, int]]:
     """Distances of spike trains of every population of membranes, in the order in which they were run."""
     if membranes is None or importlib.util.find_spec("elephant") is None:
         return {}
@@ -170,7 +170,7 @@ def _distances(case: Case, membranes: Membranes | None) -> dict[str, tuple[float
     run_in_order = [name for name in spiking(case.reference) if not _is_product(case, name)]
     found = {}
     for name, volley in zip(run_in_order, membranes.volleys, strict=True):
-        pairs = trains(case.reference[name], volley)
+        pairs = trains(case.reference[name], volley, most)
         found[name] = (*train_distances(pairs, window), len(pairs))
     return found
 
