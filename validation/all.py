@@ -49,6 +49,7 @@ STUDIES: dict[str, Options] = {
     "compare_frameworks": Options(("--size", "small", "--trains", "8"), ()),
     "compare_attention": Options(("--trials", "4", "--duration", "2 s"), ("--trials", "32", "--duration", "16 s")),
     "compare_softmax": Options(("--trials", "4", "--duration", "1 s"), ("--trials", "64", "--duration", "4 s")),
+    "compare_transfer": Options(("--rows", "6"), ("--spikes", "20000")),
     "compare_exponential": Options((), ("--trials", "1000")),
     "effective_dimension": Options((), ("--patches", "5000")),
 }

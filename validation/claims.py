@@ -111,7 +111,7 @@ def between(low: float, high: float) -> str:
 def claims_table(results: Results) -> pd.DataFrame:
     """One row a claim: ``claim, source, study, measured, interval, verdict``."""
     # The readings register themselves when their modules are imported.
-    from validation import claims_circuits, claims_theory  # noqa: F401, PLC0415
+    from validation import claims_circuits, claims_models, claims_theory  # noqa: F401, PLC0415
 
     rows = []
     for made in CLAIMS:

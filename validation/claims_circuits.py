@@ -1,4 +1,4 @@
-"""Claims about neurons, circuits, attention and published models, as read off the tables."""
+"""Claims about exponentials, softmax circuits and attention, as read off the tables."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from biospike.theory.energy import CLAIMED_RATIO
 from biospike.theory.lyapunov import V, sampling_floor
 from circuits import SOFTMAX_CIRCUITS
 from validation.claims import Finding, Missing, Results, between, claim
+from validation.softmax_report import regularity_law
 
 SHEET = "biospike"
 PAPER = "arXiv:2604.15769"
 GATES = [name for name, circuit in SOFTMAX_CIRCUITS.items() if circuit.common_gate]
 LATER = 2.0
 """A bias is resolved above this many times what sampling leaves of it."""
-SILENT = 0.01
-"""A population that fires less a step is dead."""
 CLOSE = 0.05
 """A law holds if the measurement is within this fraction of it."""
 
@@ -26,91 +25,6 @@ def last(results: Results, study: str, by: str, **where: object) -> pd.DataFrame
     """Longest window of every group, indexed by it."""
     table = results.table(study, "summary", **where)
     return table.groupby(by, sort=False).tail(1).set_index(by)
-
-
-# Neurons
-
-
-@claim("the LIF neurons of papers and frameworks are one model", "implicit in comparisons", "compare_frameworks")
-def conventions(results: Results) -> Finding:
-    """Fraction of spikes that the paper's reset changes."""
-    found = results.table("compare_frameworks", framework="formula")["mismatch_fraction"].dropna()
-    return Finding(
-        f"{found.median():.1%} of the spikes of a block differ with the paper's reset (median of {len(found)})",
-        f"{found.min():.1%} to {found.max():.1%} over blocks",
-        "does not hold" if found.median() > 0.01 else "holds",
-    )
-
-
-@claim(">= and > at the threshold are the same", "implicit in snnTorch against SpikingJelly", "compare_frameworks")
-def strictness(results: Results) -> Finding:
-    """Bits of QKFormer's masks that a strict threshold flips."""
-    found = results.table("compare_frameworks", "stages", framework="mutant", convention="strict >", stage="mask")
-    flipped = found[found["block"].str.startswith("QK")]
-    if flipped.empty:
-        raise Missing("QKFormer was not run")
-    fraction = flipped["mismatches"].sum() / flipped["spikes"].sum()
-    listed = "; ".join(f"{row.block} {row.mismatch_fraction:.1%}" for row in flipped.itertuples())
-    return Finding(
-        f"{fraction:.1%} of the mask spikes of QKFormer differ", listed, "does not hold" if fraction > 0.01 else "holds"
-    )
-
-
-@claim("a discrete LIF is a membrane seen coarsely", "implicit in 'biologically plausible'", "compare_frameworks")
-def coarse(results: Results) -> Finding:
-    """Spikes that differ from the discrete neuron as the step falls."""
-    found = results.table("compare_frameworks", framework="biophysical", convention="membrane, refractory 1 ms")
-    medians = found.groupby("dt_ms")["mismatch_fraction"].median().sort_index()
-    finest = found[found["dt_ms"] == medians.index[0]]["mismatch_fraction"].dropna()
-    holds = medians.iloc[0] < 0.5 * medians.iloc[1]
-    return Finding(
-        f"{medians.iloc[0]:.1%} of the spikes differ at a step of {medians.index[0]:g} ms, {medians.iloc[1]:.1%} at "
-        f"{medians.index[1]:g} ms, {medians.iloc[-1]:.1%} at {medians.index[-1]:g} ms",
-        f"{finest.min():.1%} to {finest.max():.1%} over blocks",
-        "holds" if holds else "does not hold: the timestep is a constant of the model",
-    )
-
-
-@claim("interval on Brian2's grid: (refractory/dt - 1 + ceil(T_th/dt))*dt", SHEET, "compare_simulators")
-def grid_interval(results: Results) -> Finding:
-    """Intervals under constant current, as whole steps."""
-    found = results.table("compare_simulators", "neurons", input="constant").dropna(subset=["interval_brian2_ms"])
-    found = found[np.isfinite(found["interval_predicted_ms"])]
-    wrong = int((np.abs(found["interval_brian2_ms"] - found["interval_predicted_ms"]) > 1e-6).sum())
-    verdict = "does not hold" if wrong else "holds"
-    return Finding(f"{wrong} of {len(found)} cells deviate", "exact, in steps", verdict)
-
-
-@claim("Brian2 and NEST give the same spikes where nothing is random", SHEET, "compare_simulators")
-def same_spikes(results: Results) -> Finding:
-    """Verdicts of the deterministic cases."""
-    found = results.table("compare_simulators", "neurons")
-    found = found[found["input"] != "noise"]
-    found = found[~found["input"].str.contains("noise")]
-    differ = int(found["mismatches"].fillna(0).sum())
-    spikes = int(found["spikes_brian2"].sum())
-    longer = int((found["extra_steps"] == 1).sum())
-    return Finding(
-        f"{differ} of {spikes} spikes differ in {len(found)} cases; intervals one step longer in NEST in the {longer} "
-        "cases with t_ref equal to the refractory period",
-        "exact",
-        "holds" if differ == 0 else "does not hold",
-    )
-
-
-@claim("Brian2 and NEST differ by no more than two seeds of one", SHEET, "compare_simulators")
-def same_statistics(results: Results) -> Finding:
-    """Verdicts of the circuits."""
-    found = results.table("compare_simulators")
-    agree = found["verdict"].str.startswith("agree")
-    differ = ", ".join(found[~agree]["circuit"] + " " + found[~agree]["measure"])
-    distances = found[found["measure"].str.startswith("ks_")]
-    return Finding(
-        f"{int(agree.sum())} of {len(found)} measures agree; Kolmogorov-Smirnov distances of intervals and counts "
-        f"{(distances['difference'] / distances['seed_to_seed']).median():.2f} of those between seeds (median)",
-        f"ranks {found['rank'].min():.3f} to {found['rank'].max():.3f}",
-        "holds" if agree.all() else f"does not hold: {differ}",
-    )
 
 
 # Exponential, Lemma 2
@@ -232,6 +146,49 @@ def decay(results: Results) -> Finding:
     )  # fmt: skip
 
 
+@claim("exponential, threshold-linear and quadratic f-I curves give softmax, sparsemax and 1.5-entmax", SHEET,
+       "compare_transfer")  # fmt: skip
+def transfer(results: Results) -> Finding:
+    """Distance of every f-I curve from its own limit and from the nearest other one."""
+    rows, names = results.table("compare_transfer"), ("softmax", "sparsemax", "entmax15")
+    own = np.array([row[f"tv_{row['limit']}"] for row in rows.to_dict("records")])
+    others = [min(row[f"tv_{n}"] for n in names if n != row["limit"]) for row in rows.to_dict("records")]
+    return Finding(
+        "; ".join(
+            f"{row.transfer} TV {tv:.2g} from {row.limit}" for row, tv in zip(rows.itertuples(), own, strict=True)
+        ),
+        "from the nearest other " + "; ".join(f"{tv:.2g}" for tv in others),
+        "holds" if (own < 2 * rows["grid_floor"]).all() else "does not hold",
+    )
+
+
+@claim("TV = CV of the intervals times the multinomial law, about the circuit's limit", SHEET, "compare_softmax")
+def regularity(results: Results) -> Finding:
+    """Ratio of the measured error to the law with the measured CV."""
+    table = regularity_law(results.dataset("compare_softmax", "counts"), results.table("compare_softmax"))
+    ratio = table.set_index("circuit")["tv/cv_law"].dropna()
+    off = ratio[(ratio - 1).abs() > 2 * CLOSE]
+    return Finding(
+        "; ".join(f"{name} {value:.2f}" for name, value in ratio.items()), "measured / law",
+        "holds" if off.empty else f"depends: not in {', '.join(off.index)}",
+    )  # fmt: skip
+
+
+@claim("keys more than 5 nats below the maximum may be silenced", "threshold codes", "compare_softmax")
+def dynamic_range(results: Results) -> Finding:
+    """What silencing costs on the rows, arithmetic."""
+    logits = results.dataset("compare_softmax", "counts")["logits"].values
+    p, below = softmax(logits), np.nanmax(logits, axis=1, keepdims=True) - logits
+    cost = {}
+    for nats in (5, 6):
+        kept = np.where(below <= nats, p, 0.0)
+        cost[nats] = float(np.abs(kept / kept.sum(axis=1, keepdims=True) - p).sum(axis=1).mean())
+    return Finding(
+        "; ".join(f"{nats} nats: mean L1 {value:.3f}" for nats, value in cost.items()), "exact on these rows",
+        "depends: on the error allowed" if cost[5] > 0.01 else "holds",
+    )  # fmt: skip
+
+
 @claim("shunting inhibition divides rates", "textbooks; against it Holt and Koch 1997", "compare_softmax")
 def shunting(results: Results) -> Finding:
     """Floor of the conductance circuit."""
@@ -286,88 +243,6 @@ def streaming(results: Results) -> Finding:
 def output(results: Results) -> Finding:
     """Order of the staged output."""
     return _attention(results, "staged", "output_rmse")
-
-
-# Published models
-
-
-@claim("the frameworks run the published blocks alike", "implicit", "compare_frameworks")
-def frameworks(results: Results) -> Finding:
-    """Rows of the frameworks that are identical, and those that are not."""
-    found = results.table("compare_frameworks", framework=["spikingjelly", "snntorch"])
-    forms = found.assign(same=found["mismatches"] == 0).groupby(["framework", "convention"], sort=False)["same"]
-    same, of = forms.sum(), forms.size()
-    listed = "; ".join(f"{name[0]}, {name[1]}: {same[name]} of {of[name]}" for name in same.index)
-    return Finding(f"blocks without a mismatch: {listed}", "exact", "holds" if (same == of).all() else
-                   "depends: on precision, threshold and reset")  # fmt: skip
-
-
-@claim("Brian2 networks equal the published blocks spike for spike", SHEET, "compare_frameworks")
-def networks(results: Results) -> Finding:
-    """Mismatches of the discrete networks."""
-    found = results.table("compare_frameworks", framework="brian2")
-    wrong = int(found["mismatches"].sum())
-    return Finding(
-        f"{wrong} mismatches in {int(found['spikes'].sum())} spikes of {len(found)} blocks", "exact",
-        "holds" if wrong == 0 else "does not hold",
-    )  # fmt: skip
-
-
-@claim("Spikformer's SSA is dead at rates near 5 %", SHEET, "compare_frameworks")
-def dead(results: Results) -> Finding:
-    """Firing rate of the attention by input."""
-    found = results.table("compare_frameworks", "stages", framework="brian2", stage="attention")
-    found = found[found["model"].str.startswith("Spikformer")]
-    if found.empty:
-        raise Missing("Spikformer was not run")
-    listed = "; ".join(f"{row.block} {row.rate_reference:.4f}" for row in found.itertuples())
-    rates = found["rate_reference"]
-    verdict = (
-        "holds" if rates.max() < SILENT
-        else "does not hold" if rates.min() >= SILENT
-        else "depends: on the number of tokens in which keys and values coincide"
-    )  # fmt: skip
-    return Finding(f"attention spikes a step: {listed}, with Q, K and V at 0.08 to 0.14", "", verdict)
-
-
-@claim("QKFormer's mask fires at 0.348, masked keys at 0.083 (stage 1)", "arXiv:2403.16552", "compare_frameworks")
-def mask_rates(results: Results) -> Finding:
-    """Rates that follow from the published ones of queries and keys."""
-    found = results.table("compare_frameworks", "stages", framework="brian2", stage=["mask", "masked"])
-    found = found[found["block"].str.startswith("QKTA")].set_index("stage")["rate_reference"]
-    if found.empty:
-        raise Missing("QKFormer was not run")
-    return Finding(
-        f"{found['mask']:.3f} and {found['masked']:.3f} with random weights at the published rates of Q and K", "",
-        "holds" if abs(found["mask"] / 0.348 - 1) < 0.2 and abs(found["masked"] / 0.083 - 1) < 0.2 else "does not hold",
-    )  # fmt: skip
-
-
-@claim("SpikedAttention's one-spike softmax errs by TV 0.015 (B = 1.15), 0.036 (B = 1.4)", SHEET,
-       "compare_frameworks")  # fmt: skip
-def one_spike(results: Results) -> Finding:
-    """TV to softmax on the shipped rows."""
-    found = results.table("compare_frameworks", model="SpikedAttention")
-    listed = "; ".join(f"{row.attention_error:.4f}" for row in found.itertuples())
-    return Finding(listed, "", "depends: on the rows" if (found["attention_error"] < 0.05).all() else "does not hold")
-
-
-@claim(f"{CLAIMED_RATIO[0]:g} to {CLAIMED_RATIO[1]:g} times less energy than a conventional transformer", PAPER,
-       "compare_frameworks")  # fmt: skip
-def energy(results: Results) -> Finding:
-    """Canonical and event-exact ratios of the blocks."""
-    found = results.table("compare_frameworks", "energy")
-    first = found[found["device"] == found["device"].iloc[0]]
-    reach = int((first["canonical_ratio"] >= CLAIMED_RATIO[0]).sum())
-    need, found_activity = first["spikes_per_synapse_for_38"].iloc[0], first["spikes_per_synapse"].median()
-    return Finding(
-        f"{first['canonical_ratio'].median():.2g} times as papers count, {first['event_ratio'].median():.2g} by events "
-        f"with neuron updates (median of {len(first)} attention blocks)",
-        f"{between(first['canonical_ratio'].min(), first['canonical_ratio'].max())} and "
-        f"{between(first['event_ratio'].min(), first['event_ratio'].max())} over blocks",
-        f"depends: {reach} of {len(first)} blocks reach it" if reach
-        else f"does not hold: needs at most {need:.2f} spikes a synapse, found {found_activity:.2f}",
-    )  # fmt: skip
 
 
 @claim("the same of softmax attention by spikes, at the accuracy of its window", PAPER, "compare_attention")

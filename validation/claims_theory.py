@@ -61,6 +61,18 @@ def hoeffding(results: Results) -> Finding:
     )  # fmt: skip
 
 
+@claim("O(n^2/eps^2) timesteps suffice for softmax to eps", f"{PAPER}, Lemma 3", "spike_bounds")
+def enough(results: Results) -> Finding:
+    """Largest ratio of the error of the softmax circuits to what n^2/T promises with constant 1."""
+    rows = results.table("spike_bounds", "bounds", bound="Lemma 3", family="softmax")
+    fails = rows[rows["verdict"] != "holds"]
+    return Finding(
+        "; ".join(f"{row.code} {row.margin:.2f}" for row in rows.itertuples()),
+        "largest error / promised error, constant 1",
+        f"depends: fails for {', '.join(sorted(fails['code']))}" if len(fails) else "holds",
+    )
+
+
 @claim("N_total = Omega(L_f^2 n d/eps^2) spikes are necessary", f"{PAPER}, Theorem 8", "spike_bounds")
 def necessary(results: Results) -> Finding:
     """Verdicts by code, and the smallest ratio to the formula with constant 1."""

@@ -10,7 +10,7 @@ import brian2 as b2
 import numpy as np
 from brian2.units.fundamentalunits import Quantity
 
-from biospike.ideal.attention import Fire, fire
+from biospike.ideal.attention import Fire, SpikingBertAttention, fire
 from biospike.ideal.attention.layers import Reals, Spikes
 from biospike.ideal.frameworks import (
     FRAMEWORKS,
@@ -23,6 +23,7 @@ from biospike.ideal.frameworks import (
 )
 from biospike.ideal.frameworks.snntorch import nearest
 from biospike.ideal.lif import DiscreteLIF, Paper, SpikingJellyHard, SpikingJellySoft
+from biospike.ideal.softmax import softmax
 from circuits.transformers.block import TransformerCircuit
 from circuits.transformers.membranes import Membranes
 from circuits.transformers.tape import DT as STEP
@@ -122,6 +123,13 @@ def layer_of(framework: str, dtype: str) -> Callable[[Any, Any], tuple[Stages, N
     return lambda block, x: (framework_attention(framework, block, x, dtype=dtype), None)
 
 
+def averaged(block: SpikingBertAttention, x: Any) -> tuple[Stages, None]:
+    """Run SpikingBERT, and replace its probabilities by the softmax of the scores' average over time."""
+    found = stages(block.run(x))
+    found["probabilities"] = np.broadcast_to(softmax(found["scores"].mean(axis=0)), found["scores"].shape)
+    return found, None
+
+
 def network(circuit: type[TransformerCircuit], target: str) -> Callable[[Any, Any], tuple[Stages, None]]:
     """Run the Brian2 network."""
     return lambda block, x: (spiking(circuit(block).run(x, target)), None)
@@ -137,6 +145,11 @@ def stands(block: Any, circuit: type[TransformerCircuit], target: str, framework
         Stand(framework="formula", version="", convention="the paper's neuron", dt_ms=step,
               expected="the paper subtracts the threshold, after the next decay", run=within(replaced(paper))),
     ]  # fmt: skip
+    if isinstance(block, SpikingBertAttention):
+        found.append(
+            Stand(framework="formula", version="", convention="softmax of the average scores", dt_ms=step,
+                  expected="the exponential of a fluctuating score is convex", run=averaged)
+        )  # fmt: skip
     if "spikingjelly" in frameworks:
         found += _spikingjelly(block, step)
     if "snntorch" in frameworks:

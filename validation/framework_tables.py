@@ -149,7 +149,7 @@ def diagnostics(stand: Stand, differences: dict[str, Difference], without: list[
     elif stand.framework == "mutant":
         found.append(f"{stand.expected}, {'caught: ' + _listed(wrong) if wrong else 'NOT CAUGHT'}")
     else:
-        found.append(f"{stand.expected}: {_listed(wrong)}" if wrong else "identical here")
+        found.append(f"{stand.expected}: {_listed(wrong)}" if wrong else "no spike differs here")
     silent = [name for name, part in differences.items() if part.spikes == 0]
     if silent:
         found.append(f"silent in the reference: {', '.join(silent)}")
