@@ -161,7 +161,9 @@ def run(config: Config, commands: dict[str, list[str]]) -> list[Outcome]:
             outcome = future.result()
             outcomes.append(outcome)
             progress.update()
-            progress.write(f"{outcome.name}: {outcome.state}, {outcome.seconds:.0f} s {outcome.line}", file=sys.stderr)
+            if not config.quiet:
+                line = f"{outcome.name}: {outcome.state}, {outcome.seconds:.0f} s {outcome.line}"
+                progress.write(line.rstrip(), file=sys.stderr)
     return outcomes
 
 

@@ -206,7 +206,7 @@ def diffusive(results: Results) -> Finding:
     return Finding(
         f"pooled bias TV {row['bias_tv']:.4f}; mean field {row['limit_tv']:.4f}, {predicted:.4f} with sampling",
         f"TV of a window {between(row['tv_low'], row['tv_high'])}",
-        "does not hold at this rate" if row["limit_tv"] > 0.01 else "holds",
+        "does not hold: not at this rate" if row["limit_tv"] > 0.01 else "holds",
     )
 
 
@@ -269,5 +269,5 @@ def universal(results: Results) -> Finding:
         f"sup error with {int(final['heads'].iloc[0])} heads and T = {int(final['timesteps'].iloc[0])}: "
         + "; ".join(f"{row.target} {row.sup_error:.3f}" for row in final.itertuples()),
         "; ".join(between(row.sup_low, row.sup_high) for row in final.itertuples()),
-        "holds on these targets, constants and order unverified" if better else "does not hold",
+        "holds: on these targets; constants and order are unverified" if better else "does not hold",
     )
