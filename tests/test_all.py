@@ -78,7 +78,7 @@ def test_a_study_that_fails_is_listed_with_its_line_and_stops_no_other(tmp_path:
     config = Config(studies=("compare_simulators", "compare_softmax"), out=tmp_path, quiet=True)
     outcomes = run(config, prepare(config))
     assert [outcome.state for outcome in outcomes] == ["failed", "failed"]
-    assert "NEST is not installed" in index(config, outcomes)
+    assert "NEST is not installed" in index(config, claims_table(Results(tmp_path)), outcomes)
     assert not (tmp_path / "compare_softmax" / every.MARK).exists()
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import attrs
+import pandas as pd
 import tyro
 from tqdm import tqdm
 
@@ -105,10 +106,7 @@ def prepare(config: Config) -> dict[str, list[str]]:
     """
     if config.preset not in PRESETS:
         raise ValueError(f"--preset {config.preset}: accepted are {', '.join(PRESETS)}")
-    if config.jobs < 1:
-        raise ValueError(f"--jobs must be at least 1, got {config.jobs}")
-    if config.seed < 0:
-        raise ValueError(f"--seed must be at least 0, got {config.seed}")
+    command_line.at_least(jobs=(config.jobs, 1), seed=(config.seed, 0))
     for name in config.studies:
         if name not in STUDIES:
             raise ValueError(f"--studies {name}: accepted are {', '.join(STUDIES)}")
@@ -167,9 +165,8 @@ def run(config: Config, commands: dict[str, list[str]]) -> list[Outcome]:
     return outcomes
 
 
-def index(config: Config, outcomes: list[Outcome]) -> str:
-    """Return the index as Markdown."""
-    table = claims_table(Results(config.out))
+def index(config: Config, table: pd.DataFrame, outcomes: list[Outcome]) -> str:
+    """Return the index of the claims in `table` as Markdown."""
     counts = table["verdict"].str.split(":").str[0].value_counts()
     studies = [
         f"- [{name}]({name}/report.md)" if (config.out / name / "report.md").is_file() else f"- {name}: not run"
@@ -198,9 +195,9 @@ def main(config: Config) -> None:
     commands = prepare(config)
     out = command_line.writable(config.out)
     outcomes = run(config, commands)
-    text = index(config, outcomes)
-    write_atomically(out / "index.md", lambda path: path.write_text(text))
     table = claims_table(Results(out))
+    text = index(config, table, outcomes)
+    write_atomically(out / "index.md", lambda path: path.write_text(text))
     write_atomically(out / "claims.csv", lambda path: table.to_csv(path, index=False))
     if not config.quiet:
         print(table[["claim", "measured", "verdict"]].to_string(index=False, max_colwidth=70))

@@ -7,12 +7,11 @@ import pandas as pd
 
 from biospike.theory.design_rule import PAPER_C, PAPER_C_INTERVAL
 from validation.assumptions import ASSUMPTIONS
+from validation.bounds_tables import PAPER_R_SQUARED, PAPER_RATIO
 from validation.claims import CLAIMS, Claim, Finding, Missing, Results, between, claim
 
 SHEET = "biospike"
 PAPER = "arXiv:2604.15769"
-PAPER_R_SQUARED = 0.97
-PAPER_RATIO = (2.08, 2.63)
 PAPER_D_EFF = 47
 
 

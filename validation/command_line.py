@@ -48,6 +48,13 @@ def _parse(config: type[Config], description: str) -> Config:
         raise ValueError(re.sub(r"[─│╭╮╰╯]+", " ", complaint.getvalue())) from None
 
 
+def at_least(**options: tuple[int, int]) -> None:
+    """Raise `ValueError`, naming the option, unless every (value, least) is in order."""
+    for name, (value, least) in options.items():
+        if value < least:
+            raise ValueError(f"--{name} must be at least {least}, got {value}")
+
+
 def writable(directory: Path) -> Path:
     """Make `directory` and prove that files can be made in it, before hours are spent.
 

@@ -59,10 +59,7 @@ def prepare(config: Config) -> dict[tuple[str, float], Exponential]:
     """
     if not config.ranges or min(config.ranges) <= 0 or max(config.ranges) > 8:
         raise ValueError(f"--ranges must be above 0 and at most 8 nats, got {' '.join(map(str, config.ranges))}")
-    numbers = (("--steps", config.steps, 10), ("--trials", config.trials, 2), ("--seed", config.seed, 0))
-    for option, value, least in numbers:
-        if value < least:
-            raise ValueError(f"{option} must be at least {least}, got {value}")
+    command_line.at_least(steps=(config.steps, 10), trials=(config.trials, 2), seed=(config.seed, 0))
     if config.target not in TARGETS:
         raise ValueError(f"--target {config.target}: accepted are {', '.join(TARGETS)}")
     made: dict[tuple[str, float], Exponential] = {}

@@ -122,13 +122,7 @@ def prepare(config: Config) -> Study:
     _check("--inputs", config.inputs, INPUTS)
     _check("--size", (config.size,), tuple(SIZES))
     _check("--target", (config.target,), TARGETS)
-    for option, number, least in (
-        ("--trials", config.trials, 1),
-        ("--trains", config.trains, 1),
-        ("--seed", config.seed, 0),
-    ):
-        if number < least:
-            raise ValueError(f"{option} must be at least {least}, got {number}")
+    command_line.at_least(trials=(config.trials, 1), trains=(config.trains, 1), seed=(config.seed, 0))
     frameworks, missing = chosen_frameworks(config.frameworks)
     own = None
     if config.weights is not None:
@@ -158,7 +152,7 @@ def _check(option: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
 
 
 def _fitting(model: Model, own: Any) -> Model:
-    """Describe the user's block; one that reads images of its own size takes what has as many tokens."""
+    """Describe the user's block, for which no firing rates are published."""
     return attrs.evolve(model, channels=own.channels, heads=getattr(own, "heads", 1), rates={})
 
 

@@ -99,10 +99,9 @@ def prepare(config: Config) -> Array:
         Naming the value and what is accepted.
     """
     every = attention_rows()
-    limits = (("--rows", config.rows, 1), ("--spikes", config.spikes, 100), ("--trials", config.trials, 1))
-    for option, value, least in (*limits, ("--seed", config.seed, 0)):
-        if value < least:
-            raise ValueError(f"{option} must be at least {least}, got {value}")
+    command_line.at_least(
+        rows=(config.rows, 1), spikes=(config.spikes, 100), trials=(config.trials, 1), seed=(config.seed, 0)
+    )
     if config.rows > len(every):
         raise ValueError(f"--rows must be at most {len(every)}, got {config.rows}")
     if config.target not in TARGETS:
@@ -129,12 +128,12 @@ def simulate(transfer: Transfer, logits: Array, config: Config) -> Array:
     keys.I = b2.linked_var(hub, "I", index=row)
     inhibit = b2.Synapses(keys, hub, on_pre="I_post += w", dt=STEP, namespace={"w": GAIN})
     inhibit.connect(i=np.arange(len(row)), j=row)
-    with_target = b2.prefs.codegen.target
+    before = b2.prefs.codegen.target
     b2.prefs.codegen.target = "cython" if config.target == "cython" else "numpy"
     try:
         b2.Network(hub, keys, inhibit).run(config.spikes / RATE, namespace={})
     finally:
-        b2.prefs.codegen.target = with_target
+        b2.prefs.codegen.target = before
     counts = np.zeros(tiled.shape)
     counts[there] = keys.count[:]
     return np.asarray((counts / counts.sum(axis=1, keepdims=True)).reshape(config.trials, *logits.shape))
