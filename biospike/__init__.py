@@ -1,5 +1,6 @@
 """biospike: a biophysical reference simulator for spiking attention."""
 
+from biospike import isolation as isolation  # first: it imports Brian2
 from biospike.neurons import LIF
 from biospike.recording import load, save
 from biospike.simulation import simulate

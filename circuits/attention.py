@@ -38,10 +38,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
 import xarray as xr
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import ArrayLike, NDArray
 
 from biospike.circuit import KEY_STRIDE, Batch, Circuit, Shape, Source
@@ -62,6 +60,9 @@ from circuits.routing import route
 from circuits.softmax.escape import Escape
 from circuits.streams import Streams, weight_matrix, weights_come_first
 from circuits.token_circuit import NEVER, Timing, as_samples, read_marks, read_total
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 KEYS = """
 drive = R0_drive*exp(u - reference)*unmasked*attending : Hz

@@ -24,9 +24,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import ArrayLike, NDArray
 
 from biospike.encoding import Bernoulli
@@ -34,6 +32,9 @@ from biospike.spike_words import COINCIDENCES, words
 from circuits.projection import BlockShape, Slots, Vocabulary, checkpoint_state
 from circuits.streams import Streams, weights_come_first
 from circuits.token_circuit import NEVER, Timing, as_samples, read_marks, read_total
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 PAIRS = ("on", "on", 1), ("off", "off", 1), ("on", "off", -1), ("off", "on", -1)
 SCORES = """

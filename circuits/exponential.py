@@ -35,7 +35,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
@@ -45,6 +44,8 @@ from biospike.circuit import KEY_STRIDE
 from biospike.encoding import Bernoulli
 from biospike.parameters import choice, number
 from biospike.random import SEEDS
+
+import brian2 as b2
 
 Array = NDArray[np.float64]
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
 import xarray as xr
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, recording
 from biospike.packing import NUMPY_SECONDS_PER_NEURON, NUMPY_SECONDS_PER_STEP
 from circuits.projection import BlockShape, Slots
 from circuits.token_circuit import TokenCircuit, as_samples
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 WINDOWS = 12
 FIRST_WINDOW = 1 / 64

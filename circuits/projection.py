@@ -19,15 +19,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.circuit import count_spikes
 from biospike.encoding import Encoder
 from biospike.random import uniform
 from biospike.spike_words import BITS, bit, words
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 DENDRITES = """
 current  : 1                    # weighted spikes of the step, in thresholds

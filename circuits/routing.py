@@ -7,12 +7,13 @@ arrives; if several arrive at once, one a step.
 
 from __future__ import annotations
 
-import brian2 as b2
 import numpy as np
 
 from biospike.circuit import count_spikes
 from biospike.spike_words import COINCIDENCES, words
 from circuits.projection import BlockShape, Vocabulary
+
+import brian2 as b2
 
 ROUTED_WORD = """
 a_{w}          : integer (linked)         # attention spikes of the row

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import brian2 as b2
 import numpy as np
 import xarray as xr
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, runtime
 from circuits.attention import SpikingAttention
 from circuits.presentation import plan_presentation
 from circuits.projection import BlockShape
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 ROUTING = 1
 """Steps from an attention spike to the outputs that it causes, by which their window is later."""

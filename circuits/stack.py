@@ -22,16 +22,17 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 import attrs
-import brian2 as b2
 import numpy as np
 import xarray as xr
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import ArrayLike, NDArray
 
 from circuits import projection
 from circuits.attention import SpikingAttention
 from circuits.projection import BlockShape, Slots, checkpoint_state, pair_state
 from circuits.token_circuit import Timing, TokenCircuit, as_samples, read_marks, read_total
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 
 def _prefix(layer: int) -> str:

@@ -6,9 +6,7 @@ import functools
 from typing import Any, ClassVar, Self
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import ArrayLike, NDArray
 
 from biospike.circuit import check_multiple
@@ -18,6 +16,9 @@ from biospike.theory.leaky_rate import leaky_lif_rate
 from circuits import projection
 from circuits.projection import BlockShape, Slots, Vocabulary
 from circuits.token_circuit import TokenCircuit, as_samples
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 
 def no_leak_or_time(value: Any) -> Quantity | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import abc
 from typing import Any, ClassVar, NamedTuple, Self
 
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import ArrayLike, NDArray
 
 from circuits.projection import BlockShape, Slots
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 
 class Timing(NamedTuple):

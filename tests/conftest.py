@@ -6,8 +6,9 @@ import gc
 from collections.abc import Iterator
 from typing import Any
 
-import brian2 as b2
 import pytest
+
+import brian2 as b2
 
 
 def pytest_collection_finish() -> None:

@@ -4,7 +4,6 @@ import json
 import math
 import sys
 
-import brian2 as b2
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,6 +35,8 @@ from validation.assumptions.sweep import (
 )
 from validation.assumptions.table import COLUMNS, tabulate
 from validation.calibrate_assumptions import Config, main, prepare
+
+import brian2 as b2
 
 ROWS = audit_rows()[:4]
 P = softmax(ROWS)

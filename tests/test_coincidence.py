@@ -1,7 +1,6 @@
 """Coincidence counting against recorded trains, products of rates, and the closed form of shared input."""
 
 import attrs
-import brian2 as b2
 import numpy as np
 import pytest
 
@@ -10,6 +9,8 @@ from biospike.encoding import Bernoulli, Poisson, Regular
 from biospike.metrics import fit_order
 from circuits.coincidence import Coincidence
 from circuits.presentation import plan_presentation, present
+
+import brian2 as b2
 
 RNG = np.random.default_rng(7)
 X = RNG.uniform(0.1, 0.9, (3, 5))

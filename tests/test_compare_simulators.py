@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import attrs
-import brian2 as b2
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,6 +40,8 @@ from validation.simulators_measures import (
 )
 from validation.simulators_report import expected_rate, report
 from validation.simulators_tables import CaseResult, CircuitResult, measures, neurons_table
+
+import brian2 as b2
 
 LOGITS = np.array([[0.0, 1.0, -1.0, np.nan], [2.0, 0.0, 0.5, -0.5]])
 UNMASKED = ~np.isnan(LOGITS)

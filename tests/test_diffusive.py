@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import brian2 as b2
 import numpy as np
 import pytest
 import xarray as xr
@@ -19,6 +18,8 @@ from biospike.neurons import LIF
 from biospike.theory.noisy_lif import draw_membrane, interval_cv, on_grid
 from circuits.softmax.diffusive import Diffusive
 from validation.data import attention_rows
+
+import brian2 as b2
 
 ROWS = np.array(
     [

@@ -1,6 +1,5 @@
 from itertools import product
 
-import brian2 as b2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +9,8 @@ from biospike import runtime
 from biospike.circuit import KEY_STRIDE
 from biospike.random import bernoulli
 from circuits.exponential import LATENCY, TaylorExponential, VetoExponential, exponentiate
+
+import brian2 as b2
 
 MARKS = [25, 50, 100, 200]
 TRIALS = 800

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
-import brian2 as b2
 import numpy as np
 import pytest
 
 from biospike.ideal.attention import IF, LIF, LIF_HALF, fire
 from biospike.ideal.lif import DiscreteLIF, Paper, SpikingJellyHard, SpikingJellySoft
 from circuits.transformers.membranes import UNIT, Membranes, mapped
+
+import brian2 as b2
 
 STEPS = 12
 

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
 import pytest
-from brian2 import Hz, ms, mV, second
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import quad
 from scipy.special import erfcx
 
 from biospike.neurons import LIF, OVERSHOOT, siegert_integral
+
+import brian2 as b2
+from brian2 import Hz, ms, mV, second
 
 # The neuron of the published figures.
 TEXTBOOK = LIF(tau_m=10 * ms, v_rest=0 * mV, v_reset=0 * mV, v_threshold=15 * mV, refractory=2 * ms)

@@ -1,8 +1,9 @@
 import attrs
-import brian2 as b2
 import pytest
 
 from biospike.parameters import choice, number, parse_quantity, quantity, to_plain
+
+import brian2 as b2
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import brian2 as b2
 import numpy as np
 import pytest
 
@@ -15,6 +14,8 @@ from biospike.metrics import shares, total_variation
 from biospike.neurons import LIF
 from circuits.softmax.shunting import Shunting
 from validation.data import attention_rows
+
+import brian2 as b2
 
 ROWS = np.array(
     [

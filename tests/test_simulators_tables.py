@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import attrs
-import brian2 as b2
 import numpy as np
 import pytest
 from scipy import stats
@@ -38,6 +37,8 @@ from validation.simulators_measures import (
     tie_fraction,
 )
 from validation.simulators_tables import CaseResult, CircuitResult, neurons_table, unpaired, verdicts
+
+import brian2 as b2
 
 LOGITS = np.array([[0.0, 1.0, -1.0, np.nan], [2.0, 0.0, 0.5, -0.5]])
 UNMASKED = ~np.isnan(LOGITS)

@@ -1,13 +1,14 @@
 """Recorded spikes are those that a study counts, neuron by neuron, and their coordinates mean what they say."""
 
 import attrs
-import brian2 as b2
 import numpy as np
 import pytest
 
 from circuits.attention import SpikingAttention
 from circuits.presentation import present
 from circuits.spike_record import record_spikes
+
+import brian2 as b2
 
 RNG = np.random.default_rng(3)
 X = RNG.uniform(0.1, 0.9, (3, 4))

@@ -1,6 +1,5 @@
 """Two layers in one network converge to their rate-domain limit."""
 
-import brian2 as b2
 import numpy as np
 import pytest
 
@@ -8,6 +7,8 @@ from biospike.metrics import fit_order
 from circuits.attention import SpikingAttention
 from circuits.presentation import present
 from circuits.stack import Stack
+
+import brian2 as b2
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(0.1, 0.9, (3, 4))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,6 +41,8 @@ from circuits.transformers import (
 )
 from circuits.transformers.block import BlockSize, TransformerCircuit
 from circuits.transformers.tape import pack, spike_at, unpack, with_bit
+
+import brian2 as b2
 
 
 def layer(rng: np.random.Generator, features: int, units: int, gain: float = 2.0, bias: float = 0.4) -> Affine:

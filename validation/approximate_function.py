@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import attrs
-import brian2 as b2
 import numpy as np
 import pandas as pd
 import tyro
@@ -46,6 +45,8 @@ from validation.approximation_readout import climb
 from validation.approximation_report import report
 from validation.approximation_tables import head_counts, limit_readout, of_heads, summarise
 from validation.approximation_targets import TARGETS, Target, check_target, evaluate
+
+import brian2 as b2
 
 GATES = tuple(name for name, circuit in SOFTMAX_CIRCUITS.items() if circuit.common_gate)
 ROW_RATE, STEP = 100 * b2.Hz, 1 * b2.ms

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import attrs
-import brian2 as b2
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -14,6 +13,8 @@ from biospike.ideal.softmax import softmax
 from circuits import SOFTMAX_CIRCUITS
 from circuits.attention import SpikingAttention
 from validation.softmax_tables import mean_of_known
+
+import brian2 as b2
 
 Array = NDArray[np.float64]
 

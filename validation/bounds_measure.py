@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import brian2 as b2
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -23,6 +22,8 @@ from circuits.attention import SpikingAttention
 from validation import compare_attention
 from validation.bounds_laws import triangular_weights
 from validation.data import token_block
+
+import brian2 as b2
 
 Array = NDArray[np.float64]
 

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import attrs
-import brian2 as b2
 import numpy as np
 import pandas as pd
 import tyro
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -39,6 +37,9 @@ from validation.simulators_figures import draw
 from validation.simulators_mapping import Wiring, lif_parameters, names, noise_amplitude, wire
 from validation.simulators_report import report
 from validation.simulators_tables import CaseResult, CircuitResult, neurons_table, summary_table
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 OTHER_TRIALS = 2**20
 """Initial membranes of NEST are drawn with the trial numbers from here on, which Brian2 does not use."""

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import attrs
-import brian2 as b2
 import numpy as np
 import pandas as pd
 import tyro
@@ -36,6 +35,8 @@ from biospike.recording import git_revision, versions, write_atomically
 from validation import command_line
 from validation.data import attention_rows
 from validation.softmax_report import markdown
+
+import brian2 as b2
 
 Array = NDArray[np.float64]
 

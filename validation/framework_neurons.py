@@ -6,9 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 
 from biospike.ideal.attention import Fire, SpikingBertAttention, fire
 from biospike.ideal.attention.layers import Reals, Spikes
@@ -28,6 +26,9 @@ from circuits.transformers.block import TransformerCircuit
 from circuits.transformers.membranes import Membranes
 from circuits.transformers.tape import DT as STEP
 from validation.framework_measures import Stages, spiking, stages
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 IDENTITY = "identity"
 MUTANTS = ("strict >", "soft reset")

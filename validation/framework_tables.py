@@ -6,7 +6,6 @@ import importlib.util
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +39,8 @@ from validation.framework_measures import (
     trains,
 )
 from validation.framework_neurons import IDENTITY, Stand
+
+import brian2 as b2
 
 COLUMNS = (
     "model", "block", "framework", "version", "convention", "dt_ms", "spikes", "mismatches", "mismatch_fraction",

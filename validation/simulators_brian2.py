@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import brian2 as b2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +10,8 @@ from biospike.circuit import Circuit
 from biospike.ideal.softmax import check_logits
 from biospike.packing import Plan, fitted
 from validation.simulators_cases import Case, Spikes
+
+import brian2 as b2
 
 # A LIF whose input current decays: what synapses start acts on the membrane through `synaptic`.
 EXPONENTIAL = (

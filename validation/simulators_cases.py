@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.neurons import LIF
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 SETTLE = 0.2
 """Fraction of a run with noise that is not counted: neurons start from rest, all alike."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -16,6 +15,8 @@ from validation import simulators_brian2, simulators_nest
 from validation.simulators_mapping import Wiring, lif_parameters
 from validation.simulators_measures import Agreement, smallest_rank
 from validation.simulators_tables import CaseResult, CircuitResult, measures, unpaired, verdicts
+
+import brian2 as b2
 
 Rerun = Callable[[str, Callable[[Wiring], Wiring]], CircuitResult]
 """Runs a circuit in NEST again with changed wiring, and returns it beside the spikes that Brian2 had."""

@@ -24,9 +24,7 @@ import math
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit
@@ -34,6 +32,9 @@ from biospike.neurons import LIF
 from circuits.softmax.diffusive import Diffusive
 from circuits.softmax.escape import Escape
 from circuits.softmax.race import Race
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 Array = NDArray[np.float64]
 

@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.neurons import LIF
 from validation.simulators_cases import FrozenInput, Spikes
 from validation.simulators_mapping import Wiring, milliseconds
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 MISSING = "NEST is not installed; install the extra: pip install 'biospike[nest]'"
 DIFFUSED = 1e-6

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 
-import brian2 as b2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -21,6 +20,8 @@ from validation.simulators_data import Results
 from validation.simulators_mapping import milliseconds
 from validation.simulators_tables import SIGNIFICANT
 from validation.softmax_report import markdown
+
+import brian2 as b2
 
 FROZEN_COLUMNS = [
     "case", "input", "neurons", "dt_ms", "t_ref_nest_ms", "spikes_brian2", "spikes_nest", "stamp_shift_steps",

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import brian2 as b2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -31,6 +30,8 @@ from validation.simulators_measures import (
     smallest_rank,
     tie_fraction,
 )
+
+import brian2 as b2
 
 SIGNIFICANT = 0.05
 """Chance that a table in which nothing differs says anywhere that something does (Bonferroni)."""

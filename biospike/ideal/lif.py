@@ -30,11 +30,12 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from biospike.parameters import choice, number
+
+import brian2 as b2
 
 Array = NDArray[Any]
 

@@ -17,14 +17,15 @@ import math
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 from scipy.integrate import cumulative_trapezoid
 from scipy.special import dawsn, erfc, erfcx
 
 from biospike.neurons import LIF, OVERSHOOT
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 # Beyond 5 sigma from the threshold spikes are rare escapes, Poisson to 1e-9; below -20 the integral is its asymptote.
 FARTHEST = 5.0

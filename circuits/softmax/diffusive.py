@@ -35,9 +35,7 @@ import math
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 from scipy.special import erf
 
@@ -47,6 +45,9 @@ from biospike.neurons import LIF
 from biospike.parameters import parse_quantity, quantity
 from biospike.random import uniform
 from biospike.theory.noisy_lif import draw_membrane, interval_cv, on_grid
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 Array = NDArray[np.float64]
 

@@ -20,9 +20,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit, Shape, check_rate, rows_of_keys
@@ -30,6 +28,9 @@ from biospike.ideal.softmax import softmax
 from biospike.parameters import number, quantity
 from biospike.random import uniform
 from biospike.theory.regularity import phase_tv
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 KEYS = """
 dv/dt = drive*gain             : 1

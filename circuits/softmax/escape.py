@@ -25,9 +25,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit, Shape, check_rate, rows_of_keys
@@ -36,6 +34,9 @@ from biospike.parameters import number, quantity
 from biospike.random import gamma, uniform
 from biospike.theory.concentration import multinomial_tv, renewal_tv
 from biospike.theory.regularity import phase_tv
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 KEYS = """
 dv/dt = drive*gate             : 1            # the hazard R0*exp(z_i - max z)*exp(-I)

@@ -19,15 +19,16 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit, Shape, check_multiple, check_rate, rows_of_keys
 from biospike.ideal.softmax import softmax
 from biospike.parameters import quantity
 from biospike.theory.concentration import multinomial_tv
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 # One input spike is worth one threshold: the membrane is the input of the step, shunted while the row is closed.
 KEYS = """

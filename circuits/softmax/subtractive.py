@@ -25,15 +25,16 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit, Shape, relative_exponential, rows_of_keys
 from biospike.ideal.softmax import check_logits
 from biospike.parameters import number, quantity
 from biospike.random import uniform
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 KEYS = """
 u                              : 1

@@ -6,13 +6,14 @@ import abc
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import runtime, standalone
 from biospike.spike_words import BITS, words
 from circuits.transformers.tape import DT, Spikes, pack, unpack
+
+import brian2 as b2
 
 
 @attrs.frozen(kw_only=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +20,8 @@ from biospike.ideal.attention import Affine
 from biospike.ideal.lif import DiscreteLIF
 from circuits.projection import connect
 from circuits.transformers.tape import DT, FUNCTIONS, recording
+
+import brian2 as b2
 
 NEURONS = """
 v        : 1

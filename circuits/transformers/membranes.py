@@ -23,9 +23,7 @@ import math
 from typing import NamedTuple
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.ideal.attention.layers import Reals, Spikes
@@ -33,6 +31,9 @@ from biospike.ideal.lif import DiscreteLIF, SpikingJellyHard, SpikingJellySoft
 from biospike.neurons import LIF
 from biospike.parameters import quantity
 from circuits.transformers.tape import DT as STEP
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 UNIT = b2.volt / 64
 """Membrane above rest for a current of 1: 15.6 mV, a power of two so that dyadic currents stay exact."""

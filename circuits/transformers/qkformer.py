@@ -22,7 +22,6 @@ import abc
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +36,8 @@ from circuits.transformers.block import BlockSize, TransformerCircuit
 from circuits.transformers.layers import SCALED, WEIGHTED, discrete_neurons, gates, project, project_state, synapses
 from circuits.transformers.spikformer import SpikformerCircuit
 from circuits.transformers.tape import Spikes, recorded
+
+import brian2 as b2
 
 
 @attrs.frozen(eq=False)

@@ -15,13 +15,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
 
 from biospike.ideal.attention import LIF, LIF_HALF, SpikeDrivenAttention
 from circuits.transformers.block import BlockSize, TransformerCircuit
 from circuits.transformers.layers import SCALED, WEIGHTED, discrete_neurons, gates, project, project_state, synapses
 from circuits.transformers.tape import Spikes, recorded
+
+import brian2 as b2
 
 
 @attrs.frozen(eq=False)

@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -26,6 +25,8 @@ from biospike.ideal.attention import SpikeSoftmax
 from biospike.ideal.attention.spiked_attention import OneSpike
 from circuits.transformers.layers import synapses
 from circuits.transformers.tape import DT
+
+import brian2 as b2
 
 KEYS = """
 v        : 1 (constant)

@@ -19,7 +19,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +36,8 @@ from circuits.transformers.layers import (
     synapses,
 )
 from circuits.transformers.tape import FUNCTIONS, Spikes, recorded
+
+import brian2 as b2
 
 FAST_WEIGHTS = """
 count    : 1                    # tokens in which key channel d and value channel e spiked

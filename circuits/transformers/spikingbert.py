@@ -22,7 +22,6 @@ import math
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
 
 from biospike.ideal.attention import IF, SpikingBertAttention
@@ -41,6 +40,8 @@ from circuits.transformers.layers import (
     synapses,
 )
 from circuits.transformers.tape import Spikes, recorded
+
+import brian2 as b2
 
 HELD = "y_held   : 1              # of the last step"
 SUM_AND_HOLD = """

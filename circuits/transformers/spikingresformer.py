@@ -21,7 +21,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
 
 from biospike.ideal.attention import LIF, DualSpikeAttention
@@ -30,6 +29,8 @@ from circuits.projection import spell, word_group
 from circuits.transformers.block import BlockSize, TransformerCircuit, check_word
 from circuits.transformers.layers import SCALED, discrete_neurons, graded, link_words, synapses
 from circuits.transformers.tape import Spikes, recorded
+
+import brian2 as b2
 
 HELD = """
 y_before : 1

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import brian2 as b2
 import numpy as np
-from brian2 import Function
 from numpy.typing import ArrayLike, NDArray
 
 from biospike.spike_words import BITS, COINCIDENCES
+
+import brian2 as b2
+from brian2 import Function
 
 Spikes = NDArray[np.uint8]
 

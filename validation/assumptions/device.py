@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import attrs
-import brian2 as b2
 import numpy as np
 
 from biospike.ideal.softmax import softmax
@@ -12,6 +11,8 @@ from validation.assumptions.hazard_keys import HazardKeys
 from validation.assumptions.lab import Lab, audit_rows
 from validation.assumptions.membrane import TV
 from validation.assumptions.sweep import Sweep
+
+import brian2 as b2
 
 SPREADS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
 MEMBRANE_BITS = (20, 14, 12, 10, 8, 6)

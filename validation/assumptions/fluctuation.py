@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Shape, Source
@@ -18,6 +16,9 @@ from validation.assumptions.hazard_keys import HazardKeys
 from validation.assumptions.lab import Lab
 from validation.assumptions.membrane import TV
 from validation.assumptions.sweep import Sweep
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 Array = NDArray[np.float64]
 

@@ -22,9 +22,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.circuit import KEY_STRIDE, Batch, Circuit, Shape, check_multiple, relative_exponential, rows_of_keys
@@ -32,6 +30,9 @@ from biospike.ideal.softmax import check_logits, softmax
 from biospike.parameters import number, quantity
 from biospike.random import gamma, normal
 from circuits.softmax.escape import check_regularity, initial_charge
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 Array = NDArray[np.float64]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import brian2 as b2
 import numpy as np
 
 from circuits.presentation import present
 from validation.assumptions.encoding import TOKENS, WINDOW, block
 from validation.assumptions.lab import Lab
 from validation.assumptions.sweep import Point, Sweep, number_point
+
+import brian2 as b2
 
 DELAYS = (5, 2, 1, 0)
 TAU_M = 10  # steps

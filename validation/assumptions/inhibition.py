@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import brian2 as b2
-
 from circuits.softmax.race import Race
 from circuits.softmax.shunting import Shunting
 from circuits.softmax.subtractive import Subtractive
@@ -11,6 +9,8 @@ from validation.assumptions.hazard_keys import HazardKeys
 from validation.assumptions.lab import Lab, audit_rows
 from validation.assumptions.membrane import TV
 from validation.assumptions.sweep import Point, Sweep
+
+import brian2 as b2
 
 DELAY = (0.0, 1.0, 2.0, 5.0)
 TAU = (0.0, 2.0, 10.0, 50.0, 100.0)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +19,8 @@ from circuits.presentation import plan_presentation
 from circuits.token_circuit import TokenCircuit
 from validation.assumptions.sweep import Point, share_point
 from validation.data import attention_rows
+
+import brian2 as b2
 
 Array = NDArray[np.float64]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import brian2 as b2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +11,8 @@ from validation.assumptions.hazard_keys import HazardKeys
 from validation.assumptions.lab import Lab
 from validation.assumptions.membrane import TV
 from validation.assumptions.sweep import Sweep
+
+import brian2 as b2
 
 Array = NDArray[np.float64]
 

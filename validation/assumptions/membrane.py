@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import attrs
-import brian2 as b2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,8 @@ from circuits.softmax.subtractive import Subtractive
 from validation.assumptions.hazard_keys import HazardKeys
 from validation.assumptions.lab import Lab, audit_rows
 from validation.assumptions.sweep import Point, Sweep
+
+import brian2 as b2
 
 TV = "TV of pooled shares from softmax"
 GAP = "TV between shares with > and with >="

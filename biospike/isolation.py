@@ -1,0 +1,21 @@
+"""Import Brian2 before anything else of this project does, from an empty directory.
+
+Brian2 evaluates a file ``brian_preferences`` of the working directory when it is first imported, so that whoever can
+leave a file there can run code, and change every number.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+if "brian2" not in sys.modules:
+    _working = os.open(".", os.O_RDONLY)
+    with tempfile.TemporaryDirectory() as _empty:
+        os.chdir(_empty)
+        try:
+            import brian2  # noqa: F401
+        finally:
+            os.fchdir(_working)
+            os.close(_working)
