@@ -11,19 +11,21 @@ import abc
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
 from biospike.parameters import quantity, to_plain
 from biospike.random import BRIAN_FUNCTIONS
 
+import brian2 as b2
+from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
+from brian2.units.fundamentalunits import Quantity
+
 KEY_STRIDE = 2**20
 """Random numbers are indexed by row*KEY_STRIDE + key, so padding and batching never shift them."""
 
 ADDRESS = """
+occupied       : integer (shared, constant)  # neurons with a key, the first ones; 0 stands for all
 seed           : integer (shared, constant)
 hub_index      : integer (constant)          # row of this batch
 trial          : integer (constant)

@@ -8,13 +8,14 @@ from typing import Any, Protocol
 
 import joblib
 import numpy as np
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from biospike import runtime, standalone
 from biospike.parameters import parse_quantity
 from biospike.random import SEEDS
+
+from brian2.units.fundamentalunits import Quantity
 
 TARGETS = ("auto", "cpp_standalone", "cython", "numpy")
 

@@ -11,11 +11,11 @@ import pickle
 import sys
 from pathlib import Path
 
+from biospike.standalone import Buildable, Sized
+
 import brian2 as b2
 from brian2.core.variables import ArrayVariable, DynamicArrayVariable
 from brian2.groups.group import VariableOwner
-
-from biospike.standalone import Buildable, Sized
 
 # Silent decaying traces become denormal numbers after some 700 time constants and slow a run 16 times.
 FLUSH_DENORMALS = """
@@ -27,6 +27,7 @@ _mm_setcsr(_mm_getcsr() | 0x8040);  // flush to zero, denormals are zero
 
 def generate(circuit: Buildable, shape: Sized, directory: str) -> None:
     """Write the project of `circuit` into `directory`, with ``arrays.json``: name -> file name, dtype, length."""
+    b2.prefs.reset_to_defaults()  # whatever the user prefers elsewhere
     b2.set_device("cpp_standalone", build_on_run=False)
     device = b2.get_device()
     device.insert_code("before_start", FLUSH_DENORMALS)

@@ -9,16 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
 from numpy.typing import NDArray
 
 from biospike import standalone
 from biospike.circuit import Batch, Circuit, Shape
 
+import brian2 as b2
+
 # Rough time of the numpy target, per step and per neuron and step.
-NUMPY_SECONDS_PER_STEP = 3e-4
-NUMPY_SECONDS_PER_NEURON = 4e-8
+NUMPY_SECONDS_PER_STEP = 6e-4
+NUMPY_SECONDS_PER_NEURON = 6e-8
 
 MOMENTS = ("gap_sum", "gap_square_sum")
 """Of the intervals between a key's spikes, kept by every circuit."""
@@ -28,10 +29,13 @@ MOMENTS = ("gap_sum", "gap_square_sum")
 class Packing:
     """How the rows of a batch lie in the group of key neurons.
 
-    Rows follow one another without their masked keys; what is left of the group takes the state of a row without keys.
+    Rows follow one another without their masked keys; what is left of the group belongs to a row without keys, the last
+    of the batch, whose state the hubs beyond it share.
     """
 
     batch: Batch
+    hubs: int
+    """Of the network: at least the rows of the batch."""
     hub_index: NDArray[np.int64]
     """Row of every key neuron."""
     position: NDArray[np.int64]
@@ -40,11 +44,14 @@ class Packing:
 
     def pack(self, state: dict[str, Any]) -> dict[str, Any]:
         """State of the network from that of the batch."""
-        size = self.batch.logits.size
-        return {
-            name: np.ravel(value)[self.position] if name.startswith("keys.") and np.size(value) == size > 1 else value
-            for name, value in state.items()
-        }
+        rows, keys = self.batch.logits.shape
+        packed = dict(state)
+        for name, value in state.items():
+            if name.startswith("keys.") and np.shape(value) == (rows, keys):
+                packed[name] = np.ravel(value)[self.position]
+            elif name.startswith("hub.") and np.shape(value) == (rows,):
+                packed[name] = np.pad(value, (0, self.hubs - rows), mode="edge")
+        return packed
 
     def unpack(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values of the keys as (rows, keys), 0 where masked."""
@@ -84,18 +91,17 @@ class Plan:
         return len(self.starts) - 1
 
     def packing(self, number: int) -> Packing:
-        """Batch `number`, with at least one padding row, which stays silent."""
+        """Batch `number`, with one padding row, which stays silent."""
         hubs, neurons, _ = self.sizes
         slot = np.arange(self.starts[number], self.starts[number + 1])
-        trial, row = (np.zeros(hubs, dtype=np.int64) for _ in range(2))
-        trial[: len(slot)], row[: len(slot)] = np.divmod(slot, len(self.logits))
-        logits = np.full((hubs, self.logits.shape[1]), np.nan)
-        logits[: len(slot)] = self.logits[row[: len(slot)]]
+        trial, row = (np.append(part, 0) for part in np.divmod(slot, len(self.logits)))
+        logits = np.full((len(slot) + 1, self.logits.shape[1]), np.nan)
+        logits[:-1] = self.logits[row[:-1]]
         unmasked = np.flatnonzero(~np.isnan(logits))
         position = np.full(neurons, logits.size - 1)
         position[: len(unmasked)] = unmasked
         hub_index = position // logits.shape[1]
-        return Packing(Batch(logits, trial, row, self.seed), hub_index, position, len(unmasked))
+        return Packing(Batch(logits, trial, row, self.seed), hubs, hub_index, position, len(unmasked))
 
     def shape(self, number: int | None = None) -> Shape:
         """Size of the network, and for a batch its wiring, which a compiled network reads when it starts."""
@@ -115,6 +121,7 @@ class Plan:
         marks[: len(self.marks)] = self.marks
         return {
             **packing.pack(self.circuit.state(batch, self.dt * b2.second)),
+            "keys.occupied": packing.used,
             "keys.seed": batch.seed,
             "keys.hub_index": packing.hub_index,
             "keys.trial": batch.trial[packing.hub_index],
@@ -134,7 +141,8 @@ class Plan:
         total = packing.unpack(result["keys.spike_count"])
         counts = np.stack([packing.unpack(result[f"keys.count_{c}"]) for c in range(len(self.marks))], axis=-1)
         moments = {moment: packing.unpack(result[f"keys.{moment}"]) for moment in MOMENTS}
-        if not np.array_equal(total.sum(axis=1), result["hub.row_spikes"]) or np.any(counts[..., -1] > total):
+        of_rows = np.pad(total.sum(axis=1), (0, packing.hubs - len(total)))
+        if not np.array_equal(of_rows, result["hub.row_spikes"]) or np.any(counts[..., -1] > total):
             raise standalone.RunError(f"{name}: the hubs did not count the spikes of their keys")
         if np.any(result["keys.spike_count"][packing.used :]):
             raise standalone.RunError(f"{name}: a neuron without a key spiked")

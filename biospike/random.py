@@ -18,8 +18,9 @@ import math
 from typing import Any
 
 import numpy as np
-from brian2 import Function
 from numpy.typing import ArrayLike, NDArray
+
+from brian2 import Function
 
 SEEDS = 2**32
 """Seeds are integers in [0, SEEDS): one word of the Philox key; the other counts the draws within a step."""
@@ -162,6 +163,50 @@ _CPP_ROUNDS = "\n    ".join(
     f"c2 = (uint32_t)(p0 >> 32) ^ c3 ^ (k1 + {number * _WEYL[1] % 2**32}u); c3 = (uint32_t)p0;"
     for number in range(_ROUNDS)
 )
+# Eight neurons at a time: in lanes of 64 bits a product of two 32-bit words is one instruction, which compilers do not
+# find. The upper halves of the lanes hold rubbish that no product reads. Two such eights are drawn side by side, since
+# each instruction waits for the one before; an eight of probability 0 is not drawn. `biospike.translation_unit` defines
+# the macro, and calls the function where a statement draws for all neurons of a group.
+_CPP_EIGHT = f"""
+#ifdef BIOSPIKE_AVX512
+static inline __m512i _bs_eight_words(const int32_t* from) {{
+    return _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i*)from));
+}}
+static inline __m512i _bs_eight_words(const int64_t* from) {{ return _mm512_loadu_si512(from); }}
+template <typename Trial, typename Index> static inline void _bs_bernoulli_eights(
+    const double* p, int64_t seed, const Trial* trial, const Index* index, int64_t step, double* drawn, const int* first
+) {{
+    const __m512i m0 = _mm512_set1_epi64({_MULTIPLIERS[0]}), m1 = _mm512_set1_epi64({_MULTIPLIERS[1]});
+    __m512i c0[2], c1[2], c2[2], c3[2];
+    for (int side = 0; side < 2; side++) {{
+        c0[side] = _mm512_set1_epi64(step);
+        c1[side] = _bs_eight_words(index + first[side]);
+        c2[side] = _mm512_srli_epi64(c1[side], 32);
+        c3[side] = _bs_eight_words(trial + first[side]);
+    }}
+    uint32_t k0 = (uint32_t)seed, k1 = 0;
+    for (int round = 0; round < {_ROUNDS}; round++) {{
+        const __m512i key0 = _mm512_set1_epi64(k0), key1 = _mm512_set1_epi64(k1);
+        for (int side = 0; side < 2; side++) {{
+            const __m512i p0 = _mm512_mul_epu32(m0, c0[side]), p1 = _mm512_mul_epu32(m1, c2[side]);
+            c0[side] = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p1, 32), c1[side]), key0);
+            c2[side] = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p0, 32), c3[side]), key1);
+            c1[side] = p1;
+            c3[side] = p0;
+        }}
+        k0 += {_WEYL[0]}u;
+        k1 += {_WEYL[1]}u;
+    }}
+    for (int side = 0; side < 2; side++) {{
+        const __m512i low = _mm512_and_si512(c1[side], _mm512_set1_epi64(0xffffffff));
+        const __m512i bits = _mm512_srli_epi64(_mm512_or_si512(_mm512_slli_epi64(c0[side], 32), low), 11);
+        const __m512d u = _mm512_mul_pd(_mm512_cvtepu64_pd(bits), _mm512_set1_pd({2.0**-53!r}));
+        const __mmask8 below = _mm512_cmp_pd_mask(u, _mm512_loadu_pd(p + first[side]), _CMP_LT_OQ);
+        _mm512_storeu_pd(drawn + first[side], _mm512_maskz_mov_pd(below, _mm512_set1_pd(1.0)));
+    }}
+}}
+#endif
+"""
 _CPP = f"""
 static inline void _bs_two_uniforms(
     int64_t seed, int64_t trial, int64_t index, int64_t step, int64_t draw, double& u, double& w
@@ -180,6 +225,31 @@ static inline double _bs_uniform(int64_t seed, int64_t trial, int64_t index, int
 }}
 static inline double _bs_bernoulli(double p, int64_t seed, int64_t trial, int64_t index, int64_t step) {{
     return _bs_uniform(seed, trial, index, step, 0) < p ? 1.0 : 0.0;
+}}
+{_CPP_EIGHT}template <typename Trial, typename Index> static inline void _bs_bernoulli_all(
+    const double* p, int64_t seed, const Trial* trial, const Index* index, int64_t step, double* drawn, int n
+) {{
+    int done = 0;
+#ifdef BIOSPIKE_AVX512
+    int first[2], waiting = 0;
+    for (; done + 8 <= n; done += 8) {{
+        if (_mm512_cmp_pd_mask(_mm512_loadu_pd(p + done), _mm512_setzero_pd(), _CMP_GT_OQ)) {{
+            first[waiting++] = done;
+            if (waiting == 2) {{
+                _bs_bernoulli_eights(p, seed, trial, index, step, drawn, first);
+                waiting = 0;
+            }}
+        }} else {{
+            _mm512_storeu_pd(drawn + done, _mm512_setzero_pd());
+        }}
+    }}
+    if (waiting) {{
+        // The last eight twice: where the first draw stands in the place of p, as 1 or 0, the second repeats it.
+        first[1] = first[0];
+        _bs_bernoulli_eights(p, seed, trial, index, step, drawn, first);
+    }}
+#endif
+    for (; done < n; done++) drawn[done] = _bs_bernoulli(p[done], seed, trial[done], index[done], step);
 }}
 static inline double _bs_log(double x) {{
     uint64_t bits;

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import brian2 as b2
 import numpy as np
-from brian2.devices.device import RuntimeDevice
 from numpy.typing import NDArray
 
 from biospike.standalone import FLAGS, Buildable, Sized
 
+import brian2 as b2
+from brian2.devices.device import RuntimeDevice
+
+_one_at_a_time = threading.Lock()
+"""Brian2's device, clock and preferences are those of the process."""
+
 
 @contextmanager
 def preferences(target: str, dt: float) -> Iterator[None]:
-    """Brian2's global target, compiler flags and clock for one run; restored afterwards.
+    """Brian2's global settings that a number depends on, and its clock, for one run; restored afterwards.
 
     Raises
     ------
@@ -31,6 +36,10 @@ def preferences(target: str, dt: float) -> Iterator[None]:
     changed = {
         "codegen.target": target,
         "codegen.cpp.extra_compile_args_gcc": list(FLAGS),
+        "codegen.loop_invariant_optimisations": True,
+        "core.default_float_dtype": np.float64,
+        "core.default_integer_dtype": np.int32,
+        "legacy.refractory_timing": False,
     }
     before = {name: b2.prefs[name] for name in changed}
     step = b2.defaultclock.dt
@@ -66,7 +75,7 @@ def run(
     target: str,
 ) -> dict[str, NDArray[Any]]:
     """Build, start and read a circuit in this process; arguments and results as `biospike.standalone.run`."""
-    with preferences(target, dt):
+    with _one_at_a_time, preferences(target, dt):
         network = circuit.build(shape)
         assign(network, state)
         network.run(duration * b2.second, namespace={})

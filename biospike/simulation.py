@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
 import xarray as xr
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, recording
@@ -17,8 +15,11 @@ from biospike.circuit import KEY_STRIDE, Circuit
 from biospike.ideal.softmax import check_logits
 from biospike.packing import MOMENTS, Plan, cut, fitted
 
-NEURONS_PER_BATCH = 2**11
-ROWS_PER_BATCH = 2**7
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
+
+NEURONS_PER_BATCH = 2**12
+ROWS_PER_BATCH = 2**9
 CHECKPOINTS = 24
 FIRST_WINDOW = 1e-3
 """Default checkpoints are spaced evenly in the logarithm from this fraction of the duration to all of it."""
@@ -77,29 +78,29 @@ def simulate(
     biospike.standalone.BuildError, biospike.standalone.RunError
         If the compiled target cannot be built or fails.
     """
-    plan = _plan(circuit, logits, duration=duration, trials=trials, seed=seed, checkpoints=checkpoints, dt=dt)
+    work = plan(circuit, logits, duration=duration, trials=trials, seed=seed, checkpoints=checkpoints, dt=dt)
     workers = execution.check_jobs(jobs)
-    target, reason = execution.choose_target(plan, target)
+    target, reason = execution.choose_target(work, target)
     if target != "cpp_standalone":
-        plan = fitted(plan)
-    joined = execution.execute(plan, target, jobs=workers, progress=progress)
-    return _dataset(plan, joined, target, reason)
+        work = fitted(work)
+    joined = execution.execute(work, target, jobs=workers, progress=progress)
+    return _dataset(work, joined, target, reason)
 
 
 def check_study(circuit: Circuit, logits: ArrayLike, *, target: str = "auto", **options: Any) -> None:
     """Raise what `simulate` would raise for these arguments before it builds anything."""
-    execution.choose_target(_plan(circuit, logits, **options), target)
+    execution.choose_target(plan(circuit, logits, **options), target)
 
 
 def build_ahead(
     circuits: Sequence[Circuit], logits: ArrayLike, *, target: str = "auto", progress: bool = False, **options: Any
 ) -> None:
     """Compile, side by side, what `simulate` would compile for each circuit with these options, and keep it cached."""
-    plans = [_plan(circuit, logits, **options) for circuit in circuits]
+    plans = [plan(circuit, logits, **options) for circuit in circuits]
     execution.build_plans(plans, target, progress=progress)
 
 
-def _plan(
+def plan(
     circuit: Circuit,
     logits: Any,
     *,
@@ -109,6 +110,7 @@ def _plan(
     checkpoints: Any = CHECKPOINTS,
     dt: Any = None,
 ) -> Plan:
+    """Check the arguments of `simulate`, and cut the study into batches."""
     if not isinstance(circuit, Circuit):
         raise ValueError(f"circuit must be a Circuit such as Race(), got {circuit!r}")
     values = check_logits(logits)

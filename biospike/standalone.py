@@ -2,9 +2,6 @@
 
 A binary is one network of one size. Everything else, the step and the duration
 included, is given when it is started, so other logits, seeds, trials, parameters, windows and steps compile nothing.
-
-Brian2 writes one source file a code object, each of which parses the standard library again. They are compiled here
-as one translation unit, each in a namespace of its own: the same code, in a quarter of the time.
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ import json
 import os
 import pickle
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -25,27 +21,23 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import attrs
-import brian2 as b2
 import numpy as np
 from numpy.typing import NDArray
 
-# Without contraction to fused multiply-add and without fast-math, C++ rounds as NumPy does. Nobody reads errno or traps
-# floating-point exceptions, and giving them up lets the compiler use vector instructions.
-FLAGS: tuple[str, ...] = (
-    *("-std=c++14", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-w"),
-    *(("-mprefer-vector-width=512",) if platform.machine() == "x86_64" else ()),
-)
+from biospike.files import owned_prefix, remove_abandoned
+from biospike.translation_unit import FLAGS, BuildError, unite
+
+import brian2 as b2
+
 # Start-up and file writing only: nothing in it is worth optimising, and it is half of the compile time.
 UNOPTIMISED = ("objects.cpp",)
 
+# What a child process inherits of the environment.
+INHERITED = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "BIOSPIKE_CACHE", "XDG_CACHE_HOME", "CXX")
 
-# Code objects whose iterations each write only their own neuron. The compiler cannot prove it of the arrays that Brian2
-# links between groups, and without being told makes no vector instructions.
-INDEPENDENT = ("stateupdater", "subexpression_update", "each_step")
-
-
-class BuildError(RuntimeError):
-    """No compiler, or code generation or compilation failed."""
+# The files of a run go through memory where there is room, which halves the time of a short one.
+MEMORY = Path("/dev/shm")
+ENOUGH_MEMORY = 2**28
 
 
 class RunError(RuntimeError):
@@ -57,6 +49,14 @@ def cache_directory() -> Path:
     if own := os.environ.get("BIOSPIKE_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "biospike"
+
+
+def scratch_directory() -> Path:
+    """Where runs keep their files: ``$TMPDIR`` if it is set, else memory if there is room, else ``/tmp``."""
+    chosen = Path(tempfile.gettempdir())
+    if chosen != Path("/tmp") or not os.access(MEMORY, os.W_OK):
+        return chosen
+    return MEMORY if shutil.disk_usage(MEMORY).free > ENOUGH_MEMORY else chosen
 
 
 def compiler() -> str | None:
@@ -119,6 +119,18 @@ class Sized(Protocol):
         """What is compiled in."""
 
 
+def toolchain() -> str:
+    """Compiler and flags: what compiled numbers may depend on besides the code."""
+    path = compiler()
+    return f"{compiler_version(path)} {' '.join(FLAGS)}" if path else "none"
+
+
+def code_digest(kind: type) -> str:
+    """Digest of the source that a circuit's numbers depend on: this package's, and the circuit's."""
+    return _digest(_package_digest(), _source(kind))
+
+
+@functools.cache
 def _source(kind: type) -> str:
     """Digest of the modules that define the circuit and its bases, and of those beside them that it may compose."""
     sources: set[Path] = set()
@@ -132,8 +144,7 @@ def _source(kind: type) -> str:
 def _request_key(circuit: Buildable, shape: Sized, path: str) -> str:
     """Identity of a build by what goes in; it spares the code generation of a second run."""
     return _digest(
-        _package_digest(),
-        _source(type(circuit)),
+        code_digest(type(circuit)),
         type(circuit).__qualname__,
         circuit.structure,
         shape.sizes,
@@ -167,14 +178,18 @@ class Binary:
 def _open(directory: Path, reused: bool) -> Binary | None:
     """Return the binary in `directory` if it is complete and unaltered."""
     try:
-        seal = json.loads((directory / "seal.json").read_text())
-        main = (directory / "main").read_bytes()
+        if json.loads((directory / "seal.json").read_text()) != _seal(directory):
+            return None
         arrays = json.loads((directory / "arrays.json").read_text())
     except (OSError, ValueError):
         return None
-    if hashlib.sha256(main).hexdigest() != seal["main"]:
-        return None
     return Binary(directory, {name: tuple(entry) for name, entry in arrays.items()}, reused)
+
+
+def _seal(directory: Path) -> dict[str, str]:
+    """SHA-256 of everything a run reads."""
+    parts = [directory / "main", directory / "arrays.json", *sorted((directory / "static_arrays").glob("*"))]
+    return {str(part.relative_to(directory)): hashlib.sha256(part.read_bytes()).hexdigest() for part in parts}
 
 
 def is_built(circuit: Buildable, shape: Sized) -> bool:
@@ -207,10 +222,15 @@ def build(circuit: Buildable, shape: Sized) -> Binary:
     if found := _cached(key):
         return found
     cache = cache_directory()
-    for folder in ("requests", "binaries"):
-        (cache / folder).mkdir(parents=True, exist_ok=True)
-    # A private directory for every build: two processes never share one, and the finished one is renamed into place.
-    with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as private:
+    try:
+        for folder in ("requests", "binaries"):
+            (cache / folder).mkdir(parents=True, exist_ok=True)
+        remove_abandoned(cache)
+        # Every build has a directory of its own, which is renamed into place when it is finished.
+        building = tempfile.TemporaryDirectory(dir=cache, prefix=owned_prefix("building-"))
+    except OSError as error:
+        raise BuildError(f"the build cache cannot be written to ({error}); name another in $BIOSPIKE_CACHE") from None
+    with building as private:
         project = Path(private, "project")
         _generate(circuit, shape, project)
         name = _digest(_toolchain(path), b2.__version__, unite(project), *_project_text(project))
@@ -252,7 +272,8 @@ def _generate(circuit: Buildable, shape: Sized, project: Path) -> None:
         )
     request = pickle.dumps((circuit, shape, str(project)))
     # The generator works in a private directory, where no preference file of Brian2's lies about.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     done = subprocess.run(
         [sys.executable, "-m", "biospike.generate"],
         input=request,
@@ -263,47 +284,6 @@ def _generate(circuit: Buildable, shape: Sized, project: Path) -> None:
     )
     if done.returncode != 0 or not (project / "arrays.json").exists():
         raise BuildError(f"code generation of {circuit.name} failed:\n{_tail(done.stderr)}")
-
-
-def unite(project: Path) -> str:
-    """One translation unit of the project's sources.
-
-    The includes of every code object stay at the top; its functions go into a namespace of its own, so that equal
-    names of support code do not clash, and are called through forwarders of the declared names. Macros end with it.
-    """
-    includes: dict[str, None] = {"#include <string.h>": None}
-    bodies: list[str] = []
-    for number, source in enumerate(sorted((project / "code_objects").glob("*.cpp"))):
-        lines = source.read_text().splitlines()
-        length = next(k for k, line in enumerate(lines) if line.strip() and not line.startswith("#include"))
-        includes |= dict.fromkeys(line for line in lines[:length] if line)
-        body = "\n".join(lines[length:])
-        if any(kind in source.name for kind in INDEPENDENT):
-            body = re.sub(r"^(\s*)(for\s*\(int _idx=0;)", r"\1#pragma GCC ivdep\n\1\2", body, flags=re.MULTILINE)
-        functions = re.findall(r"^void (\w+)\(\)\s*$", body, flags=re.MULTILINE)
-        if not functions:
-            raise BuildError(f"{source.name} defines no function: Brian2 {b2.__version__} writes another form of code")
-        bodies += [f"namespace unit_{number} {{", body, "}"]
-        bodies += [f"void {name}() {{ unit_{number}::{name}(); }}" for name in functions]
-        bodies += [f"#undef {macro}" for macro in re.findall(r"^\s*#define (\w+)", body, flags=re.MULTILINE)]
-    rest = [(project / name).read_text() for name in ("network.cpp", "run.cpp", "synapses_classes.cpp")]
-    # Newer versions keep the spike queue in a source file of its own.
-    rest += [source.read_text() for source in sorted((project / "brianlib").glob("*.cpp"))]
-    return "\n".join([*includes, *bodies, *rest, _configurable_main((project / "main.cpp").read_text())])
-
-
-def _configurable_main(text: str) -> str:
-    """``main.cpp`` with the step and the duration taken from the environment instead of the source."""
-    for pattern, variable in (
-        (r"(_array_defaultclock_dt\[0\] = )[^;]+(;)", "BIOSPIKE_DT"),
-        (r"(\bnetwork\w*\.run\()[^,]+(,)", "BIOSPIKE_DURATION"),
-    ):
-        text, count = re.subn(pattern, rf'\g<1>std::atof(std::getenv("{variable}"))\g<2>', text)
-        if count == 0:
-            raise BuildError(
-                f"main.cpp has no place for {variable}: Brian2 {b2.__version__} writes another form of code"
-            )
-    return f"#include <cstdlib>\n#ifdef __SSE2__\n#include <immintrin.h>\n#endif\n{text}"
 
 
 def _compile(path: str, project: Path) -> None:
@@ -329,8 +309,7 @@ def _compile(path: str, project: Path) -> None:
         raise BuildError(f"{path} failed to link:\n{_tail(linked.stderr)}")
     for name, _ in units:
         (project / f"{name}.o").unlink()
-    main = (project / "main").read_bytes()
-    (project / "seal.json").write_text(json.dumps({"main": hashlib.sha256(main).hexdigest()}))
+    (project / "seal.json").write_text(json.dumps(_seal(project)))
 
 
 def _tail(output: bytes, lines: int = 12) -> str:
@@ -358,7 +337,7 @@ def run(
     RunError
         If the binary fails, is interrupted, prints to standard error or writes short files.
     """
-    with tempfile.TemporaryDirectory(prefix="biospike-") as private:
+    with tempfile.TemporaryDirectory(dir=scratch_directory(), prefix=owned_prefix("biospike-")) as private:
         arguments = []
         for name, value in state.items():
             _, dtype, length = binary.arrays[name]
@@ -367,26 +346,37 @@ def run(
             values = np.asarray(value, dtype=dtype).ravel()
             np.broadcast_to(values, (length or values.size,)).tofile(file)
             arguments.append(f"{name}={file}")
+        # The binary looks for its constants in the working directory, which is private as well.
+        Path(private, "static_arrays").symlink_to(binary.directory / "static_arrays")
         environment = {"LD_BIND_NOW": "1", "BIOSPIKE_DT": repr(dt), "BIOSPIKE_DURATION": repr(duration)}
         if library_path := os.environ.get("LD_LIBRARY_PATH"):
             environment["LD_LIBRARY_PATH"] = library_path
         done = subprocess.run(
             [str(binary.directory / "main"), "--results_dir", f"{private}/", *arguments],
-            cwd=binary.directory,
+            cwd=private,
             env=environment,
             capture_output=True,
             check=False,
         )
         if done.returncode != 0 or done.stderr:
             raise RunError(f"the compiled run failed with status {done.returncode}: {_tail(done.stderr)}")
-        _, completed = Path(private, "last_run_info.txt").read_text().split()
-        if float(completed) != 1.0:
-            raise RunError(f"the compiled run stopped after {float(completed):.1%} of the window")
-        results = {}
-        for name in wanted:
-            filename, dtype, length = binary.arrays[name]
-            values = np.fromfile(Path(private, filename), dtype=dtype)
-            if values.size != length:
-                raise RunError(f"{name}: {values.size} of {length} values written; is the disk full?")
-            results[name] = values
-        return results
+        try:
+            return _results(binary, Path(private), wanted)
+        except OSError as error:
+            raise RunError(f"the compiled run left no result: {error}; is the disk full?") from None
+
+
+def _results(binary: Binary, private: Path, wanted: list[str]) -> dict[str, NDArray[Any]]:
+    """Read what a run wrote, if it is complete."""
+    progress = Path(private, "last_run_info.txt").read_text().split()
+    if len(progress) != 2 or float(progress[1]) != 1.0:
+        done = f"{float(progress[1]):.1%} of" if len(progress) == 2 else "an unknown part of"
+        raise RunError(f"the compiled run stopped after {done} the window; is the disk full?")
+    results = {}
+    for name in wanted:
+        filename, dtype, length = binary.arrays[name]
+        values = np.fromfile(private / filename, dtype=dtype)
+        if values.size != length:
+            raise RunError(f"{name}: {values.size} of {length} values written; is the disk full?")
+        results[name] = values
+    return results

@@ -3,7 +3,6 @@ import os
 import subprocess
 import sys
 
-import brian2 as b2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +13,8 @@ from biospike.circuit import Shape
 from biospike.packing import cut
 from biospike.traces import record
 from circuits.softmax import Escape, Integrate, Race, Subtractive
+
+import brian2 as b2
 
 LOGITS = np.random.default_rng(3).normal(0, 1.5, (3, 6))
 LOGITS[1, 4:] = np.nan
@@ -252,18 +253,19 @@ def test_failing_binary_is_an_error_not_a_number(cache):
     assert binary.reused
     main = binary.directory / "main"
     whole = main.read_bytes()
+    counts_file = binary.arrays["keys.spike_count"][0]
     faults = {
         "trouble": "echo trouble >&2",
         "status 3": "exit 3",
         "stopped after 50.0%": "echo 1.0 0.5 > $2/last_run_info.txt",
-        "0 of 2048 values": f"echo 1.0 1.0 > $2/last_run_info.txt; : > $2/{binary.arrays['keys.spike_count'][0]}",
+        f"0 of {SIZES[1]} values": f"echo 1.0 1.0 > $2/last_run_info.txt; : > $2/{counts_file}",
     }
     for words, command in faults.items():
         main.write_text(f"#!/bin/sh\n{command}\n")
         with pytest.raises(standalone.RunError, match=words):
             standalone.run(binary, {}, 1e-4, 0.01, ["keys.spike_count"])
     main.write_bytes(whole)
-    assert standalone.run(binary, {}, 1e-4, 0.01, ["keys.spike_count"])["keys.spike_count"].size == 2048
+    assert standalone.run(binary, {}, 1e-4, 0.01, ["keys.spike_count"])["keys.spike_count"].size == SIZES[1]
 
 
 @pytest.mark.compiles

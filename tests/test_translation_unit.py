@@ -1,0 +1,106 @@
+"""Rewritten loops: known forms are rewritten, unknown ones refused; that the numbers stay is shown by compiled runs."""
+
+import numpy as np
+import pytest
+
+from biospike import simulate
+from biospike.translation_unit import BuildError, _fast_loops, _without_clock
+from circuits.softmax import Diffusive, Integrate, Race, Shunting
+
+import brian2 as b2
+
+THRESHOLDER = """
+    long _count = 0;
+    for(size_t _idx=0; _idx<N; _idx++)
+    {
+        const double v = _ptr_array_keys_v[_idx];
+        const char _cond = v >= 1;
+
+        if(_cond) {
+            _ptr_array_keys__spikespace[_count++] = _idx;
+        }
+    }
+    _ptr_array_keys__spikespace[N] = _count;
+"""
+UPDATER = """
+    const int _N = N;
+    for(int _idx=0; _idx<_N; _idx++)
+    {
+        const int32_t hub_index = _ptr_array_keys_hub_index[_idx];
+        const double gate = _ptr_array_hub_gate[hub_index];
+        double v;
+        v = gate;
+        _ptr_array_keys_v[_idx] = v;
+    }
+"""
+RESETTER = """
+        int32_t count_0 = _ptr_array_keys_count_0[_idx];
+        int32_t count_1 = _ptr_array_keys_count_1[_idx];
+        int32_t other = _ptr_array_keys_other[_idx];
+        count_0 += _lio_1;
+        count_1 += _lio_2;
+        other = count_1;
+        _ptr_array_keys_count_0[_idx] = count_0;
+        _ptr_array_keys_count_1[_idx] = count_1;
+        _ptr_array_keys_other[_idx] = other;
+"""
+ARRAYS = {"_array_keys_hub_index", "_array_keys_occupied"}
+
+
+def test_thresholder_collects_bytes_before_spikes():
+    text = _fast_loops("keys_spike_thresholder_codeobject", THRESHOLDER, ARRAYS)
+    condition, scan = text.split("uint64_t _eight")
+    assert "_crossed[_idx] = (_cond != 0);" in condition
+    assert "_spikespace[_count++]" not in condition
+    assert "_spikespace[_count++] = _idx;" in scan
+    assert "_array_keys_occupied[0]" in condition
+
+
+@pytest.mark.parametrize("name", ["keys_spike_thresholder_codeobject", "keys_stateupdater_codeobject"])
+def test_unknown_form_is_refused(name):
+    with pytest.raises(BuildError, match=f"{name} has no .* another form of code"):
+        _fast_loops(name, "for(auto& neuron : neurons) step(neuron);", ARRAYS)
+
+
+def test_linked_variables_are_spread_over_the_keys_of_a_row():
+    text = _fast_loops("keys_stateupdater_codeobject", UPDATER, ARRAYS)
+    assert "const double gate = _of_keys_gate[_idx];" in text
+    assert "[hub_index]" not in text
+    used_otherwise = UPDATER.replace("v = gate;", "v = gate + hub_index;")
+    assert "[hub_index]" in _fast_loops("keys_stateupdater_codeobject", used_otherwise, ARRAYS)
+
+
+def test_only_hubs_of_a_group_of_keys_are_limited():
+    assert "max_element" in _fast_loops("hub_stateupdater_codeobject", UPDATER, ARRAYS)
+    assert "max_element" not in _fast_loops("hub_stateupdater_codeobject", UPDATER, {"_array_hub_I"})
+    assert "max_element" not in _fast_loops("other_hub_stateupdater_codeobject", UPDATER, ARRAYS)
+
+
+def test_a_count_that_something_else_reads_is_always_kept():
+    text = _fast_loops("keys_spike_resetter_codeobject", RESETTER, ARRAYS)
+    assert "if(_lio_1) _ptr_array_keys_count_0[_idx] = count_0;" in text
+    assert "if(_lio_2)" not in text
+
+
+def test_the_clock_is_read_once():
+    step = "\n        current = std::clock();\n        elapsed_realtime = (double)(current - start)/CLOCKS_PER_SEC;"
+    loop = f"while(running)\n    {{{step}\n    }}\n    _last_run_time = elapsed_realtime;\n"
+    text = _without_clock(loop)
+    assert text.count("std::clock()") == 1
+    assert text.index("std::clock()") > text.index("}")
+    assert _without_clock("no clock") == "no clock"
+    with pytest.raises(BuildError, match=r"network\.cpp"):
+        _without_clock("x = std::clock();")
+
+
+@pytest.mark.compiles
+@pytest.mark.parametrize("circuit", [Race(), Integrate(), Shunting(), Diffusive()], ids=lambda c: c.name)
+def test_rewritten_loops_keep_every_spike(circuit):
+    """Rows of 13 keys, some masked: vectors of eight cross rows, and the last is not full."""
+    logits = np.random.default_rng(5).normal(0, 1.5, (7, 13))
+    logits[2, 3:] = np.nan
+    options = {"duration": 100 * b2.ms, "trials": 3, "seed": 8, "checkpoints": 5}
+    compiled, numpy = (simulate(circuit, logits, target=target, **options) for target in ("cpp_standalone", "numpy"))
+    for name in ("spike_count", "gap_sum", "gap_square_sum"):
+        np.testing.assert_array_equal(compiled[name], numpy[name])
+    assert numpy.spike_count[..., -1].sum() > 50
