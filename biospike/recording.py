@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import platform
 import subprocess
-import tempfile
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import xarray as xr
 
 from biospike import standalone
+from biospike.files import write_atomically
 from biospike.parameters import to_plain
 
 PACKAGES = ("biospike", "brian2", "numpy", "scipy", "xarray")
@@ -66,11 +66,29 @@ def provenance(circuit: standalone.Buildable, *, seed: int, target: str, reason:
     }
 
 
+def content(data: xr.Dataset) -> bytes:
+    """Return a result as the content of a netCDF file, with a checksum of every array."""
+    # In memory, since HDF5 may crash where a disk is full.
+    stored = {"zlib": True, "complevel": 4, "fletcher32": True}
+    encoding = {name: stored for name in data.data_vars if data[name].ndim}
+    return bytes(data.to_netcdf(engine="h5netcdf", encoding=encoding))
+
+
 def save(data: xr.Dataset, path: str | Path) -> None:
     """Write a result as netCDF, atomically: the file is whole or it is not there."""
-    path = Path(path)
-    compressed = {name: {"zlib": True, "complevel": 4} for name in data.data_vars}
-    write_atomically(path, lambda file: data.to_netcdf(file, engine="h5netcdf", encoding=compressed))
+    write_atomically(Path(path), lambda file: file.write_bytes(content(data)))
+
+
+def save_groups(groups: Mapping[str, xr.Dataset], path: Path) -> None:
+    """Write several datasets to one netCDF file, a group each, atomically."""
+    whole = bytes(xr.DataTree.from_dict(dict(groups)).to_netcdf(engine="h5netcdf"))
+    write_atomically(path, lambda file: file.write_bytes(whole))
+
+
+def load_groups(path: Path) -> dict[str, xr.Dataset]:
+    """Read what `save_groups` wrote, in its order."""
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        return {str(name): group.to_dataset().load() for name, group in tree.children.items()}
 
 
 def load(path: str | Path) -> xr.Dataset:
@@ -89,23 +107,8 @@ def load(path: str | Path) -> xr.Dataset:
     try:
         with xr.open_dataset(path, engine="h5netcdf") as data:
             loaded = data.load()
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is not a netCDF result: {error}") from error
+    except Exception as error:  # a damaged file makes its readers raise anything
+        raise ValueError(f"{path} is not a netCDF result, or damaged: {' '.join(str(error).split())}") from error
     if "git_revision" not in loaded.attrs:
         raise ValueError(f"{path} is not a biospike result: it has no provenance")
     return loaded
-
-
-def write_atomically(path: Path, write: Any) -> None:
-    """Call ``write(temporary path)`` beside `path`, then rename it into place; nothing half-written remains."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

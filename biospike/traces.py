@@ -6,10 +6,8 @@ recorded spike by spike, on the numpy target, which needs no build.
 
 from __future__ import annotations
 
-import brian2 as b2
 import numpy as np
 import xarray as xr
-from brian2.units.fundamentalunits import Quantity, get_dimensions
 from numpy.typing import ArrayLike
 
 from biospike import runtime
@@ -17,6 +15,9 @@ from biospike.circuit import Batch, Circuit, Shape
 from biospike.ideal.softmax import check_logits, softmax
 from biospike.metrics import shares
 from biospike.parameters import parse_quantity
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity, get_dimensions
 
 SHOWN_UNITS = {"mV": b2.mV, "Hz": b2.Hz, "ms": b2.ms, "nS": b2.nS, "nA": b2.nA}
 """Units in which traces are shown; anything else is dimensionless."""

@@ -9,8 +9,9 @@ import pandas as pd
 
 from biospike import load
 from biospike.plots import save_figure
+from biospike.recording import load_groups
 from validation import command_line
-from validation.attention_figures import load_traces, plot
+from validation.attention_figures import plot
 
 
 @attrs.frozen
@@ -28,7 +29,7 @@ def main(config: Config) -> None:
     data = load(config.results / "counts.nc")
     names = ("summary", "convergence", "decomposition")
     tables = {name: pd.read_csv(config.results / f"{name}.csv") for name in names}
-    traces = load_traces(config.results / "spikes.nc")
+    traces = load_groups(config.results / "spikes.nc")
     out = command_line.writable(config.out)
     for name, figure in plot(data, tables, traces).items():
         save_figure(figure, out, f"attention_{'maps' if name == 'attention' else name}")

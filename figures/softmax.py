@@ -8,8 +8,8 @@ import attrs
 import pandas as pd
 
 from biospike import plots
+from biospike.recording import load_groups
 from validation import command_line
-from validation.compare_softmax import load_traces
 
 
 @attrs.frozen
@@ -25,7 +25,7 @@ class Config:
 def main(config: Config) -> None:
     """Read tables and traces, write ``softmax_convergence`` and ``softmax_raster``."""
     summary, convergence = (pd.read_csv(config.results / f"{name}.csv") for name in ("summary", "convergence"))
-    traces = load_traces(config.results / "traces.nc")
+    traces = load_groups(config.results / "traces.nc")
     out = command_line.writable(config.out)
     plots.save_figure(plots.convergence_figure(summary, convergence), out, "softmax_convergence")
     plots.save_figure(plots.raster_figure(traces), out, "softmax_raster")

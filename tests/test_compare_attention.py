@@ -1,10 +1,7 @@
 """The attention comparison end to end on the toy, its tables recomputed by hand, its input files and command line."""
 
-import subprocess
 import sys
-from pathlib import Path
 
-import attrs
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,11 +12,12 @@ from scipy.special import softmax
 from scipy.stats import binom
 
 from biospike import load, plots
+from biospike.recording import load_groups
 from circuits import streams
 from validation import attention_figures, command_line, compare_attention
 from validation import attention_laws as laws
 from validation.attention_bias import diagonal, fluctuations
-from validation.attention_figures import load_traces, raster_selection
+from validation.attention_figures import raster_selection
 from validation.attention_measures import measure
 from validation.attention_report import report
 from validation.attention_tables import CONVERGENCE, SUMMARY
@@ -32,7 +30,6 @@ FILES = {
 }  # fmt: skip
 TRIALS = 4
 TOY = np.array([[0.8, 0.2], [0.3, 0.7]])
-OPTIONS = ["--" + field.name.replace("_", "-") for field in attrs.fields(Config)]
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +252,7 @@ def test_report_of_biased_scores_resolves_them(data):
 
 
 def test_stored_results_draw_the_figures_again(out, data, tmp_path):
-    traces = load_traces(out / "spikes.nc")
+    traces = load_groups(out / "spikes.nc")
     assert list(traces) == ["staged", "streaming"]
     assert all(trace.sizes["keys_spike"] > 10 for trace in traces.values())
     tables = {name: table(out, name) for name in ("summary", "convergence", "decomposition")}
@@ -268,7 +265,7 @@ def test_stored_results_draw_the_figures_again(out, data, tmp_path):
 
 def test_recorded_spikes_are_those_of_the_first_trial(out, data):
     """In the streaming mode the raster is the beginning of the longest window."""
-    trace = load_traces(out / "spikes.nc")["streaming"]
+    trace = load_groups(out / "spikes.nc")["streaming"]
     counted = data["attention_count"].sel(mode="streaming").isel(trial=0, sample=0)
     within = [int(window) for window in data["window_ms"].values if window <= trace.attrs["shown_ms"]]
     assert len(within) > 1
@@ -357,18 +354,6 @@ def test_a_single_token_has_nothing_to_attend_to(tmp_path):
     np.save(tmp_path / "t.npy", np.full((1, 2), 0.5))
     with pytest.raises(ValueError, match="no query may attend to more than one token"):
         prepare(Config(tokens=tmp_path / "t.npy", target="numpy"))
-
-
-def test_script_and_module_say_the_same_help():
-    script = Path(compare_attention.__file__)
-    ways = [[str(script)], ["-m", "validation.compare_attention"]]
-    helps = [
-        subprocess.run([sys.executable, *way, "--help"], capture_output=True, text=True, check=True).stdout
-        for way in ways
-    ]
-    for text in helps:
-        for option in OPTIONS:
-            assert option in text
 
 
 def test_energy_is_that_of_the_recorded_spikes_and_steps(out, data):

@@ -11,11 +11,11 @@ import pytest
 from scipy.special import comb, factorial
 
 from biospike.encoding import Regular, encode
+from biospike.recording import load_groups
 from biospike.theory.information import binary_entropy
 from biospike.theory.rate_distortion import blahut_arimoto
 from validation import bounds_laws as laws
 from validation import command_line, spike_bounds
-from validation.attention_figures import load_traces
 from validation.bounds_curves import BLOCK, COINS, ENCODER, SOFTMAX, UNIFORM, curves
 from validation.bounds_measure import (
     TRIANGULAR,
@@ -230,7 +230,7 @@ def test_no_point_lies_below_a_bound(out):
 
 
 def test_raw_data_give_the_tables_again(out):
-    found = curves(load_traces(out / "raw.nc"))
+    found = curves(load_groups(out / "raw.nc"))
     again = fit(found)
     stored = pd.read_csv(out / "fits.csv")
     merged = again.merge(stored, on=["family", "code", "metric", "against"], suffixes=("", "_stored"))

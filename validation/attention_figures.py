@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import h5netcdf
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -16,17 +13,6 @@ from biospike import attention_plots, metrics
 
 LONGEST = 12
 """Letters of a token's name in a figure."""
-
-
-def load_traces(path: Path) -> dict[str, xr.Dataset]:
-    """Read the ``spikes.nc`` of a study: the spikes of every mode, as of `compare_attention.trace`."""
-    with h5netcdf.File(path, "r") as file:
-        modes = list(file.groups)
-    found = {}
-    for mode in modes:
-        with xr.open_dataset(path, group=mode, engine="h5netcdf") as data:
-            found[mode] = data.load()
-    return found
 
 
 def raster_selection(attention: NDArray[np.float64]) -> tuple[int, list[int]]:

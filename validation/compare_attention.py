@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import attrs
-import brian2 as b2
 import joblib
 import pandas as pd
 import tyro
@@ -25,7 +24,7 @@ import xarray as xr
 from biospike import execution
 from biospike.encoding import ENCODERS
 from biospike.plots import save_figure
-from biospike.recording import save, write_atomically
+from biospike.recording import save, save_groups, write_atomically
 from circuits import SOFTMAX_CIRCUITS
 from circuits.attention import SpikingAttention
 from circuits.presentation import Presentation, plan_presentation, present
@@ -36,8 +35,9 @@ from validation.attention_figures import plot
 from validation.attention_measures import softmax_circuit
 from validation.attention_report import report
 from validation.attention_tables import converge, decompose, summarise
-from validation.compare_softmax import save_traces
 from validation.tokens_file import TokenInput
+
+import brian2 as b2
 
 MODES = ("staged", "streaming")
 COMMON_GATE = tuple(name for name, kind in SOFTMAX_CIRCUITS.items() if kind.common_gate)
@@ -286,7 +286,7 @@ def main(config: Config) -> None:
     tables = tabulate(data)
     traces = trace(study)
     save(data, out / "counts.nc")
-    save_traces(traces, out / "spikes.nc")
+    save_groups(traces, out / "spikes.nc")
     for name, table in tables.items():
         write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
     for name, figure in plot(data, tables, traces).items():

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import attrs
-import brian2 as b2
 import joblib
 import numpy as np
 import pandas as pd
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from biospike import plots
 from biospike.encoding import ENCODERS
 from biospike.execution import check_counts, check_jobs, count_steps
-from biospike.recording import write_atomically
+from biospike.recording import save_groups, write_atomically
 from biospike.simulation import check_study
 from circuits import SOFTMAX_CIRCUITS
 from validation import bounds_measure as measured
@@ -32,9 +31,10 @@ from validation.bounds_curves import Curve, curves
 from validation.bounds_figures import bounds_figure, control_figure
 from validation.bounds_report import report
 from validation.bounds_tables import fit, judge, summarise
-from validation.compare_softmax import save_traces
 from validation.data import attention_rows
 from validation.logits_file import read_logits
+
+import brian2 as b2
 
 GRID = 1 * b2.ms
 """Windows of the softmax circuits are whole steps of the coarsest of them."""
@@ -217,7 +217,7 @@ def main(config: Config) -> None:
     raw = run(study)
     found = curves(raw)
     tables = tabulate(found)
-    save_traces(raw, out / "raw.nc")
+    save_groups(raw, out / "raw.nc")
     for name, table in tables.items():
         write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
     plots.save_figure(bounds_figure(found, tables["fits"]), out, "spikes")
