@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from circuits import SOFTMAX_CIRCUITS
 from validation import all as every
 from validation import claims
-from validation.all import STUDIES, Config, code_hash, index, prepare, run, run_study
+from validation.all import STUDIES, Config, code_digest, index, prepare, run, run_study
 from validation.claims import Missing, Results, claims_table
 
 
@@ -52,6 +53,37 @@ def test_every_study_exists_and_takes_the_options_of_both_presets() -> None:
             assert {option[2:] for option in options if option.startswith("--")} <= fields
 
 
+# What the studies promise beyond the options that all of them take.
+PROMISED = {
+    "compare_softmax": "logits circuits duration trials target",
+    "approximate_function": "targets heads width tokens features samples duration mode softmax trials target",
+}
+
+
+@pytest.mark.parametrize("name", [*STUDIES, "all"])
+def test_script_and_module_say_the_same_help(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``python validation/NAME.py`` and ``python -m validation.NAME``; in real processes for `compare_softmax`."""
+    script = Path(every.__file__).with_name(f"{name}.py")
+    config = __import__(f"validation.{name}", fromlist=["Config"]).Config
+    options = {field.name.replace("_", "-") for field in config.__attrs_attrs__}
+    options |= {"seed", "out", "quiet", *PROMISED.get(name, "").split()}
+    monkeypatch.setattr(sys, "argv", [str(script), "--help"])
+    monkeypatch.delitem(sys.modules, f"validation.{name}")  # as in a fresh interpreter: runpy warns otherwise
+    texts = []
+    for start in (
+        lambda: runpy.run_path(str(script), run_name="__main__"),
+        lambda: runpy.run_module(f"validation.{name}", run_name="__main__", alter_sys=True),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            start()
+        assert not stop.value.code
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+    assert all(f"--{option}" in texts[0] for option in options)
+
+
 def test_a_complete_study_is_not_run_again(tmp_path: Path, ran: Callable[..., Ran]) -> None:
     recorder = ran()
     options = prepare(Config())["compare_softmax"]
@@ -67,8 +99,8 @@ def test_a_complete_study_is_not_run_again(tmp_path: Path, ran: Callable[..., Ra
 def test_changed_code_is_run_again(tmp_path: Path, ran: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = ran()
     run_study("compare_softmax", [], tmp_path)
-    assert len(code_hash()) == 64
-    monkeypatch.setattr(every, "code_hash", lambda: "another")
+    assert len(code_digest()) == 64
+    monkeypatch.setattr(every, "code_digest", lambda: "another")
     assert run_study("compare_softmax", [], tmp_path).state == "complete"
     assert len(recorder.commands) == 2
 

@@ -20,10 +20,8 @@ import pandas as pd
 import tyro
 from tqdm import tqdm
 
-import biospike
-import circuits
-import validation
 from biospike.ideal.frameworks import versions as framework_versions
+from biospike.provenance import code_digest
 from biospike.recording import git_revision, versions, write_atomically
 from validation import command_line
 from validation.claims import Results, claims_table
@@ -116,19 +114,9 @@ def prepare(config: Config) -> dict[str, list[str]]:
     }
 
 
-def code_hash() -> str:
-    """SHA-256 of all source of the three packages."""
-    found = hashlib.sha256()
-    for package in (biospike, circuits, validation):
-        root = Path(str(package.__file__)).parent
-        for path in sorted(root.rglob("*.py")):
-            found.update(str(path.relative_to(root.parent)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()
-
-
 def key(name: str, options: list[str]) -> str:
     """What a complete study is known by: SHA-256 of its options, the code and the versions."""
-    parts = {"study": name, "options": options, "code": code_hash(), "versions": versions() | framework_versions()}
+    parts = {"study": name, "options": options, "code": code_digest(), "versions": versions() | framework_versions()}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -183,7 +171,7 @@ def index(config: Config, table: pd.DataFrame, outcomes: list[Outcome]) -> str:
         "\n".join(studies),
         *(["## Not run, or failed", "\n".join(failed)] if failed else []),
         "## What made this",
-        f"- revision {git_revision()}, source {code_hash()[:16]}\n"
+        f"- revision {git_revision()}, source {code_digest()[:16]}\n"
         + "- "
         + ", ".join(f"{name} {version}" for name, version in (versions() | framework_versions()).items()),
     ]

@@ -8,12 +8,15 @@ import io
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import attrs
 import tyro
 
+from biospike import provenance
 from biospike.standalone import BuildError, RunError
 
 Config = TypeVar("Config")
@@ -26,14 +29,26 @@ def run(config: type[Config], work: Callable[[Config], None], description: str) 
     # It also collects garbage before every run of a network: what the imports made need not be looked through.
     gc.collect()
     gc.freeze()
+    started = time.time()
     try:
-        work(_parse(config, description))
+        options = _parse(config, description)
+        work(options)
+        _keep_provenance(options, started)
     except (ValueError, OSError, BuildError, RunError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _keep_provenance(options: Any, started: float) -> None:
+    """Write down what made the files of this run, in their directory."""
+    main = sys.modules["__main__"]
+    # `python -m NAME` has a specification; a script that was given by its path has none.
+    name = main.__spec__.name if main.__spec__ else f"{Path(str(main.__file__)).parent.name}.{Path(sys.argv[0]).stem}"
+    paths = [value for field, value in attrs.asdict(options).items() if isinstance(value, Path) and field != "out"]
+    provenance.keep(options.out, name, sys.argv[1:], inputs=paths, started=started)
 
 
 def _parse(config: type[Config], description: str) -> Config:
