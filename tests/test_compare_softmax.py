@@ -9,10 +9,15 @@ import pandas as pd
 import pytest
 
 from biospike import load, plots
-from validation import command_line, compare_softmax
-from validation.compare_softmax import Config, main, prepare, raster_row
+from biospike.recording import load_groups
+from circuits.softmax import Integrate
+from validation import command_line, compare_softmax, softmax_drawing
+from validation.compare_softmax import Config, main, prepare
 from validation.logits_file import read_logits
+from validation.softmax_drawing import Raster, drawing, raster_row
 from validation.softmax_tables import CONVERGENCE, SUMMARY, pooled_floor
+
+import brian2 as b2
 
 LOGITS = np.random.default_rng(4).normal(0, 1.2, (4, 7))
 LOGITS[1, 5:] = np.nan
@@ -26,17 +31,18 @@ FILES = {
 def out(tmp_path_factory):
     directory = tmp_path_factory.mktemp("study")
     np.save(directory / "logits.npy", LOGITS)
-    main(
-        Config(
-            logits=directory / "logits.npy",
-            circuits=("subtractive", "integrate", "escape"),
-            duration="0.4 s",
-            trials=6,
-            target="numpy",
-            out=directory / "out",
-            quiet=True,
-        )
+    config = Config(
+        logits=directory / "logits.npy",
+        circuits=("subtractive", "integrate", "escape"),
+        duration="0.4 s",
+        trials=6,
+        target="numpy",
+        out=directory / "out",
+        quiet=True,
     )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare_softmax, "WORTH_A_PROCESS", 0)  # as a large study, which draws while it runs
+        main(config)
     return directory / "out"
 
 
@@ -86,12 +92,29 @@ def test_report_says_what_the_numbers_say(out):
     assert f"{floor['limit_tv']:.4f}" in text
 
 
-def test_stored_results_draw_the_figures_again(out, tmp_path):
-    traces = compare_softmax.load_traces(out / "traces.nc")
+def test_stored_results_draw_the_same_figures_again(out, tmp_path):
+    traces = load_groups(out / "traces.nc")
     assert set(traces) == {"subtractive", "integrate", "escape"}
     assert all(trace.sizes["spike"] > 10 for trace in traces.values())
-    plots.save_figure(plots.raster_figure(traces), tmp_path, "raster")
+    ordered = {name: traces[name] for name in ("subtractive", "integrate", "escape")}
+    plots.save_figure(plots.raster_figure(ordered), tmp_path, "raster")
     assert (tmp_path / "raster.png").stat().st_size > 10_000
+    # Drawn in a process of its own there, and in this one here.
+    assert (tmp_path / "raster.png").read_bytes() == (out / "raster.png").read_bytes()
+
+
+def test_small_study_draws_in_this_process_and_only_what_succeeded(tmp_path, monkeypatch):
+    raster = Raster({"integrate": Integrate()}, LOGITS, 20 * b2.ms, seed=1)
+    monkeypatch.setattr(softmax_drawing, "draw_raster", lambda raster, out: (out / "raster").touch())
+    with drawing(raster, tmp_path, beside=False) as draw:
+        draw(Path.touch, tmp_path / "asked for")
+        assert {path.name for path in tmp_path.iterdir()} == {"asked for"}
+    assert {path.name for path in tmp_path.iterdir()} == {"asked for", "raster"}
+    failed = tmp_path / "failed"
+    failed.mkdir()
+    with pytest.raises(RuntimeError, match="run failed"), drawing(raster, failed, beside=False):
+        raise RuntimeError("the run failed")
+    assert not list(failed.iterdir())
 
 
 def test_pooled_floor_is_the_tv_that_sampling_leaves():

@@ -13,35 +13,34 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import attrs
-import brian2 as b2
-import h5netcdf
 import numpy as np
 import tyro
 import xarray as xr
-from brian2.units.fundamentalunits import Quantity
 from numpy.typing import NDArray
 
-from biospike import plots, simulate
+from biospike import simulate
 from biospike.circuit import Circuit
-from biospike.ideal.softmax import softmax
 from biospike.parameters import parse_quantity
 from biospike.recording import save, write_atomically
 from biospike.simulation import build_ahead, check_study
-from biospike.traces import record
 from circuits import SOFTMAX_CIRCUITS
-from validation import command_line
+from validation import command_line, softmax_sweep
 from validation.data import attention_rows
 from validation.logits_file import read_logits
+from validation.softmax_drawing import Raster, draw_convergence, drawing
 from validation.softmax_report import report
 from validation.softmax_tables import converge, halving, summarise
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
 
 WINDOWS = 24
 FIRST_WINDOW = 1e-3
 """Windows are spaced evenly in the logarithm from this fraction of the duration."""
 HALVED_FRACTION = 8
 """The step is halved for about one in this many of the duration, in half of the trials."""
-RASTER_WINDOW = 150 * b2.ms
-RASTER_KEYS = 16
+WORTH_A_PROCESS = 2e8
+"""Steps of all neurons above which figures are drawn in a process of their own, which takes seconds to start."""
 
 SHOWN = ["circuit", "spikes_per_row", "tv", "tv_low", "tv_high", "tv_expected", "limit_tv", "bias_tv", "isi_cv"]
 
@@ -67,6 +66,13 @@ class Config:
     """Directory for tables, counts, figures and report."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Show neither progress nor tables."""
+    sweep: Annotated[Path | None, tyro.conf.arg(metavar="FILE.toml")] = None
+    """Run a grid of circuits, parameters, logits, seeds and durations that this file gives, in place of the options
+    above except --out and --quiet; start the same command again to go on where it stopped."""
+    jobs: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Processes of a sweep; default all cores."""
+    scheduler: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
+    """Run the sweep on the workers of this Dask scheduler, for example tcp://node:8786."""
 
 
 @attrs.frozen(eq=False)
@@ -157,66 +163,37 @@ def run(study: Study) -> xr.Dataset:
     return joined.assign_attrs(compilers=", ".join(sorted({d.attrs["compiler"] for d in collected})))
 
 
-def raster_row(logits: NDArray[np.float64]) -> int:
-    """Row to show: the one of median softmax entropy among those with few enough keys to label."""
-    p = softmax(logits)
-    entropy = -np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0).sum(axis=-1)
-    keys = (~np.isnan(logits)).sum(axis=-1)
-    fitting = np.flatnonzero(keys <= max(RASTER_KEYS, keys.min()))
-    return int(fitting[np.argsort(entropy[fitting], kind="stable")[len(fitting) // 2]])
-
-
-def trace(study: Study) -> dict[str, xr.Dataset]:
-    """Record one row of every circuit, spike by spike."""
-    row = raster_row(study.logits)
-    logits = study.logits[row]
-    window = min(study.duration, RASTER_WINDOW)
-    shown = logits[: np.flatnonzero(~np.isnan(logits)).max() + 1]
-    return {
-        name: record(circuit, shown, duration=window, seed=study.config.seed, row=row)
-        for name, circuit in study.circuits.items()
-    }
-
-
-def save_traces(traces: dict[str, xr.Dataset], path: Path) -> None:
-    """Write the recorded rows to one netCDF file, a group a circuit."""
-
-    def write(file: Path) -> None:
-        # The first group replaces the empty file.
-        for number, (name, data) in enumerate(traces.items()):
-            data.to_netcdf(file, mode="a" if number else "w", group=name, engine="h5netcdf")
-
-    write_atomically(path, write)
-
-
-def load_traces(path: Path) -> dict[str, xr.Dataset]:
-    """Read what `save_traces` wrote."""
-    with h5netcdf.File(path, "r") as file:
-        names = list(file.groups)
-    found = {}
-    for name in names:
-        with xr.open_dataset(path, group=name, engine="h5netcdf") as data:
-            found[name] = data.load()
-    return {name: found[name] for name in SOFTMAX_CIRCUITS if name in found}
+def _without_grid(config: Config) -> softmax_sweep.Options:
+    """Options of a sweep; those that its file decides must not be given."""
+    ours = {"sweep", "jobs", "scheduler", "out", "quiet"}
+    for field in attrs.fields(Config):
+        if field.name not in ours and getattr(config, field.name) != field.default:
+            raise ValueError(f"--{field.name} is given by --sweep {config.sweep}; leave it out")
+    return softmax_sweep.Options(config.out, config.jobs, config.scheduler, config.quiet)
 
 
 def main(config: Config) -> None:
     """Check, run, summarise, plot and write."""
+    if config.sweep is not None:
+        softmax_sweep.main(config.sweep, _without_grid(config))
+        return
+    if config.jobs is not None or config.scheduler is not None:
+        raise ValueError("--jobs and --scheduler belong to a sweep; give its --sweep FILE.toml")
     study = prepare(config)
     out = command_line.writable(config.out)
-    data = run(study)
-    summary = summarise(data)
-    convergence = converge(data, summary)
-    steps = halving(data)
-    traces = trace(study)
-    save(data, out / "counts.nc")
-    save_traces(traces, out / "traces.nc")
-    for name, table in (("summary", summary), ("convergence", convergence)):
-        write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
-    plots.save_figure(plots.convergence_figure(summary, convergence), out, "convergence")
-    plots.save_figure(plots.raster_figure(traces), out, "raster")
-    text = report(data, summary, convergence, steps)
-    write_atomically(out / "report.md", lambda file: file.write_text(text))
+    neurons = config.trials * np.count_nonzero(~np.isnan(study.logits))
+    steps = sum(float(study.duration / circuit.dt) for circuit in study.circuits.values())
+    raster = Raster(study.circuits, study.logits, study.duration, config.seed)
+    with drawing(raster, out, beside=bool(neurons * steps >= WORTH_A_PROCESS)) as draw:
+        data = run(study)
+        summary = summarise(data)
+        convergence = converge(data, summary)
+        draw(draw_convergence, summary, convergence, out)
+        save(data, out / "counts.nc")
+        for name, table in (("summary", summary), ("convergence", convergence)):
+            write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
+        text = report(data, summary, convergence, halving(data))
+        write_atomically(out / "report.md", lambda file: file.write_text(text))
     if not config.quiet:
         last = summary.groupby("circuit", sort=False).tail(1)
         fits = convergence[["circuit", "order", "order_low", "order_high", "verdict"]]

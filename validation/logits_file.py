@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +36,14 @@ def read_logits(path: Path) -> NDArray[np.float64]:
     if not path.is_file():
         raise ValueError(f"--logits {path}: there is no such file")
     try:
-        return check_logits(_read(path))
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"--logits {path}: cannot be read as {path.suffix} ({error})") from None
+        values = _read(path)
+    except ValueError as error:
+        raise ValueError(f"--logits {path}: {' '.join(str(error).split())}") from None
+    except Exception as error:  # a damaged file makes its readers raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"--logits {path}: cannot be read as {path.suffix} ({reason})") from None
+    try:
+        return check_logits(values)
     except ValueError as error:
         raise ValueError(f"--logits {path}: {error}") from None
 
@@ -59,11 +63,12 @@ def _read(path: Path) -> NDArray[np.float64]:
         if wrong.size:
             raise ValueError(f"{wrong[0]!r} is not a number; expected rows of numbers without a header")
         return numbers.to_numpy(dtype=float)
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        names = loaded.files
-        if "logits" not in names and len(names) != 1:
-            raise ValueError(f"expected an array named 'logits', found {', '.join(names) or 'nothing'}")
-        return np.asarray(loaded["logits" if "logits" in names else names[0]])
+    with path.open("rb") as file:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            names = loaded.files
+            if "logits" not in names and len(names) != 1:
+                raise ValueError(f"expected an array named 'logits', found {', '.join(names) or 'nothing'}")
+            return np.asarray(loaded["logits" if "logits" in names else names[0]])

@@ -10,6 +10,7 @@ from scipy import stats
 from scipy.special import gammaln
 
 from biospike import metrics
+from biospike.circuit import Circuit
 from biospike.ideal.softmax import softmax
 from circuits import SOFTMAX_CIRCUITS
 
@@ -42,13 +43,14 @@ CONVERGENCE = ["circuit", "order", "order_low", "order_high", "r_squared", "floo
 
 def summarise(data: xr.Dataset) -> pd.DataFrame:
     """One row a circuit and window, with the columns of ``summary.csv``."""
+    tables = [summarise_circuit(data.sel(circuit=name), SOFTMAX_CIRCUITS[name]()) for name in data["circuit"].values]
+    return pd.concat(tables, ignore_index=True)
+
+
+def summarise_circuit(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
+    """One row a window of a result of `biospike.simulate`, made by `circuit`, with the columns of ``summary.csv``."""
+    name = circuit.name
     p = softmax(data["logits"].values)
-    return pd.concat([_summarise(data.sel(circuit=name), p) for name in data["circuit"].values], ignore_index=True)
-
-
-def _summarise(data: xr.Dataset, p: NDArray[np.float64]) -> pd.DataFrame:
-    name = str(data["circuit"].values)
-    circuit = SOFTMAX_CIRCUITS[name]()
     counts = data["spike_count"].transpose("checkpoint", "trial", "row", "key").values
     limit = data["limit"].values
     spikes = counts.sum(axis=-1)
@@ -142,20 +144,23 @@ def _diagnose(row: object) -> str:
 
 def converge(data: xr.Dataset, summary: pd.DataFrame) -> pd.DataFrame:
     """One row a circuit, with the columns of ``convergence.csv``; empty where there are too few spikes for a fit."""
-    p = softmax(data["logits"].values)
-    rows = []
-    for name in data["circuit"].values:
-        counts = data["spike_count"].sel(circuit=name).transpose("checkpoint", "trial", "row", "key").values
-        tv = trial_means(metrics.total_variation(metrics.shares(counts), p)).T
-        mine = summary[summary["circuit"] == name]
-        row: dict[str, object] = {"circuit": name, "limit_tv": mine["limit_tv"].iloc[-1]}
-        try:
-            fit = metrics.fit_order(mine["spikes_per_row"].to_numpy(), tv)
-        except ValueError:
-            fit = None
-        row |= {column: getattr(fit, column, None) for column in CONVERGENCE if column not in row}
-        rows.append(row)
+    rows = [
+        converge_circuit(data.sel(circuit=name), summary[summary["circuit"] == name]) for name in data["circuit"].values
+    ]
     return pd.DataFrame(rows)[CONVERGENCE]
+
+
+def converge_circuit(data: xr.Dataset, summary: pd.DataFrame) -> dict[str, object]:
+    """Row of ``convergence.csv`` for a result of `biospike.simulate`, from its counts and its summary."""
+    p = softmax(data["logits"].values)
+    counts = data["spike_count"].transpose("checkpoint", "trial", "row", "key").values
+    tv = trial_means(metrics.total_variation(metrics.shares(counts), p)).T
+    row: dict[str, object] = {"circuit": summary["circuit"].iloc[-1], "limit_tv": summary["limit_tv"].iloc[-1]}
+    try:
+        fit = metrics.fit_order(summary["spikes_per_row"].to_numpy(), tv)
+    except ValueError:
+        fit = None
+    return row | {column: getattr(fit, column, None) for column in CONVERGENCE if column not in row}
 
 
 def halving(data: xr.Dataset) -> pd.DataFrame:
