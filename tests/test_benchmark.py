@@ -1,0 +1,282 @@
+"""The benchmark: loops spike for spike like biospike, wrong peers are refused, and tables say what timings say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import attrs
+import numpy as np
+import pandas as pd
+import pytest
+
+from biospike import simulate, standalone
+from validation import (
+    benchmark,
+    benchmark_frameworks,
+    benchmark_loop,
+    benchmark_numpy,
+    benchmark_plain_brian2,
+    command_line,
+)
+from validation.benchmark_case import CIRCUITS, draw_logits, make_problem, simulate_options
+from validation.benchmark_figures import benchmark_figure
+from validation.benchmark_peers import IDENTICAL, LAW, PEERS
+from validation.benchmark_plan import PARTS, PRESETS, points, size_of
+from validation.benchmark_problem import Counts, Problem, Size
+from validation.benchmark_report import report
+from validation.benchmark_tables import costs, growth, paired, ratios, targets
+from validation.benchmark_verify import SIGMAS, share_deviation, verify
+from validation.benchmark_watch import union_s
+
+
+def problem_of(circuit: str, *, keys: int = 11, steps: int = 700) -> Problem:
+    """Rows of unequal length, the first and a middle key of one of them masked."""
+    size = Size(circuit=circuit, keys=keys, rows=5, trials=3, steps=steps, checkpoints=6, seed=7)
+    logits = draw_logits(size)
+    logits[1, [0, 4]] = logits[3, 5:] = np.nan
+    return make_problem(size, logits)
+
+
+def simulated(problem: Problem) -> Counts:
+    """Counts of biospike on the numpy target."""
+    circuit = CIRCUITS[problem.circuit]()
+    data = simulate(circuit, problem.logits, target="numpy", **simulate_options(problem))
+    counts = data["spike_count"].transpose("trial", "row", "key", "checkpoint").values
+    return counts.reshape(-1, *counts.shape[2:])
+
+
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if standalone.compiler() is None:
+        pytest.skip("no C++ compiler")
+    return benchmark_loop.build(tmp_path_factory.mktemp("loop"))
+
+
+@pytest.mark.compiles
+@pytest.mark.parametrize("circuit", list(CIRCUITS))
+def test_the_hand_written_loop_spikes_like_biospike(circuit: str, loop: Path) -> None:
+    problem = problem_of(circuit)
+    expected = simulated(problem)
+    assert expected[..., -1].sum() > 50
+    for skip_closed in (False, True):
+        found = benchmark_loop.run(loop, problem, skip_closed=skip_closed)
+        np.testing.assert_array_equal(found.counts, expected)
+        assert found.loop_wall_s > 0
+
+
+@pytest.mark.compiles
+def test_the_hand_written_loop_takes_rows_longer_than_a_block(loop: Path) -> None:
+    size = Size(circuit="escape", keys=1500, rows=2, trials=1, steps=300, checkpoints=2, seed=3)
+    problem = make_problem(size)
+    expected = simulated(problem)
+    assert expected.any()
+    np.testing.assert_array_equal(benchmark_loop.run(loop, problem).counts, expected)
+
+
+@pytest.mark.parametrize("circuit", list(CIRCUITS))
+def test_the_numpy_loop_spikes_like_biospike(circuit: str) -> None:
+    problem = problem_of(circuit)
+    expected = simulated(problem)
+    assert expected[..., -1].sum() > 50
+    np.testing.assert_array_equal(benchmark_numpy.run(problem, counter=True).counts, expected)
+
+
+@pytest.mark.parametrize("circuit", list(CIRCUITS))
+def test_independent_peers_keep_the_law(circuit: str) -> None:
+    problem = problem_of(circuit, steps=1500)
+    expected = simulated(problem)
+    found = {
+        "numpy": benchmark_numpy.run(problem),
+        "brian2": benchmark_plain_brian2.run(problem, target="numpy"),
+    }
+    for name, outcome in found.items():
+        assert verify(problem, outcome.counts, expected, LAW) == "", name
+        assert outcome.loop_cpu_s > 0
+
+
+@pytest.mark.parametrize("name", benchmark_frameworks.NAMES)
+@pytest.mark.parametrize("circuit", list(CIRCUITS))
+@pytest.mark.filterwarnings("ignore")
+def test_frameworks_keep_the_law(circuit: str, name: str) -> None:
+    if missing := PEERS[name].missing():
+        pytest.skip(f"{missing} is not installed")
+    problem = problem_of(circuit, steps=600)
+    found = benchmark_frameworks.run(name, problem)
+    assert verify(problem, found.counts, simulated(problem), LAW) == ""
+
+
+def multinomial(problem: Problem, p: np.ndarray, spikes: int, seed: int) -> Counts:
+    """Counts of independent spikes drawn from shares p, all in the last window."""
+    random = np.random.default_rng(seed)
+    counts = problem.empty_counts()
+    counts[..., -1] = np.concatenate([random.multinomial(spikes, p) for _ in range(problem.trials)])
+    return counts
+
+
+def test_the_check_accepts_softmax_and_refuses_what_is_not() -> None:
+    size = Size(circuit="race", keys=12, rows=10, trials=4, steps=1000, checkpoints=3, seed=2)
+    problem = make_problem(size)
+    p = np.exp(problem.logits) / np.exp(problem.logits).sum(axis=1, keepdims=True)
+    reference = multinomial(problem, p, 500, 1)
+    assert verify(problem, multinomial(problem, p, 500, 2), reference, LAW) == ""
+    # A temperature that is wrong by a tenth, uniform shares, and a rate that is wrong by a tenth: 40 slots of 500
+    # spikes are known to sqrt(2/20000) = 1 %.
+    warm = np.exp(0.9 * problem.logits) / np.exp(0.9 * problem.logits).sum(axis=1, keepdims=True)
+    assert "from softmax" in verify(problem, multinomial(problem, warm, 500, 3), reference, LAW)
+    uniform = np.full_like(p, 1 / 12)
+    assert "from softmax" in verify(problem, multinomial(problem, uniform, 500, 3), reference, LAW)
+    assert "of biospike's" in verify(problem, multinomial(problem, p, 550, 4), reference, LAW)
+    assert verify(problem, np.zeros_like(reference), reference, LAW) == "nothing spiked"
+    assert "are not biospike's" in verify(problem, multinomial(problem, p, 500, 2), reference, IDENTICAL)
+    assert verify(problem, reference, reference, IDENTICAL) == ""
+    assert "shape" in verify(problem, reference[:-1], reference, LAW)
+    falling = reference + np.array([1, 0, 0], dtype=np.int32)
+    assert "fall" in verify(problem, falling, reference, LAW)
+    deterministic = attrs.evolve(problem, circuit="integrate")
+    assert "spikes from biospike's" in verify(deterministic, reference + 3, reference, LAW)
+
+
+def test_the_share_test_is_of_unit_size_under_its_law() -> None:
+    random = np.random.default_rng(5)
+    p = random.dirichlet(np.ones(20), size=6)
+    found = [share_deviation(p, random.multinomial(400, p)) for _ in range(400)]
+    # A chi-square of so many degrees has mean 0 and standard deviation 1 in these units: 5 standard errors of 400.
+    assert abs(np.mean(found)) < 5 / 20
+    assert abs(np.std(found) - 1) < 5 / np.sqrt(2 * 400) + 0.1
+    assert max(found) < SIGMAS
+
+
+def synthetic() -> pd.DataFrame:
+    """Timings of which every ratio is known: the loop takes 1, 2, 3 s, the peers a multiple of it."""
+    factors = {"loop": 1.0, "biospike": 1.5, "brian2": 18.0, "nest": 12.0, "snntorch": 60.0, "spikingjelly": 90.0}
+    rows = []
+    for part, neurons, scale in (("compare", 10_000, 1.0), ("neurons", 10_000, 1.0), ("neurons", 1_000_000, 1.4)):
+        for repetition, second in enumerate((1.0, 2.0, 3.0)):
+            for peer, factor in factors.items():
+                cpu = second * factor * scale * neurons / 10_000
+                rows.append(
+                    {"part": part, "point": 0, "circuit": "race", "peer": peer, "repetition": repetition, "keys": 16}
+                    | {"neurons": neurons, "steps": 1000, "checkpoints": 24, "loop_cpu_s": cpu, "call_wall_s": cpu}
+                    | {"loop_ns_per_neuron_step": cpu / neurons * 1e6, "peak_mib": 100.0}
+                    | {"process_ns_per_neuron_step": 2 * cpu / neurons * 1e6}
+                )
+    return pd.DataFrame(rows)
+
+
+def test_costs_and_ratios_of_synthetic_timings() -> None:
+    timings = synthetic()
+    table = costs(timings).set_index(["part", "peer", "neurons"])
+    row = table.loc[("compare", "biospike", 10_000)]
+    # 1.5 times 1, 2, 3 s over 10^7 neurons and steps.
+    assert row["loop_ns_per_neuron_step"] == pytest.approx(300)
+    assert (row["loop_ns_per_neuron_step_min"], row["loop_ns_per_neuron_step_max"]) == pytest.approx((150, 450))
+    assert row["repetitions"] == 3
+    compared = ratios(timings).set_index("peer")
+    # The load trebles between repetitions; within each the ratio stands still.
+    assert tuple(compared.loc["biospike", ["to_loop", "to_loop_min", "to_loop_max"]]) == pytest.approx((1.5, 1.5, 1.5))
+    assert compared.loc["snntorch", "to_biospike"] == pytest.approx(40)
+    assert np.isnan(paired(timings[timings["part"] == "compare"], "biospike", "nobody")).all()
+
+
+def test_targets_of_synthetic_timings() -> None:
+    memory = pd.DataFrame(
+        {
+            "against": ["duration", "duration", "neurons", "neurons"],
+            "circuit": "race",
+            "neurons": [1000, 1000, 1000, 10_000],
+            "steps": [100, 1000, 100, 100],
+            "checkpoints": 24,
+            "before_mib": 100.0,
+            "peak_mib": [101.0, 102.0, 101.0, 110.0],
+            "binary_peak_mib": [5.0, 10.0, 5.0, 5.0],
+        }
+    )
+    study = pd.DataFrame(
+        {
+            "cache": ["as found", "warm", "warm"],
+            "compilations": [7, 0, 0],
+            "outside_wall_s": [100.0, 4.0, 5.5],
+            "outside_cpu_s": [90.0, 3.0, 4.0],
+            "inside_wall_s": 20.0,
+        }
+    )
+    table = targets(synthetic(), memory, study)
+    met = dict(zip(table["target"], table["met"], strict=True))
+    measured = dict(zip(table["target"], table["measured"], strict=True))
+    assert met["biospike over the hand-written loop"] == "met"
+    assert met["plain Brian2, cython over biospike"] == "met"
+    assert (met["NEST over biospike"], measured["NEST over biospike"]) == ("not met", pytest.approx(8))
+    assert met["snnTorch loop over biospike"] == "not met"
+    assert met["SpikingJelly loop over biospike"] == "met"
+    flat = "dearest over cheapest from 10,000 to 1,000,000 neurons"
+    assert (met[flat], measured[flat]) == ("met", pytest.approx(1.4))
+    assert met["peak memory of the process, 1000 over 100 steps"] == "met"
+    assert met["peak memory of the compiled process, 1000 over 100 steps"] == "not met"
+    # 9 MiB more for 9000 neurons and 24 checkpoints; ten times the memory for ten times the neurons.
+    assert growth(memory) == pytest.approx((1.0, 2**20 / 1000 / 24))
+    outside = table[table["target"].str.contains("compare_softmax")].iloc[0]
+    assert (outside["measured"], outside["met"]) == (pytest.approx(4.75), "met")
+    assert all(table[table["met"] == "not met"]["reason"].str.len() > 0)
+
+
+def test_the_report_changes_with_the_numbers_and_every_panel_is_drawn() -> None:
+    empty = pd.DataFrame()
+    tables = {"timings": synthetic(), "memory": empty, "attention": empty, "start": empty, "study": empty}
+    slow = synthetic()
+    slow.loc[slow["peer"] == "biospike", ["loop_cpu_s", "loop_ns_per_neuron_step"]] *= 2
+    machine = {"processor": "", "cores": 2, "memory": "", "caches": "", "platform": "", "compiler": "", "flags": ""}
+    machine |= {"versions": {}, "revision": "", "load_average": [1.0]}
+    texts = [
+        report(benchmark.tabulate(tables | {"timings": timings}), ["a peer: skipped"], machine)
+        for timings in (synthetic(), slow)
+    ]
+    assert "biospike takes 1.50 times" in texts[0]
+    assert "biospike takes 3.00 times" in texts[1]
+    assert "- a peer: skipped" in texts[0]
+    figure = benchmark_figure(costs(synthetic()), empty, empty)
+    assert [axes.get_xscale() for axes in figure.axes] == ["log", "log"]
+
+
+def test_points_leave_out_who_cannot_run_them_and_say_so() -> None:
+    found = points(PRESETS["paper"], ["escape", "integrate"], list(PEERS), PARTS, 1)
+    skipped = {line for point in found for line in point.skipped.values()}
+    assert "NEST: skipped for integrate, it has nothing like it" in skipped
+    assert all(point.peers[0] in ("loop", "biospike") for point in found)
+    assert max(point.size.neurons for point in found) >= 10**6
+    assert all(point.size.neurons >= 10_000 for point in found if point.part in ("compare", "keys"))
+    exact = size_of("race", keys=16, neurons=10_000, steps=10, checkpoints=1, seed=1)
+    assert (exact.rows, exact.trials, exact.neurons) == (25, 25, 10_000)
+
+
+def test_the_union_of_overlapping_intervals() -> None:
+    assert union_s([[0.0, 2.0], [1.0, 3.0], [5.0, 6.0], [5.2, 5.4]]) == pytest.approx(4.0)
+    assert union_s([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"preset": "papr"}, "--preset papr: unknown (did you mean 'paper'?)"),
+        ({"circuits": ("diffusive",)}, "--circuits diffusive: unknown; accepted: race, escape, integrate"),
+        ({"peers": ("nestt",)}, "--peers nestt: unknown (did you mean 'nest'?)"),
+        ({"parts": ()}, "--parts needs at least one of"),
+        ({"repeats": 0}, "--repeats must be at least 1, got 0"),
+        ({"seed": -1}, "--seed must be in"),
+    ],
+)
+def test_bad_options_give_one_clear_line(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=r"^--") as caught:
+        benchmark.prepare(benchmark.Config(**options))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_ends_with_status_2_on_bad_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--preset", "none", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        command_line.run(benchmark.Config, benchmark.main, "")
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.strip() == "error: --preset none: unknown; accepted: smoke, quick, paper"

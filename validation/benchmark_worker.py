@@ -1,0 +1,96 @@
+"""A process of the benchmark: reads a request, carries it out, writes figures and counts, and ends.
+
+Tasks: ``peer`` runs a problem; ``attention`` presents tokens to an attention block; ``study`` runs the default study of
+`validation.compare_softmax`; ``memory`` runs a problem on biospike and looks at the memory of the binaries.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from validation.benchmark_problem import Counts, Problem
+
+Figures = dict[str, float]
+PROCESS_START = time.perf_counter()
+
+
+def peer(request: dict[str, Any]) -> tuple[Figures, Counts]:
+    """Run ``peer`` on the problem in ``problem``; with ``compile`` the hand-written loop is compiled first."""
+    from validation.benchmark_peers import PEERS, timed  # noqa: PLC0415
+
+    directory = Path(request["directory"])
+    if request.get("compile"):
+        from validation import benchmark_loop  # noqa: PLC0415
+
+        benchmark_loop.build(directory)
+    outcome, seconds = timed(PEERS[request["peer"]], Problem.load(Path(request["problem"])), directory)
+    return seconds, outcome.counts
+
+
+def memory(request: dict[str, Any]) -> tuple[Figures, Counts]:
+    """Run the problem in ``problem`` on biospike; ``binary_peak_mib`` is the largest resident set of a binary."""
+    from biospike import simulate  # noqa: PLC0415
+    from validation.benchmark_case import CIRCUITS, simulate_options  # noqa: PLC0415
+    from validation.benchmark_watch import watch_binaries  # noqa: PLC0415
+
+    problem = Problem.load(Path(request["problem"]))
+    circuit = CIRCUITS[problem.circuit]()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    with watch_binaries(memory=True) as watched:
+        logits = np.array(problem.logits)
+        data = simulate(circuit, logits, target="cpp_standalone", jobs=1, **simulate_options(problem))
+    counts = data["spike_count"].transpose("trial", "row", "key", "checkpoint").values
+    figures = {"before_mib": before, "binary_peak_mib": watched.peak_kib / 1024}
+    return figures, counts.reshape(-1, *counts.shape[2:])
+
+
+def attention(request: dict[str, Any]) -> tuple[Figures, None]:
+    """Present random tokens to a block; seconds of the binaries and of the call, and spikes of the attention."""
+    from validation.benchmark_attention import present_tokens  # noqa: PLC0415
+
+    return present_tokens(**request["block"]), None
+
+
+def study(request: dict[str, Any]) -> tuple[Figures, None]:
+    """Run ``compare_softmax``; wall time in which a binary ran and in which none did, and processor time of Python.
+
+    The wall time outside counts from the start of this process: imports, checks, preparation, reading, tables, rasters,
+    figures and files.
+    """
+    from validation import compare_softmax  # noqa: PLC0415
+    from validation.benchmark_watch import watch_binaries  # noqa: PLC0415
+
+    with watch_binaries() as watched:
+        compare_softmax.main(compare_softmax.Config(out=Path(request["out"]), quiet=True, **request["options"]))
+    inside = watched.busy_s()
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "inside_wall_s": inside,
+        "outside_wall_s": time.perf_counter() - PROCESS_START - inside,
+        "outside_cpu_s": own.ru_utime + own.ru_stime,
+        "binaries": len(watched.binaries),
+        "compilations": watched.compilations,
+    }, None
+
+
+TASKS = {"peer": peer, "memory": memory, "attention": attention, "study": study}
+
+
+def main(place: Path) -> None:
+    """Carry out the request in a directory."""
+    request = json.loads((place / "request.json").read_text())
+    figures, counts = TASKS[request["task"]](request)
+    if counts is not None:
+        np.save(place / "counts.npy", counts)
+    (place / "figures.json").write_text(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
