@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import attrs
-import brian2 as b2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
@@ -20,6 +19,8 @@ from biospike import runtime
 from biospike.circuit import ADDRESS, count_spikes
 from biospike.parameters import number
 from biospike.random import BRIAN_FUNCTIONS, exponential, uniform
+
+import brian2 as b2
 
 Array = NDArray[np.float64]
 

@@ -22,13 +22,14 @@ import math
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
-from brian2.units.fundamentalunits import Quantity, have_same_dimensions
 from numpy.typing import NDArray
 from scipy.special import erf, erfcx
 
 from biospike.parameters import choice, parse_quantity, quantity
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity, have_same_dimensions
 
 # Variables of the group, not of the namespace: a compiled binary can then be run again with other values.
 CONSTANTS = """

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-import brian2 as b2
 import numpy as np
+
+import brian2 as b2
 from brian2.units.fundamentalunits import Quantity, get_dimensions, get_unit, have_same_dimensions
 
 UNITS: dict[str, Quantity] = {

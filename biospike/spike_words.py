@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from brian2 import Function
 from numpy.typing import ArrayLike, NDArray
+
+from brian2 import Function
 
 BITS = 64
 

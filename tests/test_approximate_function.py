@@ -1,8 +1,6 @@
 """The approximation study end to end, on small input, and its command line."""
 
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -237,15 +235,3 @@ def test_heads_do_not_depend_on_the_number_of_samples():
 def test_unknown_option_of_the_api():
     with pytest.raises(ValueError, match="unknown option 'speed'; accepted: targets, heads"):
         approximate(own, speed=2)
-
-
-def test_script_and_module_say_the_same_help():
-    script = Path(approximate_function.__file__)
-    ways = [[str(script)], ["-m", "validation.approximate_function"]]
-    started = [subprocess.Popen([sys.executable, *way, "--help"], stdout=subprocess.PIPE, text=True) for way in ways]
-    helps = [process.communicate()[0] for process in started]
-    assert all(process.returncode == 0 for process in started)
-    options = ("targets", "heads", "width", "tokens", "features", "samples", "duration", "mode", "softmax", "trials")
-    for text in helps:
-        for option in (*options, "seed", "target", "out", "quiet"):
-            assert f"--{option}" in text

@@ -1,7 +1,6 @@
 """The block from tokens to outputs: every product against recorded spikes, the whole against its limit."""
 
 import attrs
-import brian2 as b2
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -11,8 +10,10 @@ from biospike.encoding import Regular
 from biospike.theory.concentration import multinomial_tv
 from circuits import SOFTMAX_CIRCUITS
 from circuits.attention import SpikingAttention
-from circuits.presentation import plan_presentation, present
+from circuits.presentation import neurons, plan_presentation, present
 from circuits.softmax import Diffusive, Escape, Integrate
+
+import brian2 as b2
 
 TOY = np.array([[0.8, 0.2], [0.3, 0.7]])  # the paper's example
 RNG = np.random.default_rng(5)
@@ -162,11 +163,12 @@ def test_permuting_tokens_permutes_everything_exactly_for_the_regular_code():
 def test_permuting_tokens_permutes_the_distribution_otherwise():
     one = block(mode="staged").fitted(X)
     order = [2, 0, 3, 1]
-    options = {"duration": "250 ms", "windows": 1, "trials": 40, "target": "numpy"}
+    trials = 32  # one batch
+    options = {"duration": "320 ms", "windows": 1, "trials": trials, "target": "numpy"}
     a, b = (one.read_out(present(one, x, seed=seed, **options)) for seed, x in ((1, X), (2, X[order])))
     first, second = a.output.values[:, 0, :, order][..., 0], np.moveaxis(b.output.values[:, 0, ..., 0], 2, 0)
     difference = first.mean(axis=1) - second.mean(axis=1)
-    standard = np.sqrt((first.var(axis=1) + second.var(axis=1)) / 40)
+    standard = np.sqrt((first.var(axis=1) + second.var(axis=1)) / trials)
     assert np.abs(difference / standard).max() < SE
     unpermuted = np.moveaxis(a.output.values[:, 0, ..., 0], 2, 0).mean(axis=1) - second.mean(axis=1)
     assert np.abs(unpermuted / standard).max() > SE
@@ -187,15 +189,17 @@ def test_limit_is_ordinary_attention_without_a_leak_and_not_with_one():
 
 
 def test_batches_never_show(monkeypatch):
-    options = {"duration": "60 ms", "seed": 6, "target": "numpy", "windows": 2, "trials": 2}
+    # Three trials of two samples in one batch, and cut into a batch of four and one that is half empty.
+    options = {"duration": "60 ms", "seed": 6, "target": "numpy", "windows": 2, "trials": 3}
     for mode in ("staged", "streaming"):
         one = block(mode=mode, tau_s=10 * b2.ms)
         whole = present(one, np.stack([X, 1 - X]), **options)
         with monkeypatch.context() as patch:
-            patch.setattr("circuits.presentation.NEURONS_PER_BATCH", 1)
-            single = present(one, np.stack([X, 1 - X]), **options)
+            size = neurons(plan_presentation(one, np.stack([X, 1 - X]), duration="60 ms").shape())
+            patch.setattr("circuits.presentation.NEURONS_PER_BATCH", 4 * size)
+            cut = present(one, np.stack([X, 1 - X]), **options)
         for name in ("attention_count", "output_count", "coincidences", "spikes_encoder"):
-            np.testing.assert_array_equal(whole[name], single[name])
+            np.testing.assert_array_equal(whole[name], cut[name])
         assert whole.attention_count.sum() > 100
 
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import brian2 as b2
 import numpy as np
 import pytest
 
@@ -20,6 +19,8 @@ from biospike.ideal.lif import (
     SpikingJellySoft,
     bit_exact,
 )
+
+import brian2 as b2
 
 T, N = 100, 1000  # of random inputs, and as many dyadic ones: 10^5 each
 
@@ -98,17 +99,31 @@ def test_numpy_target_is_bit_identical_to_the_formulas() -> None:
     assert_bit_identical({name: recorded(*pair) for name, pair in monitors.items()})
 
 
+# As one translation unit, which takes a quarter of the time of Brian2's own build of some fifty.
 STANDALONE = """
+import os
+import subprocess
 import sys
+from pathlib import Path
+
 import brian2 as b2
 import numpy as np
+from biospike.standalone import compiler, unite
 from test_discrete_lif import T, bit_exact, network, recorded
 
+project = Path(sys.argv[1])
 b2.set_device("cpp_standalone", build_on_run=False)
 net, monitors = network()
 with bit_exact():
     net.run(T * b2.ms, namespace={})
-    b2.device.build(directory=sys.argv[1])
+    b2.device.build(directory=str(project), compile=False, run=False)
+    flags = list(b2.prefs["codegen.cpp.extra_compile_args_gcc"])
+assert "-O3" in flags and "-ffp-contract=off" in flags
+Path(project, "united.cpp").write_text(unite(project))
+sources = ["united.cpp", "objects.cpp"]
+subprocess.run([compiler(), *flags, "-w", "-I.", "-Ibrianlib", *sources, "-o", "main"], cwd=project, check=True)
+os.environ |= {"BIOSPIKE_DT": "1e-3", "BIOSPIKE_DURATION": str(T * 1e-3)}
+b2.device.run(str(project))
 arrays = {}
 for name, pair in monitors.items():
     arrays[name + "/spikes"], arrays[name + "/membrane"] = recorded(*pair)
