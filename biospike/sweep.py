@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from biospike import execution, recording, simulation, standalone
 from biospike.circuit import Circuit
-from biospike.files import remove_abandoned, written
+from biospike.files import remove_abandoned, write_atomically, written
 from biospike.ideal.softmax import check_logits
 from biospike.parameters import to_plain
 
@@ -273,8 +273,14 @@ def _compute_here(point: Point, key: str, folder: Path) -> str:
 
 
 def _keep(data: xr.Dataset, path: Path) -> None:
-    recording.save(data, path)
+    content = recording.content(data)
+    write_atomically(path, lambda temporary: temporary.write_bytes(content + _seal(content)))
     path.chmod(0o444)
+
+
+def _seal(content: bytes) -> bytes:
+    """Stands after the netCDF file, where no reader of netCDF looks."""
+    return f"\nsha256 {hashlib.sha256(content).hexdigest()}\n".encode()
 
 
 def is_complete(path: Path, key: str) -> bool:
@@ -286,5 +292,17 @@ def is_complete(path: Path, key: str) -> bool:
 
 
 def read(path: Path) -> xr.Dataset:
-    """Load the file of a point; its checksums are compared on the way."""
+    """Load the file of a point.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is not as it was written. It is then not given to HDF5, which a wrong bit can keep busy for ever.
+    """
+    whole = path.read_bytes()
+    size = len(_seal(b""))
+    if whole[-size:] != _seal(whole[:-size]):
+        raise ValueError(f"{path} is damaged: it is not as it was written")
     return recording.load(path)

@@ -29,6 +29,9 @@ from brian2.units.fundamentalunits import Quantity
 RASTER_WINDOW = 150 * b2.ms
 RASTER_KEYS = 16
 
+# A fork has imported everything already, which takes seconds. No thread of this process runs yet when it is made.
+START = "fork"
+
 
 @attrs.frozen(eq=False)
 class Raster:
@@ -89,7 +92,7 @@ def drawing(raster: Raster, out: Path, *, beside: bool) -> Iterator[Callable[...
         tempfile.TemporaryDirectory(dir=out, prefix=owned_prefix(".raster-")) as private,
         # An interruption is for this process to report.
         ProcessPoolExecutor(
-            1, multiprocessing.get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+            1, multiprocessing.get_context(START), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
         ) as process,
     ):
         drawn = [process.submit(draw_raster, raster, Path(private))]

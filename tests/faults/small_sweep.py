@@ -35,5 +35,5 @@ def run(directory, seeds=(1, 2), target="numpy", jobs=1):
 
 
 def content(directory):
-    """Bytes of every point's file by name."""
-    return {path.name: path.read_bytes() for path in Path(directory, "points").glob("*.nc")}
+    """Bytes of every point's file by name; what is being written, or was when its process died, begins with a dot."""
+    return {path.name: path.read_bytes() for path in Path(directory, "points").glob("[!.]*.nc")}

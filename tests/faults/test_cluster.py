@@ -12,7 +12,6 @@ from small_sweep import content as files_of
 from small_sweep import points
 
 from biospike import sweep as module
-from biospike.recording import content
 from biospike.standalone import RunError
 from biospike.sweep import sweep
 
@@ -89,20 +88,20 @@ def test_counts_do_not_depend_on_the_threads_of_a_worker(unbroken, tmp_path):
     """Workers may run several points in threads of one process, where Brian2 has one device for all."""
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
-    def found(point):
-        return f"{point.key()}.nc", content(module.compute(point, point.key()))
+    def keep(point):
+        module._keep(module.compute(point, point.key()), tmp_path / "points" / f"{point.key()}.nc")
 
+    (tmp_path / "points").mkdir()
     with ThreadPoolExecutor(3) as pool:
-        results = dict(pool.map(found, points((1,))))
-    assert len(results) == 4
-    assert results.items() <= unbroken.items()
+        list(pool.map(keep, points((1,))))
+    assert len(files_of(tmp_path)) == 4
+    assert files_of(tmp_path).items() <= unbroken.items()
 
 
 FAILING = """
 import sys
 from small_sweep import points
 from biospike import sweep as module
-from biospike.recording import content
 
 module.Point.key = lambda point, key=module.Point.key: key(point)[::-1]
 try:

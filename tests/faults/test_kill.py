@@ -17,15 +17,16 @@ KILLS = 24
 
 
 def stamps(directory):
-    return {path.name: path.stat().st_mtime_ns for path in (directory / POINTS).glob("*.nc")}
+    return {path.name: path.stat().st_mtime_ns for path in (directory / POINTS).glob("[!.]*.nc")}
 
 
 def test_sigkill_at_random_moments(tmp_path, unbroken):
     """At least 24 kills, in as many sweeps as that takes, each of which is started again until it is complete."""
     rng = np.random.default_rng()
+    unbroken = {name: unbroken[name] for name in (f"{point.key()}.nc" for point in points((1,)))}
     for name in ("first", "timed"):  # the first child waits until the process it is forked from is ready
         start = time.monotonic()
-        child = processes.Process(target=run, args=(tmp_path / name,))
+        child = processes.Process(target=run, args=(tmp_path / name, (1,)))
         child.start()
         child.join()
         seconds = time.monotonic() - start
@@ -36,7 +37,7 @@ def test_sigkill_at_random_moments(tmp_path, unbroken):
             break
         directory = tmp_path / f"sweep{finished}"
         kept = stamps(directory)
-        child = processes.Process(target=run, args=(directory,))
+        child = processes.Process(target=run, args=(directory, (1,)))
         child.start()
         time.sleep(rng.uniform(0.0, 0.8 * seconds))
         child.kill()
@@ -52,9 +53,9 @@ def test_sigkill_at_random_moments(tmp_path, unbroken):
             finished += 1
     assert kills >= KILLS
     assert finished > 0
-    assert between >= 3, "no kill fell between the first and the last point"
+    assert between >= 2, "no kill fell between the first and the last point"
     if (directory := tmp_path / f"sweep{finished}").exists():
-        run(directory)
+        run(directory, (1,))
         assert content(directory) == unbroken
         assert not [path for path in (directory / POINTS).iterdir() if path.suffix != ".nc" or path.name[0] == "."]
 
@@ -79,13 +80,13 @@ def test_a_damaged_file_of_a_point_is_not_taken_for_a_result(tmp_path, unbroken)
     damaged = sorted((tmp_path / POINTS).glob("*.nc"))
     for number, path in enumerate(damaged):
         whole = path.read_bytes()
+        assert is_complete(path, path.stem)
         middle = len(whole) * (number + 1) // (len(damaged) + 1)
         path.chmod(0o644)
-        path.write_bytes([whole[:middle], b"", whole + b"more"][number % 3])
-        # What follows the end of a netCDF file is not read, hence no damage.
-        assert is_complete(path, path.stem) == (number % 3 == 2)
+        path.write_bytes([whole[:middle], b"", whole + b"more", whole[:-1]][number % 4])
+        assert not is_complete(path, path.stem)
     run(tmp_path, seeds=(1,))
-    for path in damaged[:2]:
+    for path in damaged:
         assert path.read_bytes() == unbroken[path.name]
     # A file under another point's name is not that point's.
     damaged[0].chmod(0o644)
@@ -93,25 +94,19 @@ def test_a_damaged_file_of_a_point_is_not_taken_for_a_result(tmp_path, unbroken)
     assert not is_complete(damaged[0], damaged[0].stem)
 
 
-def test_flipped_bits_are_noticed_or_do_not_matter(tmp_path):
-    """200 single-bit errors: either the file is refused, or all its counts are those that were written."""
-    from biospike.sweep import read  # noqa: PLC0415
-
+def test_every_flipped_bit_is_noticed(tmp_path):
+    """200 single-bit errors anywhere in the file; HDF5 alone misses some, and with others it never returns."""
     run(tmp_path, seeds=(1,))
-    path = min((tmp_path / POINTS).glob("*.nc"))
-    whole, before = path.read_bytes(), read(path)
-    rng = np.random.default_rng(5)
+    path = min((tmp_path / POINTS).glob("[!.]*.nc"))
+    whole = path.read_bytes()
     copy = tmp_path / "copy.nc"
-    refused = 0
-    for bit in rng.integers(0, 8 * len(whole), 200):
+    for bit in np.random.default_rng(5).integers(0, 8 * len(whole), 200):
         broken = bytearray(whole)
         broken[bit // 8] ^= 1 << (bit % 8)
         copy.write_bytes(bytes(broken))
-        if is_complete(copy, path.stem):
-            np.testing.assert_array_equal(read(copy)["spike_count"], before["spike_count"])
-        else:
-            refused += 1
-    assert refused > 10
+        assert not is_complete(copy, path.stem), f"bit {bit}"
+    copy.write_bytes(whole)
+    assert is_complete(copy, path.stem)
 
 
 def test_remove_abandoned_leaves_the_living_alone(tmp_path):
@@ -150,6 +145,11 @@ def test_sigkill_while_compiling(tmp_path, unbroken, monkeypatch):
         kills += child.exitcode == -signal.SIGKILL
     assert kills > 0
     _run_compiled(tmp_path / "out", tmp_path / "cache")
+    # A generator or compiler whose parent was killed writes on for some seconds.
+    deadline = time.monotonic() + 60
+    while list((tmp_path / "cache").glob("building-*")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+        remove_abandoned(tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("building-*"))
     _same_counts(tmp_path / "out", points((1,), "cpp_standalone"), unbroken, tmp_path)
 
