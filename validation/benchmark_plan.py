@@ -95,7 +95,7 @@ PRESETS: dict[str, Preset] = {
     "paper": Preset(
         repeats=3,
         curve_repeats=2,
-        steps=10_000,
+        steps=5000,
         curve_steps=2000,
         keys=(8, 32, 128, 512, 4096),
         neurons=(100, 1000, 10_000, 100_000, 1_000_000),
