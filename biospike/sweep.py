@@ -202,7 +202,8 @@ def sweep(
     folder.mkdir(parents=True, exist_ok=True)
     for abandoned in (folder, standalone.cache_directory(), standalone.scratch_directory()):
         remove_abandoned(abandoned)
-    by_key = {point.key(): point for point in points}
+    keys = [point.key() for point in points]
+    by_key = dict(zip(keys, points, strict=True))
     files = {key: folder / f"{key}.nc" for key in by_key}
     missing = {key: point for key, point in by_key.items() if not is_complete(files[key], key)}
     kept = len(by_key) - len(missing)
@@ -212,7 +213,7 @@ def sweep(
                 _keep(data, files[key])
             bar.update()
     written.extend(files.values())
-    return [files[point.key()] for point in points]
+    return [files[key] for key in keys]
 
 
 def _compute(
