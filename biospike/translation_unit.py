@@ -33,7 +33,8 @@ INDEPENDENT = ("stateupdater", "subexpression_update", "each_step")
 #
 # A variable of the row is read by its keys one by one, which is slow, and slower still by the gather instructions of
 # many processors. The keys of a row lie together, so it is written out for all of them with whole vectors instead: up
-# to seven too many, which the next row overwrites.
+# to seven too many, which the next row overwrites. It is done a block of keys at a time, which stays in the cache, and
+# rows are cut into pieces where blocks end.
 SUPPORT = """
 #include <algorithm>
 #include <cstdlib>
@@ -57,18 +58,22 @@ void* operator new[](std::size_t size) {
 }
 void operator delete[](void* array) noexcept { std::free((void*)((uintptr_t)array & ~(uintptr_t)4095)); }
 void operator delete[](void* array, std::size_t) noexcept { operator delete[](array); }
-static std::vector<int> _row_ends(const int32_t* row, int n) {
-    std::vector<int> ends;
-    for (int i = 1; i <= n; i++) if (i == n || row[i] != row[i - 1]) ends.push_back(i);
-    return ends;
-}
+enum { _BLOCK = 512 };
+struct _Pieces {
+    std::vector<int> ends, of_block;
+    _Pieces(const int32_t* row, int n) {
+        for (int i = 1; i <= n; i++) {
+            if ((i - 1) % _BLOCK == 0) of_block.push_back(ends.size());
+            if (i == n || i % _BLOCK == 0 || row[i] != row[i - 1]) ends.push_back(i);
+        }
+    }
+};
 template <typename T>
-static inline void _spread(const std::vector<int>& ends, const int32_t* row, const T* from, T* to) {
-    int first = 0;
-    for (const int end : ends) {
-        const T value = from[row[first]];
-        for (int i = first; i < end; i += 8) for (int lane = 0; lane < 8; lane++) to[i + lane] = value;
-        first = end;
+static inline void _spread(const _Pieces& pieces, int first, int end, const int32_t* row, const T* from, T* to) {
+    for (int piece = pieces.of_block[first/_BLOCK], i = first; i < end; i = pieces.ends[piece++]) {
+        const T value = from[row[i]];
+        for (int k = i - first; k < pieces.ends[piece] - first; k += 8)
+            for (int lane = 0; lane < 8; lane++) to[k + lane] = value;
     }
 }
 """
@@ -155,22 +160,29 @@ def _draw_together(body: str) -> str:
     return body.replace(draw[0], f"{draw['v']} = {draw['p']};\n        {draw['store']}\n    }}\n    {together}")
 
 
+_LOOP = re.compile(r"^    #pragma GCC ivdep\s+for\(int _idx=0; _idx<_N; _idx\+\+\)\s+\{.*?^    \}$", re.M | re.S)
+
+
 def _spread_rows(body: str) -> str:
-    """Variables of the hub from a copy that holds them for every key (see `SUPPORT`).
+    """Variables of the hub from a copy that holds them for every key of a block (see `SUPPORT`).
 
     Which row a key belongs to is constant, so where rows end is found once.
     """
     index = re.search(r"const int32_t hub_index = (\w+)\[_idx\];", body)
     linked = re.findall(r"const (\w+) (\w+) = (\w+)\[hub_index\];", body)
-    if index is None or len(re.findall(r"\bhub_index\b", body)) != 1 + len(linked):
+    loop = _LOOP.search(body)
+    if index is None or loop is None or len(re.findall(r"\bhub_index\b", body)) != 1 + len(linked):
         return body
-    body = body.replace(index[0], "")
-    spread = [_COUNT, f"    static const std::vector<int> _ends = _row_ends({index[1]}, _N);"]
+    inner = loop[0].replace(index[0], "").replace("int _idx=0; _idx<_N;", "int _idx=_first; _idx<_end;")
+    blocks = [f"    static const _Pieces _pieces({index[1]}, _N);"]
+    spread = []
     for kind, name, array in linked:
-        body = body.replace(f" = {array}[hub_index];", f" = _of_keys_{name}[_idx];")
-        spread.append(f"    alignas(64) static {kind} _of_keys_{name}[N + 8];")
-        spread.append(f"    _spread(_ends, {index[1]}, {array}, _of_keys_{name});")
-    return body.replace(_COUNT, "\n".join(spread))
+        inner = inner.replace(f" = {array}[hub_index];", f" = _of_keys_{name}[_idx - _first];")
+        blocks.append(f"    alignas(64) {kind} _of_keys_{name}[_BLOCK + 8];")
+        spread.append(f"    _spread(_pieces, _first, _end, {index[1]}, {array}, _of_keys_{name});")
+    blocks += ["    for(int _first=0; _first<_N; _first+=_BLOCK)", "    {"]
+    blocks += ["    const int _end = std::min<int>(_first + _BLOCK, _N);", *spread, inner, "    }"]
+    return body.replace(loop[0], "\n".join(blocks))
 
 
 def _in_use(name: str, body: str, arrays: set[str]) -> str:
@@ -194,18 +206,21 @@ _THRESHOLD_LOOP = re.compile(
     r"for\(size_t _idx=0; _idx<N; _idx\+\+\)\s*\{(?P<condition>[^{}]*)if\(_cond\) \{(?P<spike>[^{}]*)\}\s*\}"
 )
 _TWO_PASSES = rf"""{_COUNT}
-    alignas(64) static char _crossed[N + 8];
+    alignas(64) static char _crossed[N + 64];
     #pragma GCC ivdep
     for(size_t _idx=0; _idx<_N; _idx++)
     {{\g<condition>_crossed[_idx] = (_cond != 0);
     }}
-    for(size_t _first=0; _first<_N; _first+=8)
+    for(size_t _line=0; _line<_N; _line+=64)
     {{
-        uint64_t _eight;
-        memcpy(&_eight, _crossed + _first, 8);
-        for(; _eight; _eight &= _eight - 1)
+        uint64_t _eight[8], _any = 0, _bits = 0;
+        memcpy(_eight, _crossed + _line, 64);
+        for(int _k=0; _k<8; _k++) _any |= _eight[_k];
+        if(_any == 0) continue;
+        for(int _k=0; _k<8; _k++) _bits |= (_eight[_k]*0x0102040810204080ULL >> 56) << 8*_k;
+        for(; _bits; _bits &= _bits - 1)
         {{
-            const size_t _idx = _first + __builtin_ctzll(_eight)/8;\g<spike>
+            const size_t _idx = _line + __builtin_ctzll(_bits);\g<spike>
         }}
     }}"""
 
@@ -214,7 +229,8 @@ def _scan_for_crossings(name: str, body: str) -> str:
     """Thresholder in two passes: the condition of every neuron, then the few that met it, in order.
 
     As Brian2 writes it, the loop appends to a list, which no compiler turns into vector instructions. Without the
-    append, the condition becomes a byte a neuron, 0 or 1, and eight of them are looked at at once.
+    append, the condition becomes a byte a neuron, 0 or 1, and 64 of them are looked at at once; where one is set,
+    a product gathers each eight bytes into eight bits.
     """
     body, count = _THRESHOLD_LOOP.subn(_TWO_PASSES, body)
     if count != 1:

@@ -24,6 +24,7 @@ THRESHOLDER = """
 """
 UPDATER = """
     const int _N = N;
+
     for(int _idx=0; _idx<_N; _idx++)
     {
         const int32_t hub_index = _ptr_array_keys_hub_index[_idx];
@@ -49,7 +50,7 @@ ARRAYS = {"_array_keys_hub_index", "_array_keys_occupied"}
 
 def test_thresholder_collects_bytes_before_spikes():
     text = _fast_loops("keys_spike_thresholder_codeobject", THRESHOLDER, ARRAYS)
-    condition, scan = text.split("uint64_t _eight")
+    condition, scan = text.split("uint64_t _eight[8]")
     assert "_crossed[_idx] = (_cond != 0);" in condition
     assert "_spikespace[_count++]" not in condition
     assert "_spikespace[_count++] = _idx;" in scan
@@ -64,7 +65,7 @@ def test_unknown_form_is_refused(name):
 
 def test_linked_variables_are_spread_over_the_keys_of_a_row():
     text = _fast_loops("keys_stateupdater_codeobject", UPDATER, ARRAYS)
-    assert "const double gate = _of_keys_gate[_idx];" in text
+    assert "const double gate = _of_keys_gate[_idx - _first];" in text
     assert "[hub_index]" not in text
     used_otherwise = UPDATER.replace("v = gate;", "v = gate + hub_index;")
     assert "[hub_index]" in _fast_loops("keys_stateupdater_codeobject", used_otherwise, ARRAYS)
@@ -94,12 +95,13 @@ def test_the_clock_is_read_once():
 
 
 @pytest.mark.compiles
+@pytest.mark.parametrize(("rows", "keys", "trials"), [(7, 13, 8), (2, 700, 6)])
 @pytest.mark.parametrize("circuit", [Race(), Integrate(), Shunting(), Diffusive()], ids=lambda c: c.name)
-def test_rewritten_loops_keep_every_spike(circuit):
-    """Rows of 13 keys, some masked: vectors of eight cross rows, and the last is not full."""
-    logits = np.random.default_rng(5).normal(0, 1.5, (7, 13))
-    logits[2, 3:] = np.nan
-    options = {"duration": 100 * b2.ms, "trials": 3, "seed": 8, "checkpoints": 5}
+def test_rewritten_loops_keep_every_spike(circuit, rows, keys, trials):
+    """Vectors of eight cross rows, rows cross blocks of 512 keys, some keys are masked, and the last block is short."""
+    logits = np.random.default_rng(5).normal(0, 1.5, (rows, keys))
+    logits[1, 3:] = np.nan
+    options = {"duration": 100 * b2.ms, "trials": trials, "seed": 8, "checkpoints": 5}
     compiled, numpy = (simulate(circuit, logits, target=target, **options) for target in ("cpp_standalone", "numpy"))
     for name in ("spike_count", "gap_sum", "gap_square_sum"):
         np.testing.assert_array_equal(compiled[name], numpy[name])
