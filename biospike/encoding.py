@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import attrs
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from biospike import runtime
 from biospike.circuit import ADDRESS, count_spikes
@@ -77,7 +77,7 @@ class Bernoulli(Encoder):
         """E abs(K/T - x) = 2*v*(1 - x)*P(K = v)/T, v = floor(T*x) + 1 (de Moivre); about sqrt(2*x*(1-x)/(pi*T))."""
         x, steps = np.asarray(x, dtype=float), np.asarray(steps, dtype=float)
         v = np.floor(steps * x) + 1
-        return np.asarray(2 * v * (1 - x) * stats.binom.pmf(v, steps, x) / steps)
+        return np.asarray(2 * v * (1 - x) * scipy.stats.binom.pmf(v, steps, x) / steps)
 
 
 @attrs.frozen
@@ -110,7 +110,7 @@ class Poisson(Encoder):
     def expected_error(self, x: ArrayLike, steps: ArrayLike) -> Array:
         """E abs(K - m)/T = 2*m*P(K = floor(m))/T for K Poisson of mean m (Crow 1958), T = `full_count`."""
         mean = np.asarray(x, dtype=float) * self.full_count(steps)
-        return np.asarray(2 * mean * stats.poisson.pmf(np.floor(mean), mean) / self.full_count(steps))
+        return np.asarray(2 * mean * scipy.stats.poisson.pmf(np.floor(mean), mean) / self.full_count(steps))
 
 
 @attrs.frozen

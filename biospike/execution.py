@@ -1,8 +1,10 @@
-"""Batches of a study run on the chosen target, side by side on all cores."""
+"""Results of a study run on the chosen target, side by side on all cores."""
 
 from __future__ import annotations
 
+import itertools
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -22,6 +24,9 @@ TARGETS = ("auto", "cpp_standalone", "cython", "numpy")
 # Seconds on the numpy target above which auto compiles: a build takes about 5 s, and later runs profit from it.
 WORTH_A_BUILD = 3.0
 WORTH_PROCESSES = 20.0
+
+
+Results = Iterator[dict[str, NDArray[Any]]]
 
 
 class Plan(Protocol):
@@ -61,33 +66,56 @@ class Plan(Protocol):
 
 
 def execute(plan: Plan, target: str, *, jobs: int, progress: bool) -> dict[str, NDArray[Any]]:
-    """Run every batch and join what `Plan.collect` returns along its first axis."""
+    """Run every batch of a plan and join what `Plan.collect` returns along its first axis."""
+    [joined] = execute_each([(plan, target)], jobs=jobs, progress=progress)
+    return joined
+
+
+def execute_each(work: Sequence[tuple[Plan, str]], *, jobs: int, progress: bool) -> Results:
+    """Yield for every plan, on its target, what `execute` returns, in their order.
+
+    Batches of plans with the same target stand in one queue: a core that is done with one plan goes on with the next,
+    also while the caller works on what it was given.
+    """
+    total = sum(plan.batches for plan, _ in work)
+    with tqdm(total=total, unit="batch", disable=not progress, leave=False) as bar:
+        for target, some in itertools.groupby(work, key=lambda one: one[1]):
+            yield from _execute([plan for plan, _ in some], target, jobs, bar)
+
+
+def _execute(plans: Sequence[Plan], target: str, jobs: int, bar: tqdm[Any]) -> Results:
     compiled = target == "cpp_standalone"
-    name = plan.circuit.name
-    with tqdm(total=plan.batches, desc=name, unit="batch", disable=not progress, leave=False) as bar:
-        binary = None
-        if compiled:
-            bar.set_description(f"{name}: build")
-            binary = standalone.build(plan.circuit, plan.shape())
-            bar.set_description(f"{name}: run")
-        # A compiled batch is a process of its own, which a thread waits for; others need a Python process each, which
-        # costs seconds to start.
-        jobs = min(jobs, plan.batches) if compiled or plan.numpy_seconds > WORTH_PROCESSES else 1
-        workers = joblib.Parallel(n_jobs=jobs, prefer="threads" if compiled else "processes", return_as="generator")
-        done: Iterator[dict[str, NDArray[Any]]] = workers(
-            joblib.delayed(_run)(plan, target, binary, number) for number in range(plan.batches)
-        )
-        collected = []
-        for number, result in enumerate(done):
-            collected.append(plan.collect(number, result))
-            bar.update()
-    return {name: np.concatenate([c[name] for c in collected]) for name in collected[0]}
+    batches = [(plan, number) for plan in plans for number in range(plan.batches)]
+    binaries = {}
+    for plan in plans if compiled else ():
+        bar.set_description(f"{plan.circuit.name}: build")
+        binaries[id(plan)] = standalone.build(plan.circuit, plan.shape())
+    # A compiled batch is a process of its own, which a thread waits for; others need a Python process each, which
+    # costs seconds to start.
+    worth = compiled or sum(plan.numpy_seconds for plan in plans) > WORTH_PROCESSES
+    workers = joblib.Parallel(
+        n_jobs=min(jobs, len(batches)) if worth else 1,
+        prefer="threads" if compiled else "processes",
+        return_as="generator",
+    )
+    done: Results = workers(
+        joblib.delayed(_run)(plan, target, binaries.get(id(plan)), number) for plan, number in batches
+    )
+    collected = []
+    for (plan, number), result in zip(batches, done, strict=True):
+        bar.set_description(f"{plan.circuit.name}: run")
+        collected.append(plan.collect(number, result))
+        bar.update()
+        if number == plan.batches - 1:
+            yield {name: np.concatenate([c[name] for c in collected]) for name in collected[0]}
+            collected = []
 
 
 def _run(plan: Plan, target: str, binary: standalone.Binary | None, number: int) -> dict[str, NDArray[Any]]:
     state, duration = plan.state(number), plan.duration(number)
     if binary is not None:
-        return standalone.run(binary, state, plan.dt, duration, plan.wanted)
+        with processors:
+            return standalone.run(binary, state, plan.dt, duration, plan.wanted)
     return runtime.run(
         plan.circuit, plan.shape(number), state, dt=plan.dt, duration=duration, wanted=plan.wanted, target=target
     )
@@ -141,6 +169,10 @@ def check_jobs(jobs: int | None) -> int:
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
     return jobs
+
+
+processors = threading.Semaphore(check_jobs(None))
+"""One is held by every binary while it runs, and by who else keeps a core busy meanwhile."""
 
 
 def check_counts(trials: Any, seed: Any) -> None:

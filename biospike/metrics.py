@@ -10,8 +10,8 @@ from typing import Literal
 
 import attrs
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 from scipy.special import rel_entr
 
 Array = NDArray[np.float64]
@@ -127,7 +127,7 @@ def bca_interval(
     low[equal] = high[equal] = values[equal, 0]
     varied = ~equal & np.isfinite(values).all(axis=-1)
     if varied.any():
-        result = stats.bootstrap(
+        result = scipy.stats.bootstrap(
             (values[varied],),
             np.mean,
             axis=-1,
@@ -287,10 +287,10 @@ def _fit_line(x: Array, y: Array, error: Array, replicates: Array) -> tuple[Arra
     estimator = inverse / error
     estimate = estimator @ y
     residual = float((((y - estimate[0] - estimate[1] * x) / error) ** 2).sum())
-    half = stats.t.ppf(0.975, points - 2) * np.sqrt(residual / (points - 2) * (inverse**2).sum(axis=1))
+    half = scipy.stats.t.ppf(0.975, points - 2) * np.sqrt(residual / (points - 2) * (inverse**2).sum(axis=1))
     if trials > 1:
         spread = np.sqrt((trials - 1) * (replicates @ estimator.T).var(axis=0))
-        half = np.maximum(half, stats.t.ppf(0.975, trials - 1) * spread)
+        half = np.maximum(half, scipy.stats.t.ppf(0.975, trials - 1) * spread)
     total = float((((y - np.average(y, weights=error**-2)) / error) ** 2).sum())
     return (
         np.stack([estimate, estimate - half, estimate + half], axis=1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -79,12 +79,36 @@ def simulate(
         If the compiled target cannot be built or fails.
     """
     work = plan(circuit, logits, duration=duration, trials=trials, seed=seed, checkpoints=checkpoints, dt=dt)
+    [data] = simulate_each([work], target=target, jobs=jobs, progress=progress)
+    return data
+
+
+def simulate_each(
+    plans: Sequence[Plan], *, target: str = "auto", jobs: int | None = None, progress: bool = False
+) -> Iterator[xr.Dataset]:
+    """Run several studies and yield what `simulate` returns for each, in their order, as soon as it is ready.
+
+    The studies share the cores: while one ends, and while the caller works on its result, the next ones run.
+
+    Parameters
+    ----------
+    plans
+        Of `plan`, which takes the arguments of `simulate`.
+    target, jobs, progress
+        As of `simulate`.
+
+    Raises
+    ------
+    ValueError, biospike.standalone.BuildError, biospike.standalone.RunError
+        As `simulate`.
+    """
     workers = execution.check_jobs(jobs)
-    target, reason = execution.choose_target(work, target)
-    if target != "cpp_standalone":
-        work = fitted(work)
-    joined = execution.execute(work, target, jobs=workers, progress=progress)
-    return _dataset(work, joined, target, reason)
+    chosen = [execution.choose_target(work, target) for work in plans]
+    targets, reasons = zip(*chosen, strict=True) if chosen else ((), ())
+    sized = [work if own == "cpp_standalone" else fitted(work) for work, own in zip(plans, targets, strict=True)]
+    done = execution.execute_each(list(zip(sized, targets, strict=True)), jobs=workers, progress=progress)
+    for work, own, reason, joined in zip(sized, targets, reasons, done, strict=True):
+        yield _dataset(work, joined, own, reason)
 
 
 def check_study(circuit: Circuit, logits: ArrayLike, *, target: str = "auto", **options: Any) -> None:

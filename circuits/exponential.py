@@ -36,8 +36,8 @@ from typing import Any, ClassVar
 
 import attrs
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from biospike import runtime
 from biospike.circuit import KEY_STRIDE
@@ -162,7 +162,7 @@ class TaylorExponential(Exponential):
     @property
     def weights(self) -> Array:
         """e^-M*(2M)^j/j!, which is e^M times a Poisson probability."""
-        return np.asarray(np.exp(self.bound) * stats.poisson.pmf(self.powers, 2 * self.bound))
+        return np.asarray(np.exp(self.bound) * scipy.stats.poisson.pmf(self.powers, 2 * self.bound))
 
     def rate(self, z: ArrayLike) -> Array:
         """r, spikes of a copy a step."""
@@ -212,7 +212,7 @@ class TaylorExponential(Exponential):
 
     def truncation_error(self, z: ArrayLike) -> Array:
         """Fraction of e^z in the terms above J (independent copies): P(k > J), k Poisson of mean M + z."""
-        return np.asarray(stats.poisson.sf(self.order, self.check(z) + self.bound))
+        return np.asarray(scipy.stats.poisson.sf(self.order, self.check(z) + self.bound))
 
 
 @attrs.frozen(kw_only=True)

@@ -142,7 +142,7 @@ def test_default_input_is_the_shipped_rows():
     study = prepare(Config(target="numpy"))
     assert study.logits.shape[0] >= 64
     assert set(study.circuits) == set(compare_softmax.SOFTMAX_CIRCUITS)
-    assert len(study.windows) > 15
+    assert len(study.plans[0].marks) > 15
 
 
 class TestLogitsFiles:

@@ -2,6 +2,7 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -144,7 +145,7 @@ def test_result_survives_the_disk(tmp_path):
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(change, words, monkeypatch):
-    monkeypatch.setattr(execution, "execute", None)
+    monkeypatch.setattr(execution, "execute_each", None)
     options = {"logits": LOGITS, "duration": WINDOW, "target": "numpy"} | change
     with pytest.raises(ValueError, match=words):
         simulate(Race(), options.pop("logits"), **options)
@@ -212,6 +213,34 @@ def test_compiled_and_numpy_agree_spike_for_spike_and_compile_once(cache, monkey
         assert same(counts(Escape(), target="cpp_standalone", **variation), counts(Escape(), **variation)), variation
     for circuit in (Escape(w=0.3, rate=300 * b2.Hz), Escape(regularity=4)):
         assert same(counts(circuit, target="cpp_standalone"), counts(circuit)), circuit
+
+
+@pytest.mark.compiles
+def test_studies_in_one_queue_give_what_each_gives_alone(cache, monkeypatch):
+    """In their order, on both targets, with several batches each; and no more binaries at a time than processors."""
+    monkeypatch.setattr(execution, "processors", threading.Semaphore(1))
+    running, most = [], []
+
+    def run(*arguments):
+        running.append(1)
+        most.append(len(running))
+        try:
+            return original(*arguments)
+        finally:
+            running.pop()
+
+    original = standalone.run
+    monkeypatch.setattr(standalone, "run", run)
+    studies = [(Escape(), 400), (Escape(regularity=4), 2), (Escape(), 200)]
+    for target in ("cpp_standalone", "numpy"):
+        plans = [simulation.plan(one, LOGITS, duration=WINDOW, trials=trials, seed=5) for one, trials in studies]
+        assert [work.batches for work in plans] == [3, 1, 2]
+        found = list(simulation.simulate_each(plans, target=target, jobs=3))
+        for (one, trials), data in zip(studies, found, strict=True):
+            assert data.attrs["target"] == target
+            assert same(data, counts(one, trials=trials, checkpoints=simulation.CHECKPOINTS))
+    assert most == [1] * 6
+    assert list(simulation.simulate_each([])) == []
 
 
 @pytest.mark.compiles

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import resource
+import runpy
 import sys
 import time
 from pathlib import Path
@@ -64,11 +65,12 @@ def study(request: dict[str, Any]) -> tuple[Figures, None]:
     The wall time outside counts from the start of this process: imports, checks, preparation, reading, tables, rasters,
     figures and files.
     """
-    from validation import compare_softmax  # noqa: PLC0415
     from validation.benchmark_watch import watch_binaries  # noqa: PLC0415
 
+    options = [word for name, value in request["options"].items() for word in (f"--{name}", value)]
     with watch_binaries() as watched:
-        compare_softmax.main(compare_softmax.Config(out=Path(request["out"]), quiet=True, **request["options"]))
+        sys.argv = ["compare_softmax.py", "--quiet", "--out", request["out"], *options]
+        runpy.run_module("validation.compare_softmax", run_name="__main__", alter_sys=True)
     inside = watched.busy_s()
     own = resource.getrusage(resource.RUSAGE_SELF)
     return {

@@ -9,27 +9,30 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import attrs
 import numpy as np
+import pandas as pd
 import tyro
 import xarray as xr
 from numpy.typing import NDArray
 
-from biospike import simulate
 from biospike.circuit import Circuit
+from biospike.execution import build_plans, choose_target
+from biospike.packing import Plan
 from biospike.parameters import parse_quantity
 from biospike.recording import save, write_atomically
-from biospike.simulation import build_ahead, check_study
+from biospike.simulation import plan, simulate_each
 from circuits import SOFTMAX_CIRCUITS
 from validation import command_line, softmax_sweep
 from validation.data import attention_rows
 from validation.logits_file import read_logits
 from validation.softmax_drawing import Raster, draw_convergence, drawing
 from validation.softmax_report import report
-from validation.softmax_tables import converge, halving, summarise
+from validation.softmax_tables import CONVERGENCE, converge, halving, summarise
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -41,6 +44,10 @@ HALVED_FRACTION = 8
 """The step is halved for about one in this many of the duration, in half of the trials."""
 WORTH_A_PROCESS = 2e8
 """Steps of all neurons above which figures are drawn in a process of their own, which takes seconds to start."""
+
+OWN_ATTRIBUTES = ("parameters", "dt_ms", "target", "target_reason")
+OWN_VARIABLES = ("timesteps", "spike_count", "spike_count_halved", "gap_sum", "gap_square_sum", "limit")
+"""What differs between circuits."""
 
 SHOWN = ["circuit", "spikes_per_row", "tv", "tv_low", "tv_high", "tv_expected", "limit_tv", "bias_tv", "isi_cv"]
 
@@ -83,7 +90,10 @@ class Study:
     logits: NDArray[np.float64]
     circuits: dict[str, Circuit]
     duration: Quantity
-    windows: Quantity
+    plans: list[Plan]
+    """Of every circuit, at its own step."""
+    halved: list[Plan]
+    """The same at half of it, for one short window."""
 
 
 def prepare(config: Config) -> Study:
@@ -111,56 +121,56 @@ def prepare(config: Config) -> Study:
     # Windows on the coarsest grid, so that all circuits are read at the same times.
     steps = int(float(duration / grid) * (1 + 1e-12))  # 0.3 s are 300 steps of 1 ms, not 299.99
     marks = np.unique(np.rint(np.geomspace(max(1.0, FIRST_WINDOW * steps), steps, WINDOWS)))
-    study = Study(config, logits, circuits, steps * grid, marks * grid)
-    for circuit in circuits.values():
-        check_study(circuit, logits, **_options(study))
-    return study
+    duration, windows = steps * grid, marks * grid
+    short = windows[np.argmin(np.abs(windows - duration / HALVED_FRACTION))]
+    full = {"duration": duration, "checkpoints": windows, "trials": config.trials, "seed": config.seed}
+    less = {"duration": short, "checkpoints": short * np.ones(1), "trials": max(2, config.trials // 2)}
+    plans = [plan(circuit, logits, **full) for circuit in circuits.values()]
+    halved = [plan(circuit, logits, dt=circuit.dt / 2, **full | less) for circuit in circuits.values()]
+    for work in plans:
+        choose_target(work, config.target)
+    return Study(config, logits, circuits, duration, plans, halved)
 
 
-def _options(study: Study) -> dict[str, Any]:
-    return {
-        "duration": study.duration,
-        "checkpoints": study.windows,
-        "trials": study.config.trials,
-        "seed": study.config.seed,
-        "target": study.config.target,
-    }
+def run(study: Study) -> Iterator[xr.Dataset]:
+    """Simulate every circuit at its own step and at half of it, and yield its result while the next ones run.
 
-
-def run(study: Study) -> xr.Dataset:
-    """Simulate every circuit at its own step and at half of it.
-
-    Returns
-    -------
+    Yields
+    ------
     xarray.Dataset
-        As of `biospike.simulate`, along a new dimension `circuit`; `spike_count_halved` was counted at half the
-        step, in the window `window_halved_ms`. The attributes of each circuit's run are coordinates of `circuit`.
+        As of `biospike.simulate`; `spike_count_halved` was counted at half the step, in the window `window_halved_ms`.
     """
-    collected = []
-    options = _options(study) | {"progress": not study.config.quiet}
-    build_ahead(list(study.circuits.values()), study.logits, **options)
-    short = study.windows[np.argmin(np.abs(study.windows - study.duration / HALVED_FRACTION))]
-    trials = max(2, study.config.trials // 2)
-    halved_options = options | {"duration": short, "checkpoints": short * np.ones(1), "trials": trials}
-    for circuit in study.circuits.values():
-        data = simulate(circuit, study.logits, **options)
-        halved = simulate(circuit, study.logits, dt=circuit.dt / 2, **halved_options)
-        counts = halved["spike_count"].isel(checkpoint=-1).drop_vars(("window_ms", "timesteps"))
-        data["spike_count_halved"] = counts.rename(trial="trial_halved")
-        data = data.assign_coords(window_halved_ms=float(short / b2.ms))
-        own = {name: data.attrs[name] for name in ("parameters", "dt_ms", "target", "target_reason")}
-        common = {name: value for name, value in data.attrs.items() if name not in {*own, "circuit"}}
-        coordinates = {name: ("circuit", [value]) for name, value in own.items()}
-        data = data.assign_coords(coordinates | {"circuit": [circuit.name]})
-        data["timesteps"] = data["timesteps"].expand_dims("circuit")
-        for name in ("spike_count", "spike_count_halved", "gap_sum", "gap_square_sum", "limit"):
-            data[name] = data[name].expand_dims("circuit")
-        collected.append(data.assign_attrs(common))
-        if not study.config.quiet:
-            reason = f"{own['target']}: {own['target_reason']}"
-            print(f"{circuit.name}: {int(data['spike_count'][..., -1].sum())} spikes ({reason})", file=sys.stderr)
-    joined = xr.concat(collected, dim="circuit", data_vars="minimal", coords="minimal", compat="override", join="exact")
-    return joined.assign_attrs(compilers=", ".join(sorted({d.attrs["compiler"] for d in collected})))
+    target, progress = study.config.target, not study.config.quiet
+    build_plans(study.plans, target, progress=progress)
+    in_turn = [work for both in zip(study.plans, study.halved, strict=True) for work in both]
+    done = simulate_each(in_turn, target=target, progress=progress)
+    windows_ms = study.plans[0].marks * study.plans[0].dt * 1e3
+    for data, halved in zip(done, done, strict=True):
+        counts = halved["spike_count"].isel(checkpoint=-1)
+        data["spike_count_halved"] = counts.drop_vars(("window_ms", "timesteps")).rename(trial="trial_halved")
+        if progress:
+            spikes = int(data["spike_count"][..., -1].sum())
+            print(
+                f"{data.attrs['circuit']}: {spikes} spikes ({data.attrs['target']}: {data.attrs['target_reason']})",
+                file=sys.stderr,
+            )
+        # All circuits are read at the same times, which each would round in its own steps.
+        windows = data["window_ms"].copy(data=windows_ms)
+        yield data.assign_coords(window_ms=windows, window_halved_ms=float(halved["window_ms"][-1]))
+
+
+def join(results: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Join what `run` yields along a new dimension `circuit`; what differs between circuits becomes a coordinate."""
+    parts = []
+    for data in results:
+        own = {name: ("circuit", [data.attrs[name]]) for name in OWN_ATTRIBUTES}
+        part = data.assign_coords(own | {"circuit": [data.attrs["circuit"]]})
+        for variable in OWN_VARIABLES:
+            part[variable] = part[variable].expand_dims("circuit")
+        part.attrs = {key: value for key, value in data.attrs.items() if key not in {*own, "circuit"}}
+        parts.append(part)
+    joined = xr.concat(parts, dim="circuit", data_vars="minimal", coords="minimal", compat="override", join="exact")
+    return joined.assign_attrs(compilers=", ".join(sorted({data.attrs["compiler"] for data in results})))
 
 
 def _without_grid(config: Config) -> softmax_sweep.Options:
@@ -182,17 +192,23 @@ def main(config: Config) -> None:
     study = prepare(config)
     out = command_line.writable(config.out)
     neurons = config.trials * np.count_nonzero(~np.isnan(study.logits))
-    steps = sum(float(study.duration / circuit.dt) for circuit in study.circuits.values())
+    steps = sum(work.steps for work in study.plans)
     raster = Raster(study.circuits, study.logits, study.duration, config.seed)
     with drawing(raster, out, beside=bool(neurons * steps >= WORTH_A_PROCESS)) as draw:
-        data = run(study)
-        summary = summarise(data)
-        convergence = converge(data, summary)
+        results, summaries, fits, halvings = [], [], [], []
+        for one in run(study):
+            results.append(one)
+            summaries.append(summarise(one, study.circuits[one.attrs["circuit"]]))
+            fits.append(converge(one, summaries[-1]))
+            halvings.append(halving(one))
+        summary = pd.concat(summaries, ignore_index=True)
+        convergence = pd.DataFrame(fits)[CONVERGENCE]
         draw(draw_convergence, summary, convergence, out)
+        data = join(results)
         save(data, out / "counts.nc")
         for name, table in (("summary", summary), ("convergence", convergence)):
             write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
-        text = report(data, summary, convergence, halving(data))
+        text = report(data, summary, convergence, pd.DataFrame(halvings))
         write_atomically(out / "report.md", lambda file: file.write_text(text))
     if not config.quiet:
         last = summary.groupby("circuit", sort=False).tail(1)

@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from biospike import plots
+from biospike import execution, plots
 from biospike.circuit import Circuit
 from biospike.files import owned_prefix, remove_abandoned, written
 from biospike.ideal.softmax import softmax
@@ -95,7 +95,10 @@ def drawing(raster: Raster, out: Path, *, beside: bool) -> Iterator[Callable[...
             1, multiprocessing.get_context(START), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
         ) as process,
     ):
+        # In the place of one binary: sharing its core with one, it would be what all wait for in the end.
+        execution.processors.acquire()
         drawn = [process.submit(draw_raster, raster, Path(private))]
+        drawn[0].add_done_callback(lambda _: execution.processors.release())
         yield lambda function, *arguments: drawn.append(process.submit(function, *arguments))
         for one in drawn:
             for path in one.result():

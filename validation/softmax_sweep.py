@@ -17,7 +17,7 @@ from biospike.sweep import Point, read, sweep
 from validation import command_line
 from validation.softmax_report import markdown
 from validation.softmax_sweep_figure import sweep_figure
-from validation.softmax_tables import converge_circuit, summarise_circuit
+from validation.softmax_tables import converge, summarise
 from validation.sweep_file import read_sweep
 
 SHOWN = ["spikes_per_row", "tv", "tv_expected", "limit_tv", "order"]
@@ -100,9 +100,9 @@ def tabulate(
 
 def _tabulate(point: Point, file: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     data = read(file)
-    summary = summarise_circuit(data, point.circuit)
+    summary = summarise(data, point.circuit)
     named = {"key": file.stem, **labels(point)}
-    fit = converge_circuit(data, summary)
+    fit = converge(data, summary)
     others = summary.drop(columns=[name for name in summary.columns if name in named])
     front = pd.DataFrame([named] * len(others))
     last = {**named, **others.iloc[-1].to_dict(), **{name: value for name, value in fit.items() if name not in named}}

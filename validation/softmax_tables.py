@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import scipy
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.special import gammaln
 
 from biospike import metrics
 from biospike.circuit import Circuit
 from biospike.ideal.softmax import softmax
-from circuits import SOFTMAX_CIRCUITS
 
 FEW_SPIKES = 100
 FEW_TRIALS = 8
@@ -41,13 +40,7 @@ SUMMARY = [
 CONVERGENCE = ["circuit", "order", "order_low", "order_high", "r_squared", "floor_tv", "limit_tv", "verdict"]
 
 
-def summarise(data: xr.Dataset) -> pd.DataFrame:
-    """One row a circuit and window, with the columns of ``summary.csv``."""
-    tables = [summarise_circuit(data.sel(circuit=name), SOFTMAX_CIRCUITS[name]()) for name in data["circuit"].values]
-    return pd.concat(tables, ignore_index=True)
-
-
-def summarise_circuit(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
+def summarise(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
     """One row a window of a result of `biospike.simulate`, made by `circuit`, with the columns of ``summary.csv``."""
     name = circuit.name
     p = softmax(data["logits"].values)
@@ -142,16 +135,8 @@ def _diagnose(row: object) -> str:
     return "; ".join(words for words, holds in found.items() if holds)
 
 
-def converge(data: xr.Dataset, summary: pd.DataFrame) -> pd.DataFrame:
-    """One row a circuit, with the columns of ``convergence.csv``; empty where there are too few spikes for a fit."""
-    rows = [
-        converge_circuit(data.sel(circuit=name), summary[summary["circuit"] == name]) for name in data["circuit"].values
-    ]
-    return pd.DataFrame(rows)[CONVERGENCE]
-
-
-def converge_circuit(data: xr.Dataset, summary: pd.DataFrame) -> dict[str, object]:
-    """Row of ``convergence.csv`` for a result of `biospike.simulate`, from its counts and its summary."""
+def converge(data: xr.Dataset, summary: pd.DataFrame) -> dict[str, object]:
+    """Row of ``convergence.csv`` of a circuit, from its counts and its summary; None where there are too few spikes."""
     p = softmax(data["logits"].values)
     counts = data["spike_count"].transpose("checkpoint", "trial", "row", "key").values
     tv = trial_means(metrics.total_variation(metrics.shares(counts), p)).T
@@ -163,36 +148,31 @@ def converge_circuit(data: xr.Dataset, summary: pd.DataFrame) -> dict[str, objec
     return row | {column: getattr(fit, column, None) for column in CONVERGENCE if column not in row}
 
 
-def halving(data: xr.Dataset) -> pd.DataFrame:
-    """Effect of halving the step, in one window: one row a circuit, the change with its 95 % Welch interval."""
+def halving(data: xr.Dataset) -> dict[str, object]:
+    """Effect of halving a circuit's step, in one window: the change with its 95 % Welch interval."""
     p = softmax(data["logits"].values)
-    rows = []
-    for name in data["circuit"].values:
-        mine = data.sel(circuit=name)
-        at = int(np.argmin(np.abs(data["window_ms"].values - float(data["window_halved_ms"]))))
-        full = mine["spike_count"].isel(checkpoint=at).transpose("trial", "row", "key").values
-        half = mine["spike_count_halved"].transpose("trial_halved", "row", "key").values
-        tv, tv_half = (trial_means(metrics.total_variation(metrics.shares(c), p)) for c in (full, half))
-        low, high = _welch(tv_half, tv)
-        rows.append(
-            {
-                "circuit": name,
-                "dt_ms": float(mine["dt_ms"]),
-                "window_ms": float(data["window_halved_ms"]),
-                "spikes_per_row": full.sum(axis=-1).mean(),
-                "spikes_halved": half.sum(axis=-1).mean(),
-                "tv": tv.mean(),
-                "tv_halved": tv_half.mean(),
-                "change_low": low,
-                "change_high": high,
-            }
-        )
-    return pd.DataFrame(rows)
+    window = float(data["window_halved_ms"])
+    at = int(np.argmin(np.abs(data["window_ms"].values - window)))
+    full = data["spike_count"].isel(checkpoint=at).transpose("trial", "row", "key").values
+    half = data["spike_count_halved"].transpose("trial_halved", "row", "key").values
+    tv, tv_half = (trial_means(metrics.total_variation(metrics.shares(c), p)) for c in (full, half))
+    low, high = _welch(tv_half, tv)
+    return {
+        "circuit": data.attrs["circuit"],
+        "dt_ms": data.attrs["dt_ms"],
+        "window_ms": window,
+        "spikes_per_row": full.sum(axis=-1).mean(),
+        "spikes_halved": half.sum(axis=-1).mean(),
+        "tv": tv.mean(),
+        "tv_halved": tv_half.mean(),
+        "change_low": low,
+        "change_high": high,
+    }
 
 
 def _welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
     """95 % interval of mean(a) - mean(b), by Welch's t; NaN for fewer than two samples of either."""
     if min(a.size, b.size) < 2 or a.std() + b.std() < NO_SPREAD:
         return np.nan, np.nan
-    interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+    interval = scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval()
     return float(interval.low), float(interval.high)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
-from scipy.stats import t as student
 
 Array = NDArray[np.float64]
 
@@ -90,12 +90,12 @@ def fit_rate(time: ArrayLike, values: ArrayLike) -> Decay:
     if not (mean > 0).all() or not np.isfinite(mean).all():
         raise ValueError(f"V must be above 0 and finite, got {mean[~((mean > 0) & np.isfinite(mean))][0]}")
     best, error, r_squared = _fit(times, mean)
-    half = float(student.ppf(0.975, times.size - 3) * error)
+    half = float(scipy.stats.t.ppf(0.975, times.size - 3) * error)
     count = len(trials)
     if count > 1:
         without_one = (trials.sum(axis=0) - trials) / (count - 1)
         rates = [_fit(times, left, start=best)[0][1] for left in without_one]
-        half = max(half, float(student.ppf(0.975, count - 1) * np.sqrt((count - 1) * np.var(rates))))
+        half = max(half, float(scipy.stats.t.ppf(0.975, count - 1) * np.sqrt((count - 1) * np.var(rates))))
     amplitude, rate, floor = best
     return Decay(rate, rate - half, rate + half, amplitude, floor, r_squared)
 
