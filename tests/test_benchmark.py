@@ -202,14 +202,26 @@ def test_targets_of_synthetic_timings() -> None:
             "inside_wall_s": 20.0,
         }
     )
-    table = targets(synthetic(), memory, study)
+    timings = synthetic()
+    table = targets(timings, memory, study)
     met = dict(zip(table["target"], table["met"], strict=True))
     measured = dict(zip(table["target"], table["measured"], strict=True))
     assert met["biospike over the hand-written loop"] == "met"
+    assert met["biospike over the hand-written loop, worst of 2 along neurons"] == "met"
+    assert met["plain Brian2 over biospike on all cores, wall time of the call"] == "not measured"
     assert met["plain Brian2, cython over biospike"] == "met"
     assert (met["NEST over biospike"], measured["NEST over biospike"]) == ("not met", pytest.approx(8))
     assert met["snnTorch loop over biospike"] == "not met"
     assert met["SpikingJelly loop over biospike"] == "met"
+    slow = timings.copy()
+    slow.loc[(slow["part"] == "neurons") & (slow["peer"] == "biospike") & (slow["neurons"] > 10_000), "loop_cpu_s"] *= 2
+    worst = (
+        targets(slow, memory, study)
+        .set_index("target")
+        .loc["biospike over the hand-written loop, worst of 2 along neurons"]
+    )
+    assert (worst["measured"], worst["met"]) == (pytest.approx(3.0), "not met")
+    assert worst["reason"] == "1.50 at 10,000, 3.00 at 1,000,000"
     flat = "dearest over cheapest from 10,000 to 1,000,000 neurons"
     assert (met[flat], measured[flat]) == ("met", pytest.approx(1.4))
     assert met["peak memory of the process, 1000 over 100 steps"] == "met"

@@ -13,7 +13,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +31,7 @@ from validation.benchmark_measure import Place
 from validation.benchmark_peers import CEILING, PEERS, REFERENCE
 from validation.benchmark_plan import PARTS, PRESETS, Point, Preset, points
 from validation.benchmark_report import report
-from validation.benchmark_tables import costs, ratios, targets
+from validation.benchmark_tables import POINT, costs, ratios, targets
 
 SHOWN = ["target", "circuit", "measured", "low", "high", "bound", "limit", "met"]
 
@@ -102,48 +102,52 @@ def _check_names(option: str, given: Iterable[str], accepted: Iterable[str]) -> 
             raise ValueError(f"{option} {name}: unknown{hint}; accepted: {', '.join(accepted)}")
 
 
-def run(study: Study) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Measure every part that was asked for.
+def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:
+    """Measure every part that was asked for; `lines` takes which peers gave no figures, and why.
 
-    Returns
-    -------
-    tables : dict
-        ``timings``, one row a run; ``memory``, ``attention``, ``start`` and ``study``; empty if not asked for.
-    lines : list of str
-        Which peers gave no figures, and why.
+    Yields
+    ------
+    dict
+        After each problem what is known by then: ``timings``, one row a run; ``memory``, ``attention``, ``start`` and
+        ``study``; empty if not asked for or not there yet.
     """
     config, preset = study.config, study.preset
-    lines = [line for point in study.points for line in point.skipped.values()]
+    lines += dict.fromkeys(line for point in study.points for line in point.skipped.values())
     began = time.perf_counter()
 
     def say(text: str) -> None:
         if not config.quiet:
             print(f"[{time.perf_counter() - began:4.0f} s] {text}", file=sys.stderr, flush=True)
 
-    for line in dict.fromkeys(lines):
+    for line in lines:
         say(line)
     tables = {name: pd.DataFrame() for name in ("timings", "memory", "attention", "start", "study")}
     with tempfile.TemporaryDirectory(prefix="biospike-benchmark-") as private:
         place = Place(Path(private), say, not config.quiet)
         if CEILING in study.peers or "loop_skipping" in study.peers:
             benchmark_loop.build(place.directory)
-        if "start" in config.parts:
-            tables["start"] = benchmark_measure.start(place, config.circuits[:1], study.peers, config.seed, lines)
-        tables["timings"] = benchmark_measure.compare(place, study.points, lines)
-        if "memory" in config.parts:
-            tables["memory"] = benchmark_measure.memory(place, preset, config.circuits[-1], config.seed)
-        if "attention" in config.parts:
-            tables["attention"] = benchmark_measure.attention(place, preset, config.seed)
         if "study" in config.parts:
             tables["study"] = benchmark_measure.study(place, preset.curve_repeats)
-    return tables, list(dict.fromkeys(lines))
+            yield tables
+        if "start" in config.parts:
+            tables["start"] = benchmark_measure.start(place, config.circuits[:1], study.peers, config.seed, lines)
+            yield tables
+        for timings in benchmark_measure.compare(place, study.points, lines):
+            tables["timings"] = pd.concat([tables["timings"], timings], ignore_index=True)
+            yield tables
+        if "memory" in config.parts:
+            tables["memory"] = benchmark_measure.memory(place, preset, config.circuits[-1], config.seed)
+            yield tables
+        if "attention" in config.parts:
+            tables["attention"] = benchmark_measure.attention(place, preset, config.seed)
+            yield tables
 
 
 def tabulate(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Add what is computed from the measured tables: ``costs``, ``ratios`` and ``targets``."""
     timings = tables["timings"]
     computed = {
-        "costs": costs(timings) if len(timings) else pd.DataFrame(columns=["part"]),
+        "costs": costs(timings) if len(timings) else pd.DataFrame(columns=POINT),
         "ratios": ratios(timings) if len(timings) else pd.DataFrame(),
         "targets": targets(timings, tables["memory"], tables["study"]),
     }
@@ -163,23 +167,29 @@ FILES = {
 }
 
 
+def _write(tables: dict[str, pd.DataFrame], lines: list[str], machine: dict[str, Any], out: Path) -> None:
+    for name, file_name in FILES.items():
+        if len(table := tables[name]):
+            write_atomically(out / f"{file_name}.csv", lambda file, table=table: table.to_csv(file, index=False))
+    write_atomically(out / "machine.json", lambda file: file.write_text(json.dumps(machine, indent=2) + "\n"))
+    text = report(tables, lines, machine)
+    write_atomically(out / "report.md", lambda file: file.write_text(text))
+
+
 def main(config: Config) -> None:
     """Check, measure, tabulate, plot and write."""
     study = prepare(config)
     out = command_line.writable(config.out)
     machine: dict[str, Any] = benchmark_machine.describe()
-    measured, lines = run(study)
-    machine["load_average_end"] = benchmark_machine.describe()["load_average"]
-    tables = tabulate(measured)
-    for name, file_name in FILES.items():
-        if len(table := tables[name]):
-            write_atomically(out / f"{file_name}.csv", lambda file, table=table: table.to_csv(file, index=False))
-    write_atomically(out / "machine.json", lambda file: file.write_text(json.dumps(machine, indent=2) + "\n"))
+    lines: list[str] = []
+    for measured in run(study, lines):
+        # After every problem: what an interrupted run has measured is not lost.
+        machine["load_average_end"] = benchmark_machine.describe()["load_average"]
+        tables = tabulate(measured)
+        _write(tables, list(dict.fromkeys(lines)), machine, out)
     if len(tables["costs"]) or len(tables["attention"]) or len(tables["memory"]):
         figure = benchmark_figure(tables["costs"], tables["memory"], tables["attention"])
         save_figure(figure, out, "benchmark")
-    text = report(tables, lines, machine)
-    write_atomically(out / "report.md", lambda file: file.write_text(text))
     if not config.quiet:
         print(tables["targets"][SHOWN].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
         print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")

@@ -13,7 +13,7 @@
 //         double drive, v, theta of every neuron
 // OUTPUT: int32  counts[neuron][mark]
 // It prints the seconds that the loop alone took, on the wall and of the processor. Random numbers of closed rows are
-// drawn like all others, as every simulator of neurons does; with skip = 1 they are left out.
+// drawn like all others, as a simulator of neurons does that knows nothing of rows; with skip = 1 they are left out.
 
 #include <chrono>
 #include <cmath>

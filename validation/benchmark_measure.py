@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,11 @@ class Place:
         return found.figures, found.counts
 
 
-def compare(place: Place, points: Sequence[Point], refused: list[str]) -> pd.DataFrame:
-    """One row a point, peer and repetition, the peers in turn; `refused` takes why a peer gave no figures."""
-    rows: list[dict[str, Any]] = []
+def compare(place: Place, points: Sequence[Point], refused: list[str]) -> Iterator[pd.DataFrame]:
+    """Yield for each point one row a peer and repetition, the peers in turn.
+
+    `refused` takes why a peer gave no figures.
+    """
     warm = set()
     for number, point in enumerate(points):
         size = point.size
@@ -81,8 +83,7 @@ def compare(place: Place, points: Sequence[Point], refused: list[str]) -> pd.Dat
             f"{number + 1}/{len(points)} {point.part}: {size.circuit}, {size.neurons} neurons in rows of {size.keys}, "
             f"{size.steps} steps: {', '.join(point.peers)}"
         )
-        rows += _compare(place, point, number, refused)
-    return pd.DataFrame(rows)
+        yield pd.DataFrame(_compare(place, point, number, refused))
 
 
 def _compare(place: Place, point: Point, number: int, refused: list[str]) -> list[dict[str, Any]]:

@@ -33,7 +33,11 @@ class Preset:
         Interleaved repetitions of the comparison.
     curve_repeats : int
         The same of the curves.
-    steps, curve_steps : int
+    steps : int
+        Of the comparison and of the curves against keys and checkpoints. The default study of ``compare_softmax`` has
+        20,000.
+    neuron_steps : int
+        Of the curve against neurons, which is long at its end.
     keys, neurons, checkpoints : tuple of int
         Points of the curves, run by biospike and the hand-written loop.
     slow_keys, slow_neurons : tuple of int
@@ -50,7 +54,7 @@ class Preset:
     repeats: int
     curve_repeats: int
     steps: int
-    curve_steps: int
+    neuron_steps: int
     keys: tuple[int, ...]
     neurons: tuple[int, ...]
     checkpoints: tuple[int, ...]
@@ -68,7 +72,7 @@ PRESETS: dict[str, Preset] = {
         repeats=1,
         curve_repeats=1,
         steps=300,
-        curve_steps=200,
+        neuron_steps=200,
         keys=(8, 64),
         neurons=(100, 1000),
         checkpoints=(1, 24),
@@ -81,8 +85,8 @@ PRESETS: dict[str, Preset] = {
     "quick": Preset(
         repeats=2,
         curve_repeats=2,
-        steps=2000,
-        curve_steps=2000,
+        steps=5000,
+        neuron_steps=2000,
         keys=(8, 64, 512),
         neurons=(100, 1000, 10_000, 100_000),
         checkpoints=(1, 24),
@@ -95,8 +99,8 @@ PRESETS: dict[str, Preset] = {
     "paper": Preset(
         repeats=3,
         curve_repeats=2,
-        steps=5000,
-        curve_steps=2000,
+        steps=20_000,
+        neuron_steps=5000,
         keys=(8, 32, 128, 512, 4096),
         neurons=(100, 1000, 10_000, 100_000, 1_000_000),
         checkpoints=(1, 6, 24, 96),
@@ -163,14 +167,15 @@ def _points(
             fitting = tuple(name for name in peers if name not in VARIANTS or circuit in PEERS[name].circuits)
             yield Point("compare", size_of(circuit, **base | {"steps": preset.steps}), fitting, preset.repeats)
     for part, values, _ in curves:
+        steps = preset.neuron_steps if part == "neurons" else preset.steps
         for circuit in circuits if part in parts else ():
             for value in values:
-                size = size_of(circuit, **base | {"steps": preset.curve_steps, part: value})
+                size = size_of(circuit, **base | {"steps": steps, part: value})
                 yield Point(part, size, fast, preset.curve_repeats)
     others = tuple(name for name in peers if name not in (*FAST, *VARIANTS))
     for part, _, values in curves:
         for value in values if part in parts else ():
-            size = size_of(slow_circuit, **base | {"steps": preset.curve_steps, part: value})
+            size = size_of(slow_circuit, **base | {"steps": preset.neuron_steps, part: value})
             # The reference runs again: what is compared has the same size, and the counts are held against it.
             yield Point(part, size, (REFERENCE, *others), 1)
 

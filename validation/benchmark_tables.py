@@ -67,7 +67,7 @@ def ratios(timings: pd.DataFrame) -> pd.DataFrame:
 
 def targets(timings: pd.DataFrame, memory: pd.DataFrame, study: pd.DataFrame) -> pd.DataFrame:
     """Every target with what was measured, its spread over the repetitions, whether it is met, and why not."""
-    rows = [*_speed(timings), *_flat(timings), *_memory(memory), *_study(study)]
+    rows = [*_speed(timings), *_worst(timings), *_flat(timings), *_memory(memory), *_study(study)]
     return pd.DataFrame(rows, columns=TARGETS)
 
 
@@ -123,6 +123,42 @@ def _speed(timings: pd.DataFrame) -> Iterable[dict[str, Any]]:
                 circuit=circuit,
                 peer=peer,
                 reason=against(peer),
+            )
+        yield judge(
+            "plain Brian2 over biospike on all cores, wall time of the call",
+            paired(runs, "brian2", "biospike_cores", "call_wall_s"),
+            "at least",
+            PEER_LIMITS["brian2"],
+            circuit=circuit,
+            peer="brian2",
+            reason="a plain script uses one core",
+        )
+
+
+def _worst(timings: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    """The largest ratio to the hand-written loop along each curve, at as many neurons as the target is about."""
+    if timings.empty:
+        return
+    large = timings[timings["neurons"] >= TARGET_NEURONS]
+    for part in ("keys", "neurons", "checkpoints"):
+        for circuit, runs in large[large["part"] == part].groupby("circuit", sort=False):
+            found = {}
+            for value, of_value in runs.groupby(part):
+                # The reference runs again beside slow peers.
+                first = of_value[of_value["point"] == of_value["point"].min()]
+                if not np.isnan((figures := paired(first, REFERENCE, CEILING))[0]):
+                    found[value] = figures
+            if not found:
+                continue
+            listed = ", ".join(f"{figures[0]:.2f} at {value:,}" for value, figures in found.items())
+            yield judge(
+                f"biospike over the hand-written loop, worst of {len(found)} along {part}",
+                max(found.values()),
+                "at most",
+                CEILING_LIMIT,
+                circuit=circuit,
+                peer=CEILING,
+                reason=listed,
             )
 
 
