@@ -1,4 +1,4 @@
-"""Results of a study run on the chosen target, side by side on all cores."""
+"""Batches of a study run on the chosen target, side by side on all cores."""
 
 from __future__ import annotations
 

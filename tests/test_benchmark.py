@@ -200,6 +200,8 @@ def test_targets_of_synthetic_timings() -> None:
             "outside_wall_s": [100.0, 4.0, 5.5],
             "outside_cpu_s": [90.0, 3.0, 4.0],
             "inside_wall_s": 20.0,
+            "before_wall_s": 3.0,
+            "after_wall_s": 1.0,
         }
     )
     timings = synthetic()

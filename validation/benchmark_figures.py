@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from biospike.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, STYLE
 from validation.benchmark_peers import CEILING, PEERS, REFERENCE
+from validation.benchmark_tables import longest
 
 COLOURS = {
     "loop": ("black", "s"),
@@ -28,8 +30,8 @@ COLOURS = {
 }
 LINES = {"race": "-", "escape": "--", "integrate": ":"}
 COST = "ns per neuron and step"
-
-
+LONG = 4
+"""Powers of ten from this one on are labelled as powers."""
 SHORT_AXIS = 30.0
 """Ratio of the limits of an axis below which it is labelled at 1, 2 and 5, not only once a decade."""
 
@@ -41,8 +43,14 @@ def logarithmic(axes: Axes, which: str = "xy") -> None:
         axis = getattr(axes, f"{name}axis")
         low, high = getattr(axes, f"get_{name}lim")()
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < SHORT_AXIS else (1,), numticks=12))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         axis.set_minor_locator(NullLocator())
+
+
+def number(value: float) -> str:
+    """Number on an axis: powers of ten as such where they would be long."""
+    exponent = math.log10(value)
+    return f"$10^{{{exponent:.0f}}}$" if exponent >= LONG and exponent.is_integer() else f"{value:,.10g}"
 
 
 def at_values(axes: Axes, values: Sequence[float]) -> None:
@@ -78,7 +86,7 @@ def draw_curve(axes: Axes, costs: pd.DataFrame, part: str, label: str) -> Axes:
     """Cost against one size: colour is the peer, line the circuit."""
     table = costs[costs["part"] == part]
     for (peer, circuit), runs in table.groupby(["peer", "circuit"], sort=False):
-        curve = runs.sort_values(part).drop_duplicates(part)
+        curve = longest(runs, part)
         colour, marker = COLOURS[peer]
         y = curve["loop_ns_per_neuron_step"]
         axes.plot(curve[part], y, color=colour, marker=marker, linestyle=LINES.get(circuit, "-"), markersize=3)

@@ -10,7 +10,7 @@ import pandas as pd
 from validation.benchmark_case import SPREAD as LOGIT_SPREAD
 from validation.benchmark_measure import START_NEURONS, START_STEPS
 from validation.benchmark_peers import CEILING, IDENTICAL, PEERS, REFERENCE
-from validation.benchmark_tables import growth
+from validation.benchmark_tables import growth, longest
 from validation.benchmark_verify import DETERMINISTIC, SIGMAS
 from validation.softmax_report import markdown
 
@@ -105,7 +105,7 @@ def _curves(costs: pd.DataFrame) -> list[str]:
         for (circuit, peer), points in costs[costs["part"] == part].groupby(["circuit", "peer"], sort=False):
             if peer not in (CEILING, REFERENCE):
                 continue
-            curve = points.sort_values(part).drop_duplicates(part)
+            curve = longest(points, part)
             listed = ", ".join(
                 f"{row.loop_ns_per_neuron_step:.3g} at {getattr(row, part):,}" for row in curve.itertuples()
             )
@@ -164,9 +164,9 @@ def _study(study: pd.DataFrame) -> list[str]:
         return []
     text = (
         "`compare_softmax` in a process of its own. Inside is the wall time in which at least one compiled binary "
-        "runs; outside is the rest, from the start of the worker to the last file: imports, checks, writing initial "
-        "states, reading counts, tables, rasters recorded on the numpy target, figures, report. `outside_cpu_s` is the "
-        "processor time of the Python process."
+        "runs; outside is the rest, from the start of the worker to the last file: before the first binary starts "
+        "(imports, checks, plans), between binaries, and after the last one ends (what needs all circuits). Tables are "
+        "made and rasters drawn beside the binaries. `outside_cpu_s` is the processor time of the Python process."
     )
     return ["## The default study", text, markdown(study)]
 

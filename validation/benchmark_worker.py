@@ -71,11 +71,13 @@ def study(request: dict[str, Any]) -> tuple[Figures, None]:
     with watch_binaries() as watched:
         sys.argv = ["compare_softmax.py", "--quiet", "--out", request["out"], *options]
         runpy.run_module("validation.compare_softmax", run_name="__main__", alter_sys=True)
-    inside = watched.busy_s()
+    ended, inside = time.perf_counter(), watched.busy_s()
     own = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "inside_wall_s": inside,
-        "outside_wall_s": time.perf_counter() - PROCESS_START - inside,
+        "outside_wall_s": ended - PROCESS_START - inside,
+        "before_wall_s": min((start for start, _ in watched.binaries), default=ended) - PROCESS_START,
+        "after_wall_s": ended - max((end for _, end in watched.binaries), default=ended),
         "outside_cpu_s": own.ru_utime + own.ru_stime,
         "binaries": len(watched.binaries),
         "compilations": watched.compilations,
