@@ -25,6 +25,10 @@ MOST_SHOWN = 60
 """Lines of a table that is printed or put into the report; the files have all of them."""
 
 
+FEW = 10
+"""Points whose tables are made one after another: even new processes would not be worth it."""
+
+
 class Options(NamedTuple):
     """Options of a sweep besides its file."""
 
@@ -86,7 +90,9 @@ def tabulate(
     Columns are `key`, those of `labels`, then those of ``summary.csv``; the second table has the longest window and the
     fit of ``convergence.csv``.
     """
-    workers = joblib.Parallel(n_jobs=execution.check_jobs(jobs) if len(points) > 50 else 1, return_as="generator")
+    # Those that ran the points are there still, and cost nothing to start.
+    processes = execution.check_jobs(jobs) if len(points) > FEW else 1
+    workers = joblib.Parallel(n_jobs=processes, return_as="generator")
     one = joblib.delayed(_tabulate)
     bar = tqdm(total=len(points), desc="tables", unit="point", disable=not progress, leave=False)
     windows, rows = [], []
