@@ -40,7 +40,7 @@ def test_limit_is_the_composition_of_ordinary_attention():
 def test_two_layers_converge_to_their_limit():
     """Order 1/sqrt(T) in both layers; the means meet the limit but for what the second layer makes of a finite T."""
     one = stack().fitted(X)
-    data = present(one, X, duration="16 s", trials=16, seed=1, windows=6, target="cpp_standalone")
+    data = present(one, X, duration="16 s", trials=24, seed=1, windows=6, target="cpp_standalone")
     limit = one.limit(X)
     error = one.read_out(data).residual - limit.residual
     rmse = np.sqrt((error**2).mean(("sample", "query", "feature"))).transpose("layer", "trial", "checkpoint").values
@@ -50,7 +50,7 @@ def test_two_layers_converge_to_their_limit():
         assert -0.65 < fit.order < -0.4, f"layer {layer}"
         assert rmse[layer, :, -1].mean() < 0.05
     last = error.isel(checkpoint=-1, sample=0)
-    bias, standard = np.abs(last.mean("trial")), last.std("trial") / np.sqrt(16)
+    bias, standard = np.abs(last.mean("trial")), last.std("trial") / np.sqrt(24)
     # Squares of the first layer's noise shift the second by its variance, 1/T, far below its standard deviation.
     assert float((bias - 5 * standard).max()) < 0.2 * float(last.std("trial").max())
 
