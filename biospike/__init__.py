@@ -1,8 +1,9 @@
 """biospike: a biophysical reference simulator for spiking attention."""
 
 from biospike import isolation as isolation  # first: it imports Brian2
+from biospike.errors import InputError
 from biospike.neurons import LIF
 from biospike.recording import load, save
 from biospike.simulation import simulate
 
-__all__ = ["LIF", "load", "save", "simulate"]
+__all__ = ["LIF", "InputError", "load", "save", "simulate"]

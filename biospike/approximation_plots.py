@@ -18,6 +18,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
 from biospike.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, STYLE
 from biospike.theory import universal
 
@@ -56,11 +57,11 @@ def approximation_figure(table: pd.DataFrame) -> Figure:
 
     Raises
     ------
-    ValueError
+    InputError
         If the table is empty or no error is above 0.
     """
     if table.empty or not (table["sup_error"] > 0).any():
-        raise ValueError("the table has no sup-norm error above 0")
+        raise InputError("the table has no sup-norm error above 0")
     heads, timesteps = int(table["heads"].max()), int(table["timesteps"].max())
     most = float(table["spikes_total"].max())
     n, d, width = (int(table[name].iloc[0]) for name in ("tokens", "features", "width"))

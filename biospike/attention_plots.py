@@ -23,6 +23,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
 from biospike.plots import BLUE, GREY, RED, STYLE, _points
 
 MODE_STYLE = {"staged": (BLUE, "o"), "streaming": (RED, "s")}
@@ -62,14 +63,14 @@ def convergence(
 
     Raises
     ------
-    ValueError
+    InputError
         If nothing was measured.
     """
     low, high, expected, sampling, label, _ = METRICS[metric]
     table = summary.merge(decomposition, on=["mode", "window_ms"], suffixes=("", "_again"))
     table = table[(table[metric] > 0) & np.isfinite(table[metric])]
     if table.empty:
-        raise ValueError(f"the summary has no window with {metric} above 0")
+        raise InputError(f"the summary has no window with {metric} above 0")
     first = table[table["mode"] == table["mode"].iloc[0]]
     axes.plot(first["timesteps"], first[sampling], color="0.4", linestyle="-.", linewidth=0.8, label="sampling alone")
     for mode, curve in table.groupby("mode", sort=False):
@@ -272,7 +273,7 @@ def raster_figure(
 ) -> Figure:
     """Page of `raster`, modes side by side, with a caption above them."""
     if not traces:
-        raise ValueError("a raster figure needs at least one trace, got none")
+        raise InputError("a raster figure needs at least one trace, got none")
     trace = next(iter(traces.values()))
     units = _lines(trace, "neurons", "unit")
     lines = dict.fromkeys(BANDS, units) | {"encoder": _lines(trace, "encoder", "feature"),

@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.errors import InputError
 from biospike.parameters import quantity, to_plain
 from biospike.random import BRIAN_FUNCTIONS
 
@@ -178,7 +179,7 @@ class Circuit(abc.ABC):
         return {name: values[name] for name in self.structural}
 
     def check(self, dt: Quantity) -> None:  # noqa: B027  (not every circuit has something to check)
-        """Raise `ValueError` if the parameters do not fit together or the step `dt` is too coarse for them."""
+        """Raise `InputError` if the parameters do not fit together or the step `dt` is too coarse for them."""
 
     @abc.abstractmethod
     def build(self, shape: Shape) -> b2.Network:
@@ -218,19 +219,19 @@ class Circuit(abc.ABC):
 
 
 def check_rate(name: str, rate: Quantity, dt: Quantity, largest: float = 0.1) -> None:
-    """Raise `ValueError` if rate*dt exceeds `largest`: a key can spike only once a step."""
+    """Raise `InputError` if rate*dt exceeds `largest`: a key can spike only once a step."""
     if float(rate * dt) > largest * (1 + 1e-9):
-        raise ValueError(
+        raise InputError(
             f"{name}: dt = {dt} is too coarse for rate = {rate}: rate*dt must be at most {largest}, "
             f"so dt at most {(largest / rate).in_best_unit()}"
         )
 
 
 def check_multiple(name: str, field: str, value: Quantity, dt: Quantity) -> None:
-    """Raise `ValueError` if a time is not a whole number of steps."""
+    """Raise `InputError` if a time is not a whole number of steps."""
     steps = float(value / dt)
     if abs(steps - round(steps)) > 1e-6:
-        raise ValueError(f"{name}: {field} = {value} must be a multiple of dt = {dt}")
+        raise InputError(f"{name}: {field} = {value} must be a multiple of dt = {dt}")
 
 
 def count_spikes(checkpoints: int) -> tuple[str, str]:

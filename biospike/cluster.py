@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from biospike.errors import InputError
 from biospike.standalone import RunError
 
 MISSING = "Dask is not installed; install the extra: pip install 'biospike[cluster]'"
@@ -22,7 +23,7 @@ def compute(points: dict[str, Any], scheduler: str, work: Callable[[Any, str], A
 
     Raises
     ------
-    ValueError
+    InputError
         If Dask is not installed, or nobody answers at `scheduler`.
     biospike.standalone.RunError
         Of `work`, or if a point loses its worker again and again.
@@ -30,16 +31,16 @@ def compute(points: dict[str, Any], scheduler: str, work: Callable[[Any, str], A
     try:
         import distributed  # noqa: PLC0415  (an extra)
     except ImportError:
-        raise ValueError(MISSING) from None
+        raise InputError(MISSING) from None
     try:
         client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise ValueError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from None
+        raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from None
     with client:
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError:
-            raise ValueError(f"--scheduler {scheduler}: it has no worker after {PATIENCE} s; start one") from None
+            raise InputError(f"--scheduler {scheduler}: it has no worker after {PATIENCE} s; start one") from None
         # Another name than the key's alone: two clients of one scheduler must not share, hence cancel, each other's.
         futures = {
             client.submit(work, point, key, key=f"biospike-{key}-{client.id}", pure=False): key

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from biospike import runtime
 from biospike.circuit import ADDRESS, count_spikes
+from biospike.errors import InputError
 from biospike.parameters import number
 from biospike.random import BRIAN_FUNCTIONS, exponential, uniform
 
@@ -165,16 +166,16 @@ def encode(
 
     Raises
     ------
-    ValueError
+    InputError
         If a value is outside [0, 1] or not finite, or the checkpoints do not increase from at least 1.
     """
     x = np.asarray(x, dtype=float)
     outside = ~((x >= 0) & (x <= 1))
     if x.ndim != 1 or outside.any():
-        raise ValueError(f"x must be one list of values in [0, 1], got {x[outside][0] if outside.any() else x.shape}")
+        raise InputError(f"x must be one list of values in [0, 1], got {x[outside][0] if outside.any() else x.shape}")
     marks = np.asarray(checkpoints)
     if marks.size == 0 or np.any(np.diff(marks, prepend=0) < 1):
-        raise ValueError(f"checkpoints must increase from at least 1, got {list(checkpoints)}")
+        raise InputError(f"checkpoints must increase from at least 1, got {list(checkpoints)}")
     trial, index = (grid.ravel() for grid in np.meshgrid(np.arange(trials), np.arange(x.size), indexing="ij"))
     dt = 1e-3
     with runtime.preferences("numpy", dt):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from biospike import runtime, standalone
+from biospike.errors import InputError
 from biospike.parameters import parse_quantity
 from biospike.random import SEEDS
 
@@ -137,13 +138,13 @@ def choose_target(plan: Plan, target: str) -> tuple[str, str]:
 
     Raises
     ------
-    ValueError
+    InputError
         If `target` is unknown.
     biospike.standalone.BuildError
         If a compiled target is asked for by name and there is no compiler.
     """
     if target not in TARGETS:
-        raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+        raise InputError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
     found = standalone.compiler()
     if target == "auto":
         seconds = plan.numpy_seconds
@@ -167,7 +168,7 @@ def check_jobs(jobs: int | None) -> int:
     if jobs is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, got {jobs}")
+        raise InputError(f"jobs must be at least 1, got {jobs}")
     return jobs
 
 
@@ -176,17 +177,17 @@ processors = threading.Semaphore(check_jobs(None))
 
 
 def check_counts(trials: Any, seed: Any) -> None:
-    """Raise `ValueError` unless both are whole numbers in their range."""
+    """Raise `InputError` unless both are whole numbers in their range."""
     for name, value, low, high in (("trials", trials, 1, 2**31), ("seed", seed, 0, SEEDS)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value < high:
-            raise ValueError(f"{name} must be a whole number in [{low}, {high}), got {value!r}")
+            raise InputError(f"{name} must be a whole number in [{low}, {high}), got {value!r}")
 
 
 def check_step(dt: Quantity | str, like: Quantity) -> Quantity:
     """Read a step; it must be above 0."""
     step = parse_quantity(dt, like=like)
     if step <= 0 * like:
-        raise ValueError(f"dt must be above 0 s, got {step}")
+        raise InputError(f"dt must be above 0 s, got {step}")
     return step
 
 
@@ -194,10 +195,10 @@ def count_steps(duration: Any, dt: Quantity, like: Quantity) -> int:
     """Whole steps of a window, rounded up; a window that is a multiple of `dt` is not rounded by floating point."""
     window = parse_quantity(duration, like=like)
     if window <= 0 * like:
-        raise ValueError(f"duration must be above 0 s, got {window}")
+        raise InputError(f"duration must be above 0 s, got {window}")
     steps = int(np.ceil(float(window / dt) * (1 - 1e-12)))
     if steps >= 2**31:
-        raise ValueError(f"duration = {window} is {steps} steps of {dt}; at most {2**31 - 1} can be counted")
+        raise InputError(f"duration = {window} is {steps} steps of {dt}; at most {2**31 - 1} can be counted")
     return steps
 
 
@@ -214,13 +215,13 @@ def mark_windows(windows: Any, steps: int, dt: float, first_window: float) -> ND
     """
     if isinstance(windows, (int, np.integer)) and not isinstance(windows, bool):
         if windows < 1:
-            raise ValueError(f"checkpoints must be at least 1, got {windows}")
+            raise InputError(f"checkpoints must be at least 1, got {windows}")
         first = max(1.0, steps * first_window) if windows > 1 else steps
         return np.unique(np.rint(np.geomspace(first, steps, int(windows))).astype(np.int64))
     given = np.asarray(windows, dtype=float) if isinstance(windows, Quantity) else np.array(np.nan)
     marks = np.unique(np.rint(given.ravel() / dt)) if np.all(np.isfinite(given)) else np.array([0.0])
     if marks.size == 0 or marks[0] < 1 or marks[-1] > steps:
-        raise ValueError(
+        raise InputError(
             f"checkpoints must be a number of windows, or windows with a unit of time from {dt} s to the duration "
             f"{steps * dt} s, got {windows!r}"
         )

@@ -14,6 +14,8 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import rel_entr
 
+from biospike.errors import InputError
+
 Array = NDArray[np.float64]
 Verdict = Literal["1/sqrt(N)", "1/N", "floor"]
 
@@ -45,17 +47,17 @@ def smoothed_shares(counts: ArrayLike, unmasked: ArrayLike | None = None, smooth
 
     Raises
     ------
-    ValueError
+    InputError
         If a count or the smoothing is negative, or a masked key has fired.
     """
     spikes = np.asarray(counts, dtype=float)
     takes_part = np.broadcast_to(True if unmasked is None else np.asarray(unmasked, dtype=bool), spikes.shape)
     if (spikes < 0).any():
-        raise ValueError(f"spike counts must be at least 0, got {spikes[spikes < 0][0]:g}")
+        raise InputError(f"spike counts must be at least 0, got {spikes[spikes < 0][0]:g}")
     if not smoothing >= 0:
-        raise ValueError(f"smoothing must be at least 0 spikes, got {smoothing}")
+        raise InputError(f"smoothing must be at least 0 spikes, got {smoothing}")
     if (spikes[~takes_part] > 0).any():
-        raise ValueError(f"a masked key has {spikes[~takes_part].max():g} spikes, expected 0")
+        raise InputError(f"a masked key has {spikes[~takes_part].max():g} spikes, expected 0")
     fired = spikes.sum(axis=-1, keepdims=True) > 0
     smoothed = np.where(fired, spikes + smoothing * takes_part, np.nan)
     return np.asarray(smoothed / smoothed.sum(axis=-1, keepdims=True))
@@ -112,12 +114,12 @@ def bca_interval(
 
     Raises
     ------
-    ValueError
+    InputError
         If `confidence` is not between 0 and 1.
     """
     values = np.atleast_1d(np.asarray(samples, dtype=float))
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+        raise InputError(f"confidence must be between 0 and 1, got {confidence}")
     low = np.full(values.shape[:-1], np.nan)
     high = low.copy()
     if values.shape[-1] < 2:
@@ -181,7 +183,7 @@ def interval_cv(
         NaN where no key qualifies.
     """
     if not np.shape(gap_sum) == np.shape(gap_square_sum) == np.shape(gap_count):
-        raise ValueError(f"gap sums differ in shape: {[np.shape(a) for a in (gap_sum, gap_square_sum, gap_count)]}")
+        raise InputError(f"gap sums differ in shape: {[np.shape(a) for a in (gap_sum, gap_square_sum, gap_count)]}")
     total, square, count = (np.asarray(a, dtype=float).sum(axis=pool) for a in (gap_sum, gap_square_sum, gap_count))
     trains = np.size(gap_count) / max(count.size, 1)
 
@@ -237,20 +239,20 @@ def fit_order(spikes: ArrayLike, tv_trials: ArrayLike, *, minimum_spikes: float 
 
     Raises
     ------
-    ValueError
+    InputError
         If the shapes do not match, the spikes decrease, or fewer than 3 different spike counts are left.
     """
     spikes, trials = np.asarray(spikes, dtype=float), np.asarray(tv_trials, dtype=float)
     if spikes.ndim != 1 or trials.ndim != 2 or trials.shape[1] != spikes.size or not trials.size:
-        raise ValueError(f"expected (checkpoints,) and (trials, checkpoints), got {spikes.shape} and {trials.shape}")
+        raise InputError(f"expected (checkpoints,) and (trials, checkpoints), got {spikes.shape} and {trials.shape}")
     if (np.diff(spikes) < 0).any():
-        raise ValueError(f"spikes must not decrease from checkpoint to checkpoint, got {spikes.tolist()}")
+        raise InputError(f"spikes must not decrease from checkpoint to checkpoint, got {spikes.tolist()}")
     # Means without one trial, the replicates of the jackknife; with a single trial the mean itself.
     count = len(trials)
     without_one = (trials.sum(axis=0) - trials) / (count - 1) if count > 1 else trials
     usable = (spikes >= minimum_spikes) & (without_one > 1e-12).all(axis=0)
     if np.unique(spikes[usable]).size < 3:
-        raise ValueError(
+        raise InputError(
             f"an order needs 3 checkpoints with at least {minimum_spikes:g} spikes a row and tv above 0, "
             f"got {np.unique(spikes[usable]).size} (spikes {spikes.tolist()})"
         )

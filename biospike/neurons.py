@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf, erfcx
 
+from biospike.errors import InputError
 from biospike.parameters import choice, parse_quantity, quantity
 
 import brian2 as b2
@@ -90,12 +91,12 @@ OVERSHOOT = 0.5825971579390106
 
 
 def _volts(value: Any, name: str) -> NDArray[np.float64]:
-    """Voltages as plain floats in volt, or `ValueError` naming the argument."""
+    """Voltages as plain floats in volt, or `InputError` naming the argument."""
     if not have_same_dimensions(value, b2.volt):
-        raise ValueError(f"{name} must be a voltage such as -40*mV, got {value}")
+        raise InputError(f"{name} must be a voltage such as -40*mV, got {value}")
     volts = np.asarray(value, dtype=float)
     if not np.all(np.isfinite(volts)):
-        raise ValueError(f"{name} must be finite, got {value}")
+        raise InputError(f"{name} must be finite, got {value}")
     return volts
 
 
@@ -164,7 +165,7 @@ class LIF:
 
     Raises
     ------
-    ValueError
+    InputError
         If a value is out of range, or v_threshold is not above v_reset.
     """
 
@@ -178,17 +179,17 @@ class LIF:
 
     def __attrs_post_init__(self) -> None:
         if not self.v_threshold > self.v_reset:
-            raise ValueError(f"LIF: v_threshold must be above v_reset = {self.v_reset}, got {self.v_threshold}")
+            raise InputError(f"LIF: v_threshold must be above v_reset = {self.v_reset}, got {self.v_threshold}")
 
     def check_grid(self, dt: Quantity) -> None:
-        """Raise `ValueError` if spikes are timed on the grid and the refractory period is not a multiple of `dt`."""
+        """Raise `InputError` if spikes are timed on the grid and the refractory period is not a multiple of `dt`."""
         dt = parse_quantity(dt, like=b2.ms)
         if dt <= 0 * b2.ms:
-            raise ValueError(f"dt must be above zero, got {dt}")
+            raise InputError(f"dt must be above zero, got {dt}")
         steps = float(self.refractory / dt)
         if self.spike_timing == "grid" and abs(steps - round(steps)) > 1e-6 * max(1, steps):
             what = f"refractory = {self.refractory} is not a multiple of dt = {dt}"
-            raise ValueError(f"{what}; change either, or use spike_timing='exact'")
+            raise InputError(f"{what}; change either, or use spike_timing='exact'")
 
     def build(self, n: int, dt: Quantity, *, noise: bool = False, name: str = "lif*") -> b2.NeuronGroup:
         """Brian2 neurons, at rest; nothing is run.
@@ -211,13 +212,13 @@ class LIF:
 
         Raises
         ------
-        ValueError
+        InputError
             If the grid does not fit (`check_grid`), or for noise with exact timing: it crosses between steps unseen.
         """
         self.check_grid(dt)
         exact = self.spike_timing == "exact"
         if noise and exact:
-            raise ValueError("spike_timing='exact' needs input that is constant within a step; with noise use 'grid'")
+            raise InputError("spike_timing='exact' needs input that is constant within a step; with noise use 'grid'")
         equations = EXACT_EQUATIONS if exact else NOISY_EQUATIONS if noise else GRID_EQUATIONS
         held = not exact and self.refractory > 0 * b2.ms
         if not held:
@@ -294,14 +295,14 @@ class LIF:
 
         Raises
         ------
-        ValueError
+        InputError
             If the refractory period is not a multiple of `dt`; with ``reset="subtract"``, whose intervals differ from
             spike to spike; with ``spike_timing="exact"``, whose interval is 1/`firing_rate`.
         """
         if self.spike_timing == "exact":
-            raise ValueError("grid_interval needs spike_timing='grid', got 'exact': the interval is 1/firing_rate")
+            raise InputError("grid_interval needs spike_timing='grid', got 'exact': the interval is 1/firing_rate")
         if self.reset == "subtract":
-            raise ValueError("grid_interval needs reset='zero', got 'subtract': intervals differ from spike to spike")
+            raise InputError("grid_interval needs reset='zero', got 'subtract': intervals differ from spike to spike")
         self.check_grid(dt)
         dt = parse_quantity(dt, like=b2.ms)
         held = max(round(float(self.refractory / dt)) - 1, 0)
@@ -334,17 +335,17 @@ class LIF:
 
         Raises
         ------
-        ValueError
+        InputError
             If sigma is not above zero (without noise there is `firing_rate`), or `dt` is given with exact timing.
         """
         mean, noise = np.broadcast_arrays(_volts(mu, "mu"), _volts(sigma, "sigma"))
         if not np.all(noise > 0):
-            raise ValueError(f"sigma must be above zero, got {sigma}; without noise use firing_rate")
+            raise InputError(f"sigma must be above zero, got {sigma}; without noise use firing_rate")
         reset, threshold, hold = float(self.v_reset), float(self.v_threshold), float(self.refractory)
         shift: NDArray[np.float64] | float = 0.0
         if dt is not None:
             if self.spike_timing == "exact":
-                raise ValueError(f"dt = {dt} asks for the error of the grid, which spike_timing='exact' does not have")
+                raise InputError(f"dt = {dt} asks for the error of the grid, which spike_timing='exact' does not have")
             self.check_grid(dt)
             step = float(parse_quantity(dt, like=b2.ms))
             shift = OVERSHOOT * noise * math.sqrt(step / float(self.tau_m))

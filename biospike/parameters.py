@@ -15,6 +15,8 @@ from typing import Any
 import attrs
 import numpy as np
 
+from biospike.errors import InputError
+
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity, get_dimensions, get_unit, have_same_dimensions
 
@@ -43,7 +45,7 @@ def parse_quantity(text: str | Quantity, like: Quantity) -> Quantity:
 
     Raises
     ------
-    ValueError
+    InputError
         If the text is not a finite number with a known unit, or the dimension is not that of `like`.
     """
     value: Any = text
@@ -51,17 +53,17 @@ def parse_quantity(text: str | Quantity, like: Quantity) -> Quantity:
     if isinstance(text, str):
         match = _TEXT.fullmatch(text)
         if match is None or match[2] not in UNITS:
-            raise ValueError(f"{text!r} is not a number with a unit; {expected} (units: {', '.join(UNITS)})")
+            raise InputError(f"{text!r} is not a number with a unit; {expected} (units: {', '.join(UNITS)})")
         value = float(match[1]) * UNITS[match[2]]
     try:
         finite = math.isfinite(float(b2.asarray(value)))
     except (TypeError, ValueError):
-        raise ValueError(f"{text!r} is not a single quantity; {expected}") from None
+        raise InputError(f"{text!r} is not a single quantity; {expected}") from None
     if not have_same_dimensions(value, like):
         has = f"the unit {get_unit(get_dimensions(value))!r}" if isinstance(value, Quantity) else "no unit"
-        raise ValueError(f"{value} has {has}; {expected}")
+        raise InputError(f"{value} has {has}; {expected}")
     if not finite:
-        raise ValueError(f"{value} is not finite; {expected}")
+        raise InputError(f"{value} is not finite; {expected}")
     return Quantity(value)
 
 
@@ -73,7 +75,7 @@ def _range_check(minimum: Any, maximum: Any, above: Any) -> Callable[[Any, attrs
             (above, lambda b: value > b, "above"),
         ):
             if bound is not None and not holds(bound):
-                raise ValueError(f"{type(instance).__name__}: {attribute.name} must be {words} {bound}, got {value}")
+                raise InputError(f"{type(instance).__name__}: {attribute.name} must be {words} {bound}, got {value}")
 
     return check
 
@@ -87,7 +89,7 @@ def quantity(
 ) -> Any:
     """Attrs field for a quantity of the dimension of its default; accepts text, keeps a `Quantity`.
 
-    `minimum` and `maximum` are inclusive, `above` is not. Violations raise `ValueError` naming field and value.
+    `minimum` and `maximum` are inclusive, `above` is not. Violations raise `InputError` naming field and value.
     """
     return attrs.field(
         default=default,
@@ -103,9 +105,9 @@ def _finite(value: Any) -> float:
     try:
         result = float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{value!r} is not a number") from None
+        raise InputError(f"{value!r} is not a number") from None
     if math.isnan(result):
-        raise ValueError(f"{value!r} is not a number")
+        raise InputError(f"{value!r} is not a number")
     return result
 
 
@@ -122,7 +124,7 @@ def choice(default: str, *options: str) -> Any:
     def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if value not in options:
             accepted = ", ".join(repr(option) for option in options)
-            raise ValueError(f"{type(instance).__name__}: {attribute.name} must be one of {accepted}, got {value!r}")
+            raise InputError(f"{type(instance).__name__}: {attribute.name} must be one of {accepted}, got {value!r}")
 
     return attrs.field(default=default, validator=check)
 

@@ -23,6 +23,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from biospike.errors import InputError
 from biospike.metrics import total_variation
 from biospike.recording import write_atomically
 
@@ -59,14 +60,14 @@ def convergence(
 
     Raises
     ------
-    ValueError
+    InputError
         If nothing was measured.
     """
     floors = {name: floor(name, summary, convergence_table) for name in summary["circuit"].unique()}
     names = list(floors) if circuits is None else list(circuits)
     measured = summary[(summary["spikes_per_row"] > 0) & (summary["tv"] > 0)]
     if measured.empty:
-        raise ValueError("the summary has no checkpoint with spikes and a total variation above 0")
+        raise InputError("the summary has no checkpoint with spikes and a total variation above 0")
     most = float(measured["spikes_per_row"].max())
     lowest = min([float(measured["tv"].min()), *filter(None, floors.values())])
     # Below one spike the mean is over the few rows that are not silent: kept in the data, out of view.
@@ -198,7 +199,7 @@ def raster(axes: RasterAxes, trace: xr.Dataset) -> RasterAxes:
 def raster_figure(traces: Mapping[str, xr.Dataset]) -> Figure:
     """Page of `raster`, two circuits abreast; the key to its signs takes the place after the last circuit."""
     if not traces:
-        raise ValueError("a raster figure needs at least one trace, got none")
+        raise InputError("a raster figure needs at least one trace, got none")
     bands, height = len(traces) // 2 + 1, 2.27 * (len(traces) // 2 + 1)
     with style.context(STYLE):
         figure = Figure(figsize=(7.0, height))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from biospike import files, recording, standalone
+from biospike.errors import InputError
 
 SUFFIX = ".provenance.json"
 PACKAGES = ("biospike", "circuits", "validation")
@@ -117,11 +118,11 @@ def find(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError
+    InputError
         If there is none, or the file is not as it was written.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
+        raise InputError(f"{path}: there is no such file")
     content, changed = digest(path), None
     for directory in list(path.resolve().parents)[:LEVELS]:
         for record in sorted(directory.glob(f"*{SUFFIX}")):
@@ -131,11 +132,11 @@ def find(path: Path) -> dict[str, Any]:
             if str(path.resolve().relative_to(directory)) in facts["files"]:
                 changed = record
     if changed is not None:
-        raise ValueError(f"{path} is not as {changed.name} says it was written: it was edited, or another run wrote it")
+        raise InputError(f"{path} is not as {changed.name} says it was written: it was edited, or another run wrote it")
     if path.suffix == ".nc":
         attributes = recording.load(path).attrs
         return {name: _plain(value) for name, value in attributes.items()}
-    raise ValueError(f"{path}: no record of it here or in the {LEVELS - 1} directories above (*{SUFFIX})")
+    raise InputError(f"{path}: no record of it here or in the {LEVELS - 1} directories above (*{SUFFIX})")
 
 
 def _plain(value: Any) -> Any:
@@ -146,9 +147,9 @@ def _read(record: Path) -> dict[str, Any]:
     try:
         facts = json.loads(record.read_text())
         if not isinstance(facts, dict) or not isinstance(facts["files"], dict):
-            raise ValueError("it is not a record")
+            raise InputError("it is not a record")
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{record} cannot be read ({error})") from None
+        raise InputError(f"{record} cannot be read ({error})") from None
     return facts
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import xarray as xr
 
 from biospike import standalone
+from biospike.errors import InputError
 from biospike.files import write_atomically
 from biospike.parameters import to_plain
 
@@ -99,7 +100,7 @@ def load(path: str | Path) -> xr.Dataset:
     ------
     FileNotFoundError
         If there is no such file.
-    ValueError
+    InputError
         If the file is not a biospike result.
     """
     path = Path(path)
@@ -109,7 +110,7 @@ def load(path: str | Path) -> xr.Dataset:
         with xr.open_dataset(path, engine="h5netcdf") as data:
             loaded = data.load()
     except Exception as error:  # a damaged file makes its readers raise anything
-        raise ValueError(f"{path} is not a netCDF result, or damaged: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path} is not a netCDF result, or damaged: {' '.join(str(error).split())}") from error
     if "git_revision" not in loaded.attrs:
-        raise ValueError(f"{path} is not a biospike result: it has no provenance")
+        raise InputError(f"{path} is not a biospike result: it has no provenance")
     return loaded

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, recording
 from biospike.circuit import KEY_STRIDE, Circuit
+from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
 from biospike.packing import MOMENTS, Plan, cut, fitted
 
@@ -73,7 +74,7 @@ def simulate(
 
     Raises
     ------
-    ValueError
+    InputError
         On bad input, naming the value and what is accepted, before anything is built.
     biospike.standalone.BuildError, biospike.standalone.RunError
         If the compiled target cannot be built or fails.
@@ -99,7 +100,7 @@ def simulate_each(
 
     Raises
     ------
-    ValueError, biospike.standalone.BuildError, biospike.standalone.RunError
+    InputError, biospike.standalone.BuildError, biospike.standalone.RunError
         As `simulate`.
     """
     workers = execution.check_jobs(jobs)
@@ -136,10 +137,10 @@ def plan(
 ) -> Plan:
     """Check the arguments of `simulate`, and cut the study into batches."""
     if not isinstance(circuit, Circuit):
-        raise ValueError(f"circuit must be a Circuit such as Race(), got {circuit!r}")
+        raise InputError(f"circuit must be a Circuit such as Race(), got {circuit!r}")
     values = check_logits(logits)
     if values.shape[1] > KEY_STRIDE:
-        raise ValueError(f"rows may have at most {KEY_STRIDE} keys, got {values.shape[1]}")
+        raise InputError(f"rows may have at most {KEY_STRIDE} keys, got {values.shape[1]}")
     step = execution.check_step(circuit.dt if dt is None else dt, like=0.1 * b2.ms)
     steps = execution.count_steps(duration, step, like=2 * b2.second)
     circuit.check(step)

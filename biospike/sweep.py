@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from biospike import execution, recording, simulation, standalone
 from biospike.circuit import Circuit
+from biospike.errors import InputError
 from biospike.files import remove_abandoned, write_atomically, written
 from biospike.ideal.softmax import check_logits
 from biospike.parameters import to_plain
@@ -121,7 +122,7 @@ def grid(
 
     Raises
     ------
-    ValueError
+    InputError
         If there is no point at all, or one is not accepted by `simulate`.
     """
     rows = logits if isinstance(logits, Mapping) else {"logits": logits}
@@ -141,7 +142,7 @@ def grid(
         for circuit, (name, values), duration, seed in itertools.product(circuits, rows.items(), durations, seeds)
     ]
     if not points:
-        raise ValueError("a sweep needs at least one circuit, one set of logits, one duration and one seed")
+        raise InputError("a sweep needs at least one circuit, one set of logits, one duration and one seed")
     for point in points:
         point.check()
     return points
@@ -152,15 +153,15 @@ def vary(kind: type[Circuit], values: Mapping[str, Sequence[Any]]) -> list[Circu
 
     Raises
     ------
-    ValueError
+    InputError
         If a parameter is unknown or a value out of range, naming it.
     """
     known = [field.name for field in attrs.fields(kind)]
     for name, given in values.items():
         if name not in known:
-            raise ValueError(f"{kind.name}: unknown parameter {name!r}; accepted: {', '.join(known)}")
+            raise InputError(f"{kind.name}: unknown parameter {name!r}; accepted: {', '.join(known)}")
         if isinstance(given, (str, Quantity)) or not isinstance(given, Sequence) or not given:
-            raise ValueError(f"{kind.name}: {name} needs a list of at least one value, got {given!r}")
+            raise InputError(f"{kind.name}: {name} needs a list of at least one value, got {given!r}")
     return [kind(**dict(zip(values, chosen, strict=True))) for chosen in itertools.product(*values.values())]
 
 
@@ -299,11 +300,11 @@ def read(path: Path) -> xr.Dataset:
     ------
     OSError
         If it cannot be read.
-    ValueError
+    InputError
         If it is not as it was written. It is then not given to HDF5, which a wrong bit can keep busy for ever.
     """
     whole = path.read_bytes()
     size = len(_seal(b""))
     if whole[-size:] != _seal(whole[:-size]):
-        raise ValueError(f"{path} is damaged: it is not as it was written")
+        raise InputError(f"{path} is damaged: it is not as it was written")
     return recording.load(path)

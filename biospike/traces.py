@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from biospike import runtime
 from biospike.circuit import Batch, Circuit, Shape
+from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits, softmax
 from biospike.metrics import shares
 from biospike.parameters import parse_quantity
@@ -49,7 +50,7 @@ def record(
     """
     values = check_logits(logits)
     if values.shape[0] != 1:
-        raise ValueError(f"a raster shows one row of logits, got {values.shape[0]}")
+        raise InputError(f"a raster shows one row of logits, got {values.shape[0]}")
     window = parse_quantity(duration, like=0.2 * b2.second)
     dt = circuit.dt
     circuit.check(dt)

@@ -43,6 +43,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from biospike.circuit import KEY_STRIDE, Batch, Circuit, Shape, Source
+from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from biospike.parameters import choice, number, quantity
 from biospike.spike_words import COINCIDENCES
@@ -94,7 +95,7 @@ reference -= attending*(fall + release*int(row_spikes < first_spikes))
 def check_softmax(instance: Any, attribute: Any, value: Any) -> None:
     """Accept circuits whose inhibition is a common gate: their limit is softmax, wherever the drive comes from."""
     if not (isinstance(value, Circuit) and value.common_gate):
-        raise ValueError(
+        raise InputError(
             f"{type(instance).__name__}: softmax must be a circuit under a common gate (race, escape, integrate, "
             f"divisive), got {value!r}"
         )
@@ -183,7 +184,7 @@ class SpikingAttention(Streams):
         allowed = allowed & np.tril(np.ones((tokens, tokens), dtype=bool)) if self.causal else allowed
         if not allowed.any(axis=-1).all():
             sample, query = np.argwhere(~allowed.any(axis=-1))[0]
-            raise ValueError(f"query {query} of sample {sample} may attend to no key: unmask at least one")
+            raise InputError(f"query {query} of sample {sample} may attend to no key: unmask at least one")
         return allowed
 
     def check_input(self, x: NDArray[np.float64]) -> None:
@@ -192,11 +193,11 @@ class SpikingAttention(Streams):
         self.check_logits(self.limit(x)["logits"].values)
 
     def check_logits(self, logits: NDArray[np.float64]) -> None:
-        """Raise `ValueError` unless the largest logit of every row lies where the reference passes in time."""
+        """Raise `InputError` unless the largest logit of every row lies where the reference passes in time."""
         top = np.nanmax(logits, axis=-1)
         lowest = self.start - self.release * self.settle
         if top.max() >= self.start or top.min() <= lowest:
-            raise ValueError(
+            raise InputError(
                 f"{self.name}: the largest logits of the rows, {top.min():.3g} to {top.max():.3g} nats, must lie "
                 f"between start - settle*release = {lowest:.3g} and start = {self.start:.3g}"
             )

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from biospike.encoding import Bernoulli
+from biospike.errors import InputError
 from biospike.spike_words import COINCIDENCES, words
 from circuits.projection import BlockShape, Slots, Vocabulary, checkpoint_state
 from circuits.streams import Streams, weights_come_first
@@ -100,13 +101,13 @@ class Coincidence(Streams):
 
         Raises
         ------
-        ValueError
+        InputError
             If one of these does not hold.
         """
         scaled = self.scaled_weights()
         simple = isinstance(self.encoder, Bernoulli) and self.tau_m is None and self.delay == 0 * b2.second
         if not simple or scaled.min() < 0 or scaled.sum(axis=1).max() > 1 + 1e-9:
-            raise ValueError(
+            raise InputError(
                 f"{self.name}: the closed form needs Bernoulli input, no delay, no leak, and weights of at least 0 "
                 f"that sum to at most 1 threshold; got sums up to {scaled.sum(axis=1).max():.3g}"
             )

@@ -42,6 +42,7 @@ from numpy.typing import ArrayLike, NDArray
 from biospike import runtime
 from biospike.circuit import KEY_STRIDE
 from biospike.encoding import Bernoulli
+from biospike.errors import InputError
 from biospike.parameters import choice, number
 from biospike.random import SEEDS
 
@@ -77,7 +78,7 @@ excitation = 0
 
 def _check_whole(name: str, value: Any, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value < high:
-        raise ValueError(f"{name} must be a whole number in [{low}, {high}), got {value!r}")
+        raise InputError(f"{name} must be a whole number in [{low}, {high}), got {value!r}")
 
 
 def _at_least_one(circuit: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -102,18 +103,18 @@ class Exponential(abc.ABC):
         return self.bound
 
     def check(self, z: ArrayLike) -> Array:
-        """Return z as an array; raise `ValueError` naming the first logit that is out of range or not a number."""
+        """Return z as an array; raise `InputError` naming the first logit that is out of range or not a number."""
         values = np.asarray(z, dtype=float)
         outside = ~((values >= -self.bound) & (values <= self.highest))
         if outside.any():
             limits = f"[{-self.bound:g}, {self.highest:g}]"
-            raise ValueError(f"{self.name}: z must be in {limits} nats, got {values[outside].flat[0]}")
+            raise InputError(f"{self.name}: z must be in {limits} nats, got {values[outside].flat[0]}")
         return values
 
     def readings(self, steps: ArrayLike) -> Array:
-        """Times the outputs are read in `steps` steps; `ValueError` if there are too few for one."""
+        """Times the outputs are read in `steps` steps; `InputError` if there are too few for one."""
         if np.min(steps) < self.period:
-            raise ValueError(f"{self.name}: a reading takes at least {self.period} steps, got {np.min(steps)}")
+            raise InputError(f"{self.name}: a reading takes at least {self.period} steps, got {np.min(steps)}")
         return np.asarray(np.asarray(steps) // self.period, dtype=float)
 
     @abc.abstractmethod
@@ -309,19 +310,19 @@ def exponentiate(
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is not as above, naming it, before anything is built.
     """
     values, marks = circuit.check(z), np.asarray(checkpoints)
     if values.ndim != 1 or values.size == 0:
-        raise ValueError(f"z must be one list of values, got the shape {values.shape}")
+        raise InputError(f"z must be one list of values, got the shape {values.shape}")
     if marks.ndim != 1 or marks.size == 0 or np.any(np.diff(marks, prepend=0) < 1):
-        raise ValueError(f"checkpoints must increase from at least 1, got {checkpoints!r}")
+        raise InputError(f"checkpoints must increase from at least 1, got {checkpoints!r}")
     circuit.readings(marks)
     _check_whole("trials", trials, 1, 2**31)
     _check_whole("seed", seed, 0, SEEDS)
     if target not in ("numpy", "cython"):
-        raise ValueError(f"target must be 'numpy' or 'cython', got {target!r}")
+        raise InputError(f"target must be 'numpy' or 'cython', got {target!r}")
     trial, value = (grid.ravel() for grid in np.meshgrid(np.arange(trials), np.arange(values.size), indexing="ij"))
     dt = 1e-3
     estimates = []

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, recording
+from biospike.errors import InputError
 from biospike.packing import NUMPY_SECONDS_PER_NEURON, NUMPY_SECONDS_PER_STEP
 from circuits.projection import BlockShape, Slots
 from circuits.token_circuit import TokenCircuit, as_samples
@@ -159,7 +160,7 @@ def present(
 
     Raises
     ------
-    ValueError
+    InputError
         On bad input, naming the value and what is accepted, before anything is built.
     biospike.standalone.BuildError, biospike.standalone.RunError
         If the compiled target cannot be built or fails.
@@ -185,7 +186,7 @@ def plan_presentation(
 ) -> Presentation:
     """Check the arguments of `present` and cut its work into batches."""
     if not isinstance(circuit, TokenCircuit):
-        raise ValueError(f"circuit must be one of tokens such as SpikingAttention(...), got {circuit!r}")
+        raise InputError(f"circuit must be one of tokens such as SpikingAttention(...), got {circuit!r}")
     x = as_samples(tokens, circuit.features)
     execution.check_counts(trials, seed)
     circuit.check(circuit.dt)

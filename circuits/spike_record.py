@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, runtime
+from biospike.errors import InputError
 from circuits.attention import SpikingAttention
 from circuits.presentation import plan_presentation
 from circuits.projection import BlockShape
@@ -66,17 +67,17 @@ def record_spikes(
 
     Raises
     ------
-    ValueError
+    InputError
         On bad input, naming the value and what is accepted.
     """
     circuit = circuit.fitted(tokens)
     plan = plan_presentation(circuit, tokens, duration=duration, seed=seed, windows=1, key_mask=key_mask)
     if len(plan.x) > 1:
-        raise ValueError(f"spikes are recorded of the tokens of one sample, got {len(plan.x)} samples")
+        raise InputError(f"spikes are recorded of the tokens of one sample, got {len(plan.x)} samples")
     window = int(plan.marks[-1])
     kept = window if shown is None else execution.count_steps(shown, circuit.dt, like=1 * b2.ms)
     if kept > window:
-        raise ValueError(f"shown = {shown} is longer than the window, {duration}")
+        raise InputError(f"shown = {shown} is longer than the window, {duration}")
     onset = circuit.timing(window, circuit.dt).onset
     axes = layout(circuit, plan.shape())
     with runtime.preferences("numpy", plan.dt):

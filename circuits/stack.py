@@ -26,6 +26,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
 from circuits import projection
 from circuits.attention import SpikingAttention
 from circuits.projection import BlockShape, Slots, checkpoint_state, pair_state
@@ -78,7 +79,7 @@ class Stack(TokenCircuit):
 
     def __attrs_post_init__(self) -> None:
         if not self.blocks or len(self.W_o) != len(self.blocks):
-            raise ValueError(f"Stack: one W_o for each block, got {len(self.W_o)} for {len(self.blocks)} blocks")
+            raise InputError(f"Stack: one W_o for each block, got {len(self.W_o)} for {len(self.blocks)} blocks")
         first = self.blocks[0]
         expected = (first.heads * first.width, first.features)
         for number, (block, out) in enumerate(zip(self.blocks, self.W_o, strict=True)):
@@ -87,15 +88,15 @@ class Stack(TokenCircuit):
                 for name in ("mode", "heads", "width", "features", "dt", "phase", "causal")
             )
             if not same:
-                raise ValueError(f"Stack: block {number} differs from the first in mode, size, dt, phase or causal")
+                raise InputError(f"Stack: block {number} differs from the first in mode, size, dt, phase or causal")
             if number and block.encoders != "shared":
-                raise ValueError(f"Stack: block {number} reads residual spikes; its encoders must be 'shared'")
+                raise InputError(f"Stack: block {number} reads residual spikes; its encoders must be 'shared'")
             if number and block.tau_m is not None:
-                raise ValueError(
+                raise InputError(
                     f"Stack: block {number} must not leak, as its input is not Bernoulli; got {block.tau_m}"
                 )
             if out.shape != expected or not np.isfinite(out).all():
-                raise ValueError(f"Stack: W_o of block {number} must be finite, of shape {expected}, got {out.shape}")
+                raise InputError(f"Stack: W_o of block {number} must be finite, of shape {expected}, got {out.shape}")
 
     @property
     def staged(self) -> bool:  # type: ignore[override]
@@ -155,11 +156,11 @@ class Stack(TokenCircuit):
             self.blocks[number].check_logits(layer["logits"].values)
             largest = float(np.abs(layer["residual"]).max() * self._scales()[number])
             if largest > 1:
-                raise ValueError(f"Stack: residual {number} needs {largest:.3g} spikes a step and can have 1")
+                raise InputError(f"Stack: residual {number} needs {largest:.3g} spikes a step and can have 1")
 
     def _scales(self) -> NDArray[np.float64]:
         if self.residual_scales is None:
-            raise ValueError("Stack: residual_scales must be set; fitted(tokens) chooses them")
+            raise InputError("Stack: residual_scales must be set; fitted(tokens) chooses them")
         return self.residual_scales
 
     def layers(self, x: ArrayLike, key_mask: ArrayLike | None = None) -> list[xr.Dataset]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from biospike.circuit import check_multiple
 from biospike.encoding import Bernoulli, Encoder
+from biospike.errors import InputError
 from biospike.parameters import choice, number, parse_quantity, quantity
 from biospike.theory.leaky_rate import leaky_lif_rate
 from circuits import projection
@@ -27,21 +28,21 @@ def no_leak_or_time(value: Any) -> Quantity | None:
         return None
     tau = parse_quantity(value, like=20 * b2.ms)
     if tau <= 0 * b2.second:
-        raise ValueError(f"tau_m must be above 0 s, or None for no leak, got {tau}")
+        raise InputError(f"tau_m must be above 0 s, or None for no leak, got {tau}")
     return tau
 
 
 def check_encoder(instance: Any, attribute: Any, value: Any) -> None:
     """Accept encoders."""
     if not isinstance(value, Encoder):
-        raise ValueError(f"{type(instance).__name__}: encoder must be one such as Bernoulli(), got {value!r}")
+        raise InputError(f"{type(instance).__name__}: encoder must be one such as Bernoulli(), got {value!r}")
 
 
 def weight_matrix(value: ArrayLike) -> NDArray[np.float64]:
     """Converter of weights."""
     matrix = np.asarray(value, dtype=float)
     if matrix.ndim != 2 or matrix.size == 0 or not np.isfinite(matrix).all():
-        raise ValueError(f"weights must be a finite matrix (features, heads*width), got shape {matrix.shape}")
+        raise InputError(f"weights must be a finite matrix (features, heads*width), got shape {matrix.shape}")
     return matrix
 
 
@@ -106,11 +107,11 @@ class Streams(TokenCircuit):
     def __attrs_post_init__(self) -> None:
         name, shapes = type(self).__name__, {matrix.shape for matrix in self.matrices}
         if len(shapes) > 1:
-            raise ValueError(f"{name}: the weights must have one shape, got {sorted(shapes)}")
+            raise InputError(f"{name}: the weights must have one shape, got {sorted(shapes)}")
         if self.heads < 1 or self.W_q.shape[1] % self.heads:
-            raise ValueError(f"{name}: heads must divide the {self.W_q.shape[1]} columns of W_q, got {self.heads}")
+            raise InputError(f"{name}: heads must divide the {self.W_q.shape[1]} columns of W_q, got {self.heads}")
         if self.phase is not None and not 0 <= self.phase < 1:
-            raise ValueError(f"{name}: phase must be in [0, 1) or None, got {self.phase}")
+            raise InputError(f"{name}: phase must be in [0, 1) or None, got {self.phase}")
 
     @property
     def matrices(self) -> tuple[NDArray[np.float64], ...]:
@@ -164,7 +165,7 @@ class Streams(TokenCircuit):
     def known_scales(self) -> NDArray[np.float64]:
         """Scales (streams, heads), which must be set."""
         if self.scales is None or np.shape(self.scales) != (len(self.streams), self.heads):
-            raise ValueError(
+            raise InputError(
                 f"{self.name}: scales must have the shape {(len(self.streams), self.heads)}, got "
                 f"{None if self.scales is None else np.shape(self.scales)}; fitted(tokens) chooses them"
             )
@@ -183,7 +184,7 @@ class Streams(TokenCircuit):
 
         Raises
         ------
-        ValueError
+        InputError
             If a unit needs more than a spike a step, or there is a leak and the input is not Bernoulli.
         """
         return self.rates_of(as_samples(x, self.features))
@@ -192,13 +193,13 @@ class Streams(TokenCircuit):
         """As `rates`, for inputs (samples, tokens, features) of any sign, which only leakless membranes can have."""
         drive = self.units(y) * self.known_scales[:, :, None]
         if np.abs(drive).max() > 1 + 1e-9:
-            raise ValueError(
+            raise InputError(
                 f"{self.name}: a unit needs {np.abs(drive).max():.3g} spikes a step and can have 1; lower its scale"
             )
         if self.tau_m is None:
             return np.maximum(np.stack([drive, -drive], axis=-1), 0.0)
         if not isinstance(self.encoder, Bernoulli):
-            raise ValueError(f"{self.name}: rates with a leak are known for Bernoulli input, got {self.encoder.name}")
+            raise InputError(f"{self.name}: rates with a leak are known for Bernoulli input, got {self.encoder.name}")
         beta = float(np.exp(-float(self.dt / self.tau_m)))
         flat = y.reshape(-1, self.features)
         both = [

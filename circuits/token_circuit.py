@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
 from circuits.projection import BlockShape, Slots
 
 import brian2 as b2
@@ -78,7 +79,7 @@ class TokenCircuit(abc.ABC):
 
     @abc.abstractmethod
     def check(self, dt: Quantity) -> None:
-        """Raise `ValueError` if the parameters do not fit together or the step `dt` is too coarse for them."""
+        """Raise `InputError` if the parameters do not fit together or the step `dt` is too coarse for them."""
 
     @abc.abstractmethod
     def fitted(self, x: ArrayLike) -> Self:
@@ -86,7 +87,7 @@ class TokenCircuit(abc.ABC):
 
     @abc.abstractmethod
     def check_input(self, x: NDArray[np.float64]) -> None:
-        """Raise `ValueError` if these tokens (samples, tokens, features) are out of reach of the circuit."""
+        """Raise `InputError` if these tokens (samples, tokens, features) are out of reach of the circuit."""
 
     @abc.abstractmethod
     def describe(self) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]:
@@ -124,7 +125,7 @@ class TokenCircuit(abc.ABC):
         """
         keys = np.ones((samples, tokens), dtype=bool) if key_mask is None else np.asarray(key_mask)
         if keys.dtype != bool or keys.shape not in ((tokens,), (samples, tokens)):
-            raise ValueError(
+            raise InputError(
                 f"key_mask must be bool of shape ({tokens},) or ({samples}, {tokens}), got {keys.dtype} {keys.shape}"
             )
         return np.broadcast_to(np.broadcast_to(keys, (samples, tokens))[:, None, :], (samples, tokens, tokens))
@@ -135,17 +136,17 @@ def as_samples(x: ArrayLike, features: int) -> NDArray[np.float64]:
 
     Raises
     ------
-    ValueError
+    InputError
         If the shape does not fit or a value is outside [0, 1].
     """
     values = np.asarray(x, dtype=float)
     samples = values[None] if values.ndim == 2 else values
     if samples.ndim != 3 or samples.size == 0 or samples.shape[2] != features:
-        raise ValueError(
+        raise InputError(
             f"tokens must have the shape (tokens, {features}) or (samples, tokens, {features}), as the weights say; "
             f"got {values.shape}"
         )
     outside = ~((samples >= 0) & (samples <= 1))
     if outside.any():
-        raise ValueError(f"tokens must lie in [0, 1], the rates of the encoders; got {samples[outside][0]}")
+        raise InputError(f"tokens must lie in [0, 1], the rates of the encoders; got {samples[outside][0]}")
     return samples

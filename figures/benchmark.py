@@ -8,6 +8,7 @@ import attrs
 import pandas as pd
 
 from biospike import plots
+from biospike.errors import InputError
 from validation import command_line
 from validation.benchmark_figures import benchmark_figure
 
@@ -26,7 +27,7 @@ def main(config: Config) -> None:
     """Read the tables, of which a run may have left out some, and write ``benchmark``."""
     costs, memory, attention = (_read(config.results / f"{name}.csv") for name in ("costs", "memory", "attention"))
     if costs.empty and memory.empty and attention.empty:
-        raise ValueError(f"--results {config.results} has neither costs.csv nor memory.csv nor attention.csv")
+        raise InputError(f"--results {config.results} has neither costs.csv nor memory.csv nor attention.csv")
     plots.save_figure(benchmark_figure(costs, memory, attention), command_line.writable(config.out), "benchmark")
 
 

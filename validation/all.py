@@ -20,6 +20,7 @@ import pandas as pd
 import tyro
 from tqdm import tqdm
 
+from biospike.errors import InputError
 from biospike.ideal.frameworks import versions as framework_versions
 from biospike.provenance import code_digest
 from biospike.recording import git_revision, versions, write_atomically
@@ -99,15 +100,15 @@ def prepare(config: Config) -> dict[str, list[str]]:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming the value and what is accepted.
     """
     if config.preset not in PRESETS:
-        raise ValueError(f"--preset {config.preset}: accepted are {', '.join(PRESETS)}")
+        raise InputError(f"--preset {config.preset}: accepted are {', '.join(PRESETS)}")
     command_line.at_least(jobs=(config.jobs, 1), seed=(config.seed, 0))
     for name in config.studies:
         if name not in STUDIES:
-            raise ValueError(f"--studies {name}: accepted are {', '.join(STUDIES)}")
+            raise InputError(f"--studies {name}: accepted are {', '.join(STUDIES)}")
     common = ["--seed", str(config.seed), "--target", config.target, "--quiet"]
     return {
         name: [*getattr(options, config.preset), *common] for name, options in STUDIES.items() if name in config.studies

@@ -24,6 +24,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from biospike import approximation_plots, plots
+from biospike.errors import InputError
 from biospike.execution import choose_target
 from biospike.recording import save, write_atomically
 from circuits import SOFTMAX_CIRCUITS
@@ -140,7 +141,7 @@ def approximate(
 
     Raises
     ------
-    ValueError
+    InputError
         If the function is no target, or an option is out of range.
 
     Examples
@@ -150,7 +151,7 @@ def approximate(
     known = [field.name for field in attrs.fields(Config) if field.name != "out"]
     for option in options:
         if option not in known:
-            raise ValueError(f"unknown option {option!r}; accepted: {', '.join(known)}")
+            raise InputError(f"unknown option {option!r}; accepted: {', '.join(known)}")
     chosen: dict[str, Any] = {"targets": (), "quiet": True} | options
     study = prepare(Config(**chosen), {name: target})
     directory = None if out is None else command_line.writable(Path(out))
@@ -166,18 +167,18 @@ def prepare(config: Config, own: Mapping[str, Target] | None = None) -> Study:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming the value and what is accepted.
     """
     targets = _targets(config.targets) | dict(own or {})
     if not targets:
-        raise ValueError(f"--targets needs at least one of {', '.join(TARGETS)}")
+        raise InputError(f"--targets needs at least one of {', '.join(TARGETS)}")
     least = {"heads": 1, "width": 1, "tokens": 2, "features": 1, "samples": FEWEST_SAMPLES, "seed": 0}
     for option, minimum in least.items():
         if getattr(config, option) < minimum:
-            raise ValueError(f"--{option} must be at least {minimum}, got {getattr(config, option)}")
+            raise InputError(f"--{option} must be at least {minimum}, got {getattr(config, option)}")
     if config.softmax not in GATES:
-        raise ValueError(f"--softmax must be one of {', '.join(GATES)}, got {config.softmax!r}")
+        raise InputError(f"--softmax must be one of {', '.join(GATES)}, got {config.softmax!r}")
     for name, target in targets.items():
         check_target(name, target, config.tokens, config.features)
     # Streams of their own, so that heads do not change with the number of samples.
@@ -194,7 +195,7 @@ def _targets(names: tuple[str, ...]) -> dict[str, Target]:
         if name not in TARGETS:
             near = difflib.get_close_matches(name, TARGETS, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"--targets {name}: unknown target{hint}; accepted: {', '.join(TARGETS)}")
+            raise InputError(f"--targets {name}: unknown target{hint}; accepted: {', '.join(TARGETS)}")
     return {name: TARGETS[name] for name in names}
 
 

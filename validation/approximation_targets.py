@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 
 Array = NDArray[np.float64]
@@ -61,7 +62,7 @@ TARGETS: dict[str, Target] = {
 
 
 def check_target(name: str, target: Target, tokens: int, features: int) -> None:
-    """Raise `ValueError` unless a function can be a target: right shape, finite, equivariant, sample by sample.
+    """Raise `InputError` unless a function can be a target: right shape, finite, equivariant, sample by sample.
 
     Examined on random samples, so that a function that differs only on a small part of the box may pass. Continuity is
     not examined.
@@ -70,31 +71,31 @@ def check_target(name: str, target: Target, tokens: int, features: int) -> None:
     x = rng.uniform(size=(PROBES, tokens, features))
     values = evaluate(name, target, x)
     if np.ptp(values) == 0:
-        raise ValueError(f"target {name!r} is constant: there is nothing to approximate")
+        raise InputError(f"target {name!r} is constant: there is nothing to approximate")
     allowed = TOLERANCE * max(1.0, float(np.abs(values).max()))
     order = rng.permuted(np.tile(np.arange(tokens), (PROBES, 1)), axis=1)
     moved = evaluate(name, target, np.take_along_axis(x, order[:, :, None], axis=1))
     expected = np.take_along_axis(values, order, axis=1)
     if np.abs(moved - expected).max() > allowed:
         sample, token = np.unravel_index(np.abs(moved - expected).argmax(), moved.shape)
-        raise ValueError(
+        raise InputError(
             f"target {name!r} is not permutation-equivariant: with the tokens of a sample in the order "
             f"{order[sample].tolist()} token {order[sample, token]} has the value {moved[sample, token]:.6g}, in their "
             f"own order {expected[sample, token]:.6g}; attention can only approximate functions where both agree"
         )
     alone = evaluate(name, target, x[:1])
     if np.abs(alone - values[:1]).max() > allowed:
-        raise ValueError(f"target {name!r} mixes samples: the first of {PROBES} has another value than by itself")
+        raise InputError(f"target {name!r} mixes samples: the first of {PROBES} has another value than by itself")
 
 
 def evaluate(name: str, target: Target, x: Array) -> Array:
     """Values of a target (samples, tokens), after a check of their shape and that they are finite."""
     values = np.asarray(target(x.copy()))
     if values.shape != x.shape[:2] or values.dtype.kind not in "biuf":
-        raise ValueError(
+        raise InputError(
             f"target {name!r} must return numbers of the shape (samples, tokens) = {x.shape[:2]} for tokens "
             f"{x.shape}, got {values.dtype} {values.shape}"
         )
     if not np.isfinite(values).all():
-        raise ValueError(f"target {name!r} must be finite on [0, 1], got {values[~np.isfinite(values)][0]}")
+        raise InputError(f"target {name!r} must be finite on [0, 1], got {values[~np.isfinite(values)][0]}")
     return values.astype(float)

@@ -21,6 +21,7 @@ import attrs
 import pandas as pd
 import tyro
 
+from biospike.errors import InputError
 from biospike.plots import save_figure
 from biospike.random import SEEDS
 from biospike.recording import write_atomically
@@ -73,7 +74,7 @@ def prepare(config: Config) -> Study:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming the value and what is accepted.
     """
     _check_names("--preset", (config.preset,), PRESETS)
@@ -81,7 +82,7 @@ def prepare(config: Config) -> Study:
     _check_names("--peers", config.peers, PEERS)
     _check_names("--parts", config.parts, PARTS)
     if not 0 <= config.seed < SEEDS:
-        raise ValueError(f"--seed must be in [0, {SEEDS}), got {config.seed}")
+        raise InputError(f"--seed must be in [0, {SEEDS}), got {config.seed}")
     preset = PRESETS[config.preset]
     if config.repeats is not None:
         command_line.at_least(repeats=(config.repeats, 1))
@@ -94,12 +95,12 @@ def prepare(config: Config) -> Study:
 def _check_names(option: str, given: Iterable[str], accepted: Iterable[str]) -> None:
     accepted = list(accepted)
     if not list(given):
-        raise ValueError(f"{option} needs at least one of {', '.join(accepted)}")
+        raise InputError(f"{option} needs at least one of {', '.join(accepted)}")
     for name in given:
         if name not in accepted:
             near = difflib.get_close_matches(name, accepted, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"{option} {name}: unknown{hint}; accepted: {', '.join(accepted)}")
+            raise InputError(f"{option} {name}: unknown{hint}; accepted: {', '.join(accepted)}")
 
 
 def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:

@@ -42,7 +42,7 @@ def run(problem: Problem) -> Outcome:
 
     Raises
     ------
-    ValueError
+    InputError
         If NEST is not installed or has nothing like the circuit.
     """
     nest = Stopwatch(load_nest())

@@ -15,6 +15,7 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import gammaln
 
+from biospike.errors import InputError
 from biospike.theory.concentration import hoeffding_tail
 from biospike.theory.information import binary_entropy
 
@@ -46,12 +47,12 @@ def simplex_bits(tv: ArrayLike, keys: int) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is out of range.
     """
     distortion, m = _positive("tv", tv), keys - 1
     if m < 1:
-        raise ValueError(f"keys must be at least 2, got {keys}")
+        raise InputError(f"keys must be at least 2, got {keys}")
     volume = gammaln(2 * m + 1) - gammaln(m + 1)  # of C(2m, m) m!, nats
     return np.asarray(np.maximum(-(volume + m * (1 + np.log(distortion / m))) / np.log(2), 0.0))
 
@@ -71,7 +72,7 @@ def spikes_for_bits(bits: ArrayLike, counts: int = 1) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If the bits are negative.
     """
     each = _not_negative("bits", bits) / counts
@@ -97,7 +98,7 @@ def train_spikes_for_bits(bits: ArrayLike, steps: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is out of range.
     """
     bits, steps = np.broadcast_arrays(_not_negative("bits", bits), _positive("steps", steps))
@@ -120,12 +121,12 @@ def nearest_counts_tv(p: ArrayLike, n: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If n is not a whole number of at least 1.
     """
     n = np.asarray(n, dtype=float)
     if not ((n >= 1) & (n == np.floor(n))).all():
-        raise ValueError(f"n must be whole numbers of at least 1, got {n.ravel()[:3]}")
+        raise InputError(f"n must be whole numbers of at least 1, got {n.ravel()[:3]}")
     charge = np.asarray(p, dtype=float) * n[..., np.newaxis]
     remainder = np.sort(charge - np.floor(charge), axis=-1)
     left_over = np.rint(remainder.sum(axis=-1)).astype(int)
@@ -174,12 +175,12 @@ def paper_fit(spikes: ArrayLike, error: ArrayLike) -> PaperFit:
 
     Raises
     ------
-    ValueError
+    InputError
         If there are fewer than 3 points, or one is not above 0.
     """
     n, eps = _positive("spikes", spikes), _positive("error", error)
     if n.ndim != 1 or n.shape != eps.shape or n.size < 3:
-        raise ValueError(f"expected at least 3 points, spikes and errors alike, got {n.shape} and {eps.shape}")
+        raise InputError(f"expected at least 3 points, spikes and errors alike, got {n.shape} and {eps.shape}")
     x = n**-0.5
     alpha = float((x * eps).sum() / (x**2).sum())
     log_residual = np.log(eps / x)
@@ -219,12 +220,12 @@ def _invert(entropy: object, bits: Array, most: float) -> Array:
 def _positive(name: str, value: ArrayLike) -> Array:
     values = np.asarray(value, dtype=float)
     if (values <= 0).any():
-        raise ValueError(f"{name} must be above 0, got {values[values <= 0][0]}")
+        raise InputError(f"{name} must be above 0, got {values[values <= 0][0]}")
     return values
 
 
 def _not_negative(name: str, value: ArrayLike) -> Array:
     values = np.asarray(value, dtype=float)
     if (values < 0).any():
-        raise ValueError(f"{name} must be at least 0, got {values[values < 0][0]}")
+        raise InputError(f"{name} must be at least 0, got {values[values < 0][0]}")
     return values

@@ -21,6 +21,7 @@ import tyro
 import biospike
 import circuits
 from biospike import execution, plots, standalone
+from biospike.errors import InputError
 from biospike.recording import git_revision, versions, write_atomically
 from validation import assumptions, command_line
 from validation.assumptions import ASSUMPTIONS
@@ -59,23 +60,23 @@ def prepare(config: Config) -> Lab:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming the value and what is accepted.
     """
     if not config.assumptions:
-        raise ValueError(f"--assumptions needs at least one of {', '.join(ASSUMPTIONS)}")
+        raise InputError(f"--assumptions needs at least one of {', '.join(ASSUMPTIONS)}")
     for name in config.assumptions:
         if name not in ASSUMPTIONS:
             near = difflib.get_close_matches(name, ASSUMPTIONS, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"--assumptions {name}: unknown assumption{hint}; accepted: {', '.join(ASSUMPTIONS)}")
+            raise InputError(f"--assumptions {name}: unknown assumption{hint}; accepted: {', '.join(ASSUMPTIONS)}")
     preset = PRESETS[config.preset]
     trials = preset["trials"] if config.trials is None else config.trials
     execution.check_counts(trials, config.seed)
     if trials < 8:
-        raise ValueError(f"--trials must be at least 8, half of which give the signs of the bias, got {trials}")
+        raise InputError(f"--trials must be at least 8, half of which give the signs of the bias, got {trials}")
     if config.target not in execution.TARGETS:
-        raise ValueError(f"target must be one of {', '.join(execution.TARGETS)}, got {config.target!r}")
+        raise InputError(f"target must be one of {', '.join(execution.TARGETS)}, got {config.target!r}")
     if config.target in ("cpp_standalone", "cython") and standalone.compiler() is None:
         raise standalone.BuildError(f"target '{config.target}' needs a C++ compiler and none was found")
     return Lab(int(trials), preset["stretch"], config.seed, config.target, config.quiet)

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from biospike import execution
 from biospike.encoding import ENCODERS
+from biospike.errors import InputError
 from biospike.plots import save_figure
 from biospike.recording import save, write_atomically
 from circuits import SOFTMAX_CIRCUITS
@@ -151,23 +152,23 @@ def prepare(config: Config) -> Study:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming the value and what is accepted.
     """
     if config.preset not in PRESETS:
-        raise ValueError(f"--preset must be one of {', '.join(PRESETS)}, got {config.preset!r}")
+        raise InputError(f"--preset must be one of {', '.join(PRESETS)}, got {config.preset!r}")
     for name in config.circuits:
         if name not in COMMON_GATE:
             near = difflib.get_close_matches(name, COMMON_GATE, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"--circuits {name}: unknown or not a softmax{hint}; accepted: {', '.join(COMMON_GATE)}")
+            raise InputError(f"--circuits {name}: unknown or not a softmax{hint}; accepted: {', '.join(COMMON_GATE)}")
     if len(set(config.circuits)) < len(config.circuits):
-        raise ValueError(f"--circuits must name each once, got {' '.join(config.circuits)}")
+        raise InputError(f"--circuits must name each once, got {' '.join(config.circuits)}")
     preset = PRESETS[config.preset]
     trials = preset.trials if config.trials is None else config.trials
     execution.check_counts(trials, config.seed)
     if config.target not in execution.TARGETS:
-        raise ValueError(f"--target must be one of {', '.join(execution.TARGETS)}, got {config.target!r}")
+        raise InputError(f"--target must be one of {', '.join(execution.TARGETS)}, got {config.target!r}")
     inputs = input_sets(preset, config.seed)
     shape = max(one.tokens for one in inputs), max(one.features for one in inputs)
     blocks = [attention_of(one, preset.samples, shape, config.seed) for one in inputs]

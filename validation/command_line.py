@@ -17,6 +17,7 @@ import attrs
 import tyro
 
 from biospike import provenance
+from biospike.errors import InputError
 from biospike.standalone import BuildError, RunError
 
 Config = TypeVar("Config")
@@ -34,7 +35,7 @@ def run(config: type[Config], work: Callable[[Config], None], description: str) 
         options = _parse(config, description)
         work(options)
         _keep_provenance(options, started)
-    except (ValueError, OSError, BuildError, RunError) as error:
+    except (InputError, OSError, BuildError, RunError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
@@ -52,7 +53,7 @@ def _keep_provenance(options: Any, started: float) -> None:
 
 
 def _parse(config: type[Config], description: str) -> Config:
-    """Read the command line; what tyro would print in a box becomes the text of a `ValueError`."""
+    """Read the command line; what tyro would print in a box becomes the text of an `InputError`."""
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -60,14 +61,14 @@ def _parse(config: type[Config], description: str) -> Config:
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise ValueError(re.sub(r"[─│╭╮╰╯]+", " ", complaint.getvalue())) from None
+        raise InputError(re.sub(r"[─│╭╮╰╯]+", " ", complaint.getvalue())) from None
 
 
 def at_least(**options: tuple[int, int]) -> None:
-    """Raise `ValueError`, naming the option, unless every (value, least) is in order."""
+    """Raise `InputError`, naming the option, unless every (value, least) is in order."""
     for name, (value, least) in options.items():
         if value < least:
-            raise ValueError(f"--{name} must be at least {least}, got {value}")
+            raise InputError(f"--{name} must be at least {least}, got {value}")
 
 
 def writable(directory: Path) -> Path:
@@ -75,7 +76,7 @@ def writable(directory: Path) -> Path:
 
     Raises
     ------
-    ValueError
+    InputError
         If the directory cannot be made or written to.
     """
     try:
@@ -83,5 +84,5 @@ def writable(directory: Path) -> Path:
         with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as error:
-        raise ValueError(f"--out {directory} cannot be written to ({error.strerror}); name another directory") from None
+        raise InputError(f"--out {directory} cannot be written to ({error.strerror}); name another directory") from None
     return directory

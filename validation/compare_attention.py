@@ -23,6 +23,7 @@ import xarray as xr
 
 from biospike import execution
 from biospike.encoding import ENCODERS
+from biospike.errors import InputError
 from biospike.plots import save_figure
 from biospike.recording import save, save_groups, write_atomically
 from circuits import SOFTMAX_CIRCUITS
@@ -114,14 +115,14 @@ def prepare(config: Config) -> Study:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming the value and what is accepted.
     """
     _check_name("--mode", config.mode, (*MODES, "both"))
     _check_name("--softmax", config.softmax, COMMON_GATE)
     _check_name("--encoder", config.encoder, ENCODERS)
     if config.score_scale is not None and not math.isfinite(config.score_scale):
-        raise ValueError(f"--score-scale must be a finite number, got {config.score_scale}")
+        raise InputError(f"--score-scale must be a finite number, got {config.score_scale}")
     tokens = _read(config)
     block = SpikingAttention(
         W_q=tokens.W_q,
@@ -149,9 +150,9 @@ def prepare(config: Config) -> Study:
         key_mask=tokens.key_mask,
     )
     if plan.marks[-1] < 3:
-        raise ValueError(f"--duration {config.duration} must be at least three timesteps of {block.dt}")
+        raise InputError(f"--duration {config.duration} must be at least three timesteps of {block.dt}")
     if plan.unmasked.sum(axis=-1).max() < 2:
-        raise ValueError("no query may attend to more than one token, so there is no attention to compare")
+        raise InputError("no query may attend to more than one token, so there is no attention to compare")
     # The checks, which are slow for neurons with a leak, do not depend on the mode.
     plans = {mode: attrs.evolve(plan, circuit=of_mode) for mode, of_mode in blocks.items()}
     for of_mode in plans.values():
@@ -163,17 +164,17 @@ def _check_name(option: str, value: str, accepted: Iterable[str]) -> None:
     if value not in accepted:
         near = difflib.get_close_matches(value, list(accepted), n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"{option} {value}: unknown{hint}; accepted: {', '.join(accepted)}")
+        raise InputError(f"{option} {value}: unknown{hint}; accepted: {', '.join(accepted)}")
 
 
 def _read(config: Config) -> TokenInput:
     if config.toy and config.tokens is not None:
-        raise ValueError(f"--toy is an input of its own: leave out --tokens {config.tokens}")
+        raise InputError(f"--toy is an input of its own: leave out --tokens {config.tokens}")
     if config.tokens is not None:
         return tokens_file.read_tokens(config.tokens, heads=config.heads, width=config.width, seeds=config.weight_seeds)
     for option, value in (("--weight-seeds", config.weight_seeds), ("--width", config.width)):
         if value is not None:
-            raise ValueError(f"{option} is for a file given by --tokens; this input has its own weights")
+            raise InputError(f"{option} is for a file given by --tokens; this input has its own weights")
     return tokens_file.toy() if config.toy else tokens_file.shipped()
 
 

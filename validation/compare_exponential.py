@@ -16,6 +16,7 @@ import tyro
 from matplotlib import style
 from matplotlib.figure import Figure
 
+from biospike.errors import InputError
 from biospike.plots import BLUE, GREEN, RED, STYLE, save_figure
 from biospike.recording import git_revision, versions, write_atomically
 from circuits.exponential import Exponential, TaylorExponential, VetoExponential, exponentiate
@@ -54,14 +55,14 @@ def prepare(config: Config) -> dict[tuple[str, float], Exponential]:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming the value and what is accepted.
     """
     if not config.ranges or min(config.ranges) <= 0 or max(config.ranges) > 8:
-        raise ValueError(f"--ranges must be above 0 and at most 8 nats, got {' '.join(map(str, config.ranges))}")
+        raise InputError(f"--ranges must be above 0 and at most 8 nats, got {' '.join(map(str, config.ranges))}")
     command_line.at_least(steps=(config.steps, 10), trials=(config.trials, 2), seed=(config.seed, 0))
     if config.target not in TARGETS:
-        raise ValueError(f"--target {config.target}: accepted are {', '.join(TARGETS)}")
+        raise InputError(f"--target {config.target}: accepted are {', '.join(TARGETS)}")
     made: dict[tuple[str, float], Exponential] = {}
     for M in config.ranges:
         # The series is truncated where what is left out of e^M is below 1e-6.

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from biospike import plots
+from biospike.errors import InputError
 from biospike.ideal.attention import SpikeSoftmax
 from biospike.ideal.frameworks import versions
 from biospike.recording import write_atomically
@@ -115,7 +116,7 @@ def prepare(config: Config) -> Study:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming the value and what is accepted.
     """
     _check("--blocks", config.blocks, (*MODELS, "spike_softmax"))
@@ -127,7 +128,7 @@ def prepare(config: Config) -> Study:
     own = None
     if config.weights is not None:
         if len(config.blocks) != 1 or config.blocks[0] not in MODELS:
-            raise ValueError(f"--weights needs --blocks with exactly one of {', '.join(MODELS)}")
+            raise InputError(f"--weights needs --blocks with exactly one of {', '.join(MODELS)}")
         own = read_weights(config.weights, config.blocks[0])
     pairs = []
     for name in config.blocks:
@@ -136,7 +137,7 @@ def prepare(config: Config) -> Study:
             pairs += [(model, given) for given in config.inputs if given in model.inputs]
     if not pairs and "spike_softmax" not in config.blocks:
         suited = "; ".join(f"{name}: {', '.join(MODELS[name].inputs)}" for name in config.blocks)
-        raise ValueError(f"--inputs {' '.join(config.inputs)} suits none of the blocks, which take {suited}")
+        raise InputError(f"--inputs {' '.join(config.inputs)} suits none of the blocks, which take {suited}")
     if any(given != "tokens" for _, given in pairs):
         read_input("digits", 16, 1, config.seed)  # is scikit-learn there?
     target = "numpy" if config.target == "auto" else config.target
@@ -145,10 +146,10 @@ def prepare(config: Config) -> Study:
 
 def _check(option: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
     if not given:
-        raise ValueError(f"{option} needs at least one of {', '.join(known)}")
+        raise InputError(f"{option} needs at least one of {', '.join(known)}")
     for name in given:
         if name not in known:
-            raise ValueError(f"{option} {name}: accepted are {', '.join(known)}")
+            raise InputError(f"{option} {name}: accepted are {', '.join(known)}")
 
 
 def _fitting(model: Model, own: Any) -> Model:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from biospike import simulate
 from biospike.circuit import Batch, Circuit
+from biospike.errors import InputError
 from biospike.execution import count_steps
 from biospike.parameters import parse_quantity
 from biospike.plots import save_figure
@@ -94,25 +95,25 @@ def prepare(config: Config) -> Study:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming the value and what is accepted, or the extra that is missing.
     """
     logits = attention_rows() if config.logits is None else read_logits(config.logits)
     if not 1 <= config.rows <= len(logits):
-        raise ValueError(f"--rows {config.rows}: expected 1 to {len(logits)}, the rows there are")
+        raise InputError(f"--rows {config.rows}: expected 1 to {len(logits)}, the rows there are")
     if config.trials < 2:
-        raise ValueError(f"--trials {config.trials}: expected at least 2, for a distance between seeds")
+        raise InputError(f"--trials {config.trials}: expected at least 2, for a distance between seeds")
     if config.neurons < 2:
-        raise ValueError(f"--neurons {config.neurons}: expected at least 2, for an error of their mean")
+        raise InputError(f"--neurons {config.neurons}: expected at least 2, for an error of their mean")
     if not config.circuits:
-        raise ValueError(f"--circuits needs at least one of {', '.join(names())}")
+        raise InputError(f"--circuits needs at least one of {', '.join(names())}")
     logits = logits[np.linspace(0, len(logits) - 1, config.rows).astype(int)]
     circuits: dict[str, Circuit] = {}
     for name in config.circuits:
         if name not in names():
             near = difflib.get_close_matches(name, names(), n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"--circuits {name}: has no counterpart in NEST{hint}; accepted: {', '.join(names())}")
+            raise InputError(f"--circuits {name}: has no counterpart in NEST{hint}; accepted: {', '.join(names())}")
         circuits[name] = SOFTMAX_CIRCUITS[name]()
     duration = parse_quantity(config.duration, like=2 * b2.second)
     study = Study(config, None, logits, circuits, duration, [])

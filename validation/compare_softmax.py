@@ -21,6 +21,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from biospike.circuit import Circuit
+from biospike.errors import InputError
 from biospike.execution import build_plans, choose_target
 from biospike.packing import Plan
 from biospike.parameters import parse_quantity
@@ -101,23 +102,23 @@ def prepare(config: Config) -> Study:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming the value and what is accepted.
     """
     logits = attention_rows() if config.logits is None else read_logits(config.logits)
     if not config.circuits:
-        raise ValueError(f"--circuits needs at least one of {', '.join(SOFTMAX_CIRCUITS)}")
+        raise InputError(f"--circuits needs at least one of {', '.join(SOFTMAX_CIRCUITS)}")
     circuits: dict[str, Circuit] = {}
     for name in config.circuits:
         if name not in SOFTMAX_CIRCUITS:
             near = difflib.get_close_matches(name, SOFTMAX_CIRCUITS, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"--circuits {name}: unknown circuit{hint}; accepted: {', '.join(SOFTMAX_CIRCUITS)}")
+            raise InputError(f"--circuits {name}: unknown circuit{hint}; accepted: {', '.join(SOFTMAX_CIRCUITS)}")
         circuits[name] = SOFTMAX_CIRCUITS[name]()
     duration = parse_quantity(config.duration, like=2 * b2.second)
     grid = max(circuit.dt for circuit in circuits.values())
     if duration < 3 * grid:
-        raise ValueError(f"--duration {config.duration} must be above 0 s and at least three steps of {grid}")
+        raise InputError(f"--duration {config.duration} must be above 0 s and at least three steps of {grid}")
     # Windows on the coarsest grid, so that all circuits are read at the same times.
     steps = int(float(duration / grid) * (1 + 1e-12))  # 0.3 s are 300 steps of 1 ms, not 299.99
     marks = np.unique(np.rint(np.geomspace(max(1.0, FIRST_WINDOW * steps), steps, WINDOWS)))
@@ -178,7 +179,7 @@ def _without_grid(config: Config) -> softmax_sweep.Options:
     ours = {"sweep", "jobs", "scheduler", "out", "quiet"}
     for field in attrs.fields(Config):
         if field.name not in ours and getattr(config, field.name) != field.default:
-            raise ValueError(f"--{field.name} is given by --sweep {config.sweep}; leave it out")
+            raise InputError(f"--{field.name} is given by --sweep {config.sweep}; leave it out")
     return softmax_sweep.Options(config.out, config.jobs, config.scheduler, config.quiet)
 
 
@@ -188,7 +189,7 @@ def main(config: Config) -> None:
         softmax_sweep.main(config.sweep, _without_grid(config))
         return
     if config.jobs is not None or config.scheduler is not None:
-        raise ValueError("--jobs and --scheduler belong to a sweep; give its --sweep FILE.toml")
+        raise InputError("--jobs and --scheduler belong to a sweep; give its --sweep FILE.toml")
     study = prepare(config)
     out = command_line.writable(config.out)
     neurons = config.trials * np.count_nonzero(~np.isnan(study.logits))

@@ -28,6 +28,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from biospike.errors import InputError
 from biospike.ideal.softmax import entmax15, softmax, sparsemax
 from biospike.metrics import total_variation
 from biospike.plots import BLUE, GREEN, RED, STYLE, save_figure
@@ -96,7 +97,7 @@ def prepare(config: Config) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming the value and what is accepted.
     """
     every = attention_rows()
@@ -104,9 +105,9 @@ def prepare(config: Config) -> Array:
         rows=(config.rows, 1), spikes=(config.spikes, 100), trials=(config.trials, 1), seed=(config.seed, 0)
     )
     if config.rows > len(every):
-        raise ValueError(f"--rows must be at most {len(every)}, got {config.rows}")
+        raise InputError(f"--rows must be at most {len(every)}, got {config.rows}")
     if config.target not in TARGETS:
-        raise ValueError(f"--target {config.target}: accepted are {', '.join(TARGETS)}")
+        raise InputError(f"--target {config.target}: accepted are {', '.join(TARGETS)}")
     return every[np.linspace(0, len(every) - 1, config.rows).round().astype(int)]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from validation.data import attention_rows, token_block
 from validation.image_sets import digits, natural_patches
@@ -88,14 +89,14 @@ def data_sets(names: Sequence[str], seed: int, patches: int = PATCHES) -> dict[s
 
     Raises
     ------
-    ValueError
+    InputError
         If a name is unknown, or scikit-learn is needed and not installed.
     """
     for name in names:
         if name not in SETS:
             near = difflib.get_close_matches(name, SETS, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"unknown set {name!r}{hint}; accepted: {', '.join(SETS)}")
+            raise InputError(f"unknown set {name!r}{hint}; accepted: {', '.join(SETS)}")
     return {name: _flat(SETS[name](seed, patches)) for name in names}
 
 
@@ -114,19 +115,19 @@ def read_samples(path: Path) -> FloatArray:
 
     Raises
     ------
-    ValueError
+    InputError
         If the file is missing, unreadable or not at least 10 finite samples that differ, naming file and value.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"--data {path}: expected a file that ends in {', '.join(SUFFIXES)}")
+        raise InputError(f"--data {path}: expected a file that ends in {', '.join(SUFFIXES)}")
     if not path.is_file():
-        raise ValueError(f"--data {path}: there is no such file")
+        raise InputError(f"--data {path}: there is no such file")
     try:
         return _check(_read(path))
     except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"--data {path}: cannot be read as {path.suffix} ({error})") from None
+        raise InputError(f"--data {path}: cannot be read as {path.suffix} ({error})") from None
     except ValueError as error:
-        raise ValueError(f"--data {path}: {error}") from None
+        raise InputError(f"--data {path}: {error}") from None
 
 
 def _read(path: Path) -> NDArray[np.generic]:
@@ -134,13 +135,13 @@ def _read(path: Path) -> NDArray[np.generic]:
         try:
             table = pd.read_csv(path, header=None, dtype=str, skipinitialspace=True)
         except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-            raise ValueError(f"expected rows of numbers of one length ({error})") from None
+            raise InputError(f"expected rows of numbers of one length ({error})") from None
         except UnicodeDecodeError:
-            raise ValueError("the file is not text") from None
+            raise InputError("the file is not text") from None
         numbers = table.apply(pd.to_numeric, errors="coerce")
         wrong = table.to_numpy()[numbers.isna().to_numpy()]
         if wrong.size:
-            raise ValueError(f"{wrong[0]!r} is not a number; expected rows of numbers without a header")
+            raise InputError(f"{wrong[0]!r} is not a number; expected rows of numbers without a header")
         return np.asarray(numbers.to_numpy(dtype=float))
     loaded = np.load(path, allow_pickle=False)
     if isinstance(loaded, np.ndarray):
@@ -149,20 +150,20 @@ def _read(path: Path) -> NDArray[np.generic]:
         names = [name for name in ARRAY_NAMES if name in loaded.files] or loaded.files
         if len(names) != 1:
             found = ", ".join(loaded.files) or "nothing"
-            raise ValueError(f"expected one array, or one named {', '.join(ARRAY_NAMES)}; found {found}")
+            raise InputError(f"expected one array, or one named {', '.join(ARRAY_NAMES)}; found {found}")
         return np.asarray(loaded[names[0]])
 
 
 def _check(samples: NDArray[np.generic]) -> FloatArray:
     if samples.dtype.kind not in "biuf":
-        raise ValueError(f"expected real numbers, got {samples.dtype}")
+        raise InputError(f"expected real numbers, got {samples.dtype}")
     if samples.ndim < 2 or len(samples) < FEWEST or not samples[0].size:
-        raise ValueError(f"expected at least {FEWEST} samples, the first axis of (samples, ...), got {samples.shape}")
+        raise InputError(f"expected at least {FEWEST} samples, the first axis of (samples, ...), got {samples.shape}")
     flat = _flat(samples.astype(float))
     if not np.isfinite(flat).all():
-        raise ValueError(f"values have to be finite, got {flat[~np.isfinite(flat)][0]}")
+        raise InputError(f"values have to be finite, got {flat[~np.isfinite(flat)][0]}")
     if not np.ptp(flat, axis=0).any():
-        raise ValueError(f"all {len(flat)} samples are equal: there is no dimension to measure")
+        raise InputError(f"all {len(flat)} samples are equal: there is no dimension to measure")
     return flat
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from biospike import plots
+from biospike.errors import InputError
 from biospike.recording import write_atomically
 from validation import command_line
 from validation.dimension_data import PATCHES, SETS, data_sets, kind, read_samples
@@ -80,30 +81,30 @@ def prepare(config: Config) -> Study:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming the value and what is accepted.
     """
     if config.target not in ("auto", "cpp_standalone", "cython", "numpy"):
-        raise ValueError(f"--target {config.target}: expected auto, cpp_standalone, cython or numpy")
+        raise InputError(f"--target {config.target}: expected auto, cpp_standalone, cython or numpy")
     if not 0 < config.variance <= 1:
-        raise ValueError(f"--variance {config.variance} must be above 0 and at most 1")
+        raise InputError(f"--variance {config.variance} must be above 0 and at most 1")
     if config.trials < 2:
-        raise ValueError(f"--trials {config.trials} must be at least 2, the fewest halves that scatter")
+        raise InputError(f"--trials {config.trials} must be at least 2, the fewest halves that scatter")
     if config.patches < 20:
-        raise ValueError(f"--patches {config.patches} must be at least 20")
+        raise InputError(f"--patches {config.patches} must be at least 20")
     if config.seed < 0:
-        raise ValueError(f"--seed {config.seed} must be at least 0")
+        raise InputError(f"--seed {config.seed} must be at least 0")
     if config.claim is not None and config.claim not in CLAIMS:
         near = difflib.get_close_matches(config.claim, CLAIMS, n=1, cutoff=0.3)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"--claim {config.claim}: unknown{hint}; accepted: {', '.join(CLAIMS)}")
+        raise InputError(f"--claim {config.claim}: unknown{hint}; accepted: {', '.join(CLAIMS)}")
     if config.claim is not None and config.data is None:
-        raise ValueError(f"--claim {config.claim} needs --data FILE with samples of {config.claim}")
+        raise InputError(f"--claim {config.claim} needs --data FILE with samples of {config.claim}")
     names = config.sets or (() if config.data is not None else tuple(SETS))
     try:
         sets = data_sets(names, config.seed, config.patches)
     except ValueError as error:
-        raise ValueError(f"--sets: {error}") from None
+        raise InputError(f"--sets: {error}") from None
     if config.data is None:
         return Study(config, sets, None)
     samples, name = read_samples(config.data), config.data.stem

@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.errors import InputError
 from biospike.ideal.attention import (
     IF,
     LIF,
@@ -166,7 +167,7 @@ def make_block(model: Model, x: NDArray[np.uint8], tokens: Tokens, seed: int) ->
 def _dual_block(model: Model, x: NDArray[np.uint8], tokens: Tokens, rng: np.random.Generator) -> DualSpikeAttention:
     """DSSA with a batch norm of its convolution, and with the firing rates of this input for its scales."""
     if tokens.size is None:
-        raise ValueError(f"{model.model} convolves images; {tokens.source} are none")
+        raise InputError(f"{model.model} convolves images; {tokens.source} are none")
     p, channels = min(LARGEST_PATCH, tokens.size[0] // 2), model.channels
     weight = random_weight(rng, p * p * channels, 2 * channels)
 
@@ -197,22 +198,22 @@ def read_weights(path: Path, name: str) -> Any:
 
     Raises
     ------
-    ValueError
+    InputError
         If the file is missing or unreadable, lacks an array or has one of another shape, naming it.
     """
     model = MODELS[name]
     if path.suffix.lower() != ".npz" or not path.is_file():
-        raise ValueError(f"--weights {path}: expected a file that exists and ends in .npz")
+        raise InputError(f"--weights {path}: expected a file that exists and ends in .npz")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: np.asarray(archive[key]) for key in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"--weights {path} cannot be read as an .npz archive of numbers: {error}") from None
+        raise InputError(f"--weights {path} cannot be read as an .npz archive of numbers: {error}") from None
     known = set(arrays)
     given: dict[str, Any] = {}
     for layer in layer_names(model):
         if f"{layer}.weight" not in known:
-            raise ValueError(
+            raise InputError(
                 f"--weights {path}: {name} needs {', '.join(f'{needed}.weight' for needed in layer_names(model))}; the "
                 f"file has {', '.join(sorted(known)) or 'nothing'}"
             )
@@ -227,22 +228,22 @@ def read_weights(path: Path, name: str) -> Any:
     try:
         return model.reference(**given)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"--weights {path} does not make a block {name}: {error}") from None
+        raise InputError(f"--weights {path} does not make a block {name}: {error}") from None
 
 
 def _folded(arrays: dict[str, NDArray[Any]], layer: str, path: Path) -> Affine:
     weight = arrays[f"{layer}.weight"].squeeze()
     if weight.ndim != 2:
-        raise ValueError(f"--weights {path}: {layer}.weight must be (units, features), got {weight.shape}")
+        raise InputError(f"--weights {path}: {layer}.weight must be (units, features), got {weight.shape}")
     units = len(weight)
     bias = arrays.get(f"{layer}.bias", np.zeros(units))
     norm = [arrays.get(f"{layer}.bn.{part}") for part in ("running_mean", "running_var", "weight", "bias")]
     missing = [array is None for array in norm]
     if any(missing) and not all(missing):
-        raise ValueError(f"--weights {path}: {layer}.bn needs running_mean, running_var, weight and bias")
+        raise InputError(f"--weights {path}: {layer}.bn needs running_mean, running_var, weight and bias")
     for array in [bias, *norm]:
         if array is not None and array.shape != (units,):
-            raise ValueError(f"--weights {path}: what belongs to {layer} must be of {units} units, got {array.shape}")
+            raise InputError(f"--weights {path}: what belongs to {layer} must be of {units} units, got {array.shape}")
     if all(missing):
         return Affine(weight.T, bias)
     return fold_batch_norm(weight.T, bias, *norm)  # type: ignore[arg-type]

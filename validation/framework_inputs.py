@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from biospike.errors import InputError
 from biospike.ideal.attention import LIF, Affine, Fire, fire, fold_batch_norm, project
 from biospike.ideal.attention.layers import Reals, Spikes
 from biospike.ideal.lif import DiscreteLIF
@@ -63,7 +64,7 @@ def read_input(name: str, tokens: int, batch: int, seed: int) -> Tokens:
 
     Raises
     ------
-    ValueError
+    InputError
         If scikit-learn is needed and not installed.
     """
     if name == "tokens":
@@ -99,11 +100,11 @@ def matched_layer(weight: Reals, x: NDArray, rate: float, kind: DiscreteLIF = LI
 
     Raises
     ------
-    ValueError
+    InputError
         If the rate is not between 0 and 1, or cannot be reached.
     """
     if not 0 < rate < 1:
-        raise ValueError(f"rate must be between 0 and 1, got {rate}")
+        raise InputError(f"rate must be between 0 and 1, got {rate}")
     plain = Affine(weight, np.zeros(weight.shape[1]))
     currents = project(x, plain)
     every = tuple(range(currents.ndim - 1))
@@ -114,7 +115,7 @@ def matched_layer(weight: Reals, x: NDArray, rate: float, kind: DiscreteLIF = LI
         return float(neurons(kind, normal + shift).mean()) - rate
 
     if surplus(-FURTHEST) > 0 or surplus(FURTHEST) < 0:
-        raise ValueError(f"a firing rate of {rate} cannot be reached by a shift of the currents")
+        raise InputError(f"a firing rate of {rate} cannot be reached by a shift of the currents")
     shift = brentq(surplus, -FURTHEST, FURTHEST, xtol=1e-6)
     return fold_batch_norm(weight, 0.0, mean, variance, np.ones(len(mean)), np.full(len(mean), shift))
 

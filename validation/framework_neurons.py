@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import numpy as np
 
+from biospike.errors import InputError
 from biospike.ideal.attention import Fire, SpikingBertAttention, fire
 from biospike.ideal.attention.layers import Reals, Spikes
 from biospike.ideal.frameworks import (
@@ -210,7 +211,7 @@ def chosen_frameworks(names: tuple[str, ...] | None) -> tuple[tuple[str, ...], t
 
     Raises
     ------
-    ValueError
+    InputError
         If one that was asked for is unknown or not installed.
     """
     if names is None:
@@ -218,7 +219,7 @@ def chosen_frameworks(names: tuple[str, ...] | None) -> tuple[tuple[str, ...], t
         return here, tuple(name for name in FRAMEWORKS if name not in here)
     for name in names:
         if name not in FRAMEWORKS:
-            raise ValueError(f"--frameworks must be among {', '.join(FRAMEWORKS)}, got {name}")
+            raise InputError(f"--frameworks must be among {', '.join(FRAMEWORKS)}, got {name}")
         if not available(name):
-            raise ValueError(f"--frameworks {name}: it is not installed: pip install 'biospike[ml]'")
+            raise InputError(f"--frameworks {name}: it is not installed: pip install 'biospike[ml]'")
     return tuple(names), ()

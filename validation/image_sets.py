@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.errors import InputError
+
 FloatArray = NDArray[np.float64]
 
 DIGITS_MAXIMUM = 16.0
@@ -17,7 +19,7 @@ def _datasets() -> Any:
     try:
         return importlib.import_module("sklearn.datasets")
     except ModuleNotFoundError:
-        raise ValueError(
+        raise InputError(
             "the images come with scikit-learn, which is not installed: pip install 'biospike[dimension]'"
         ) from None
 
@@ -32,7 +34,7 @@ def digits() -> FloatArray:
 
     Raises
     ------
-    ValueError
+    InputError
         If scikit-learn is not installed.
     """
     return np.asarray(_datasets().load_digits().images, dtype=float) / DIGITS_MAXIMUM
@@ -57,15 +59,15 @@ def natural_patches(size: int, count: int, seed: int) -> FloatArray:
 
     Raises
     ------
-    ValueError
+    InputError
         If scikit-learn is not installed, the size does not fit the photographs, or the count is below 1.
     """
     photographs = [np.asarray(image, dtype=float) / 255 for image in _datasets().load_sample_images().images]
     height, width = photographs[0].shape[:2]
     if not 1 <= size <= min(height, width):
-        raise ValueError(f"size must be from 1 to {min(height, width)} pixels, got {size}")
+        raise InputError(f"size must be from 1 to {min(height, width)} pixels, got {size}")
     if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
+        raise InputError(f"count must be at least 1, got {count}")
     rng = np.random.default_rng(seed)
     rows, columns = rng.integers(0, height - size + 1, count), rng.integers(0, width - size + 1, count)
     return np.array(

@@ -13,6 +13,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.errors import InputError
 from biospike.theory.effective_dimension import pca_dimension, principal_subspace, subsampled_pca_dimension
 from validation.data import token_block
 from validation.image_sets import digits, natural_patches
@@ -117,12 +118,12 @@ def low_rank_set(tokens: int, features: int, rank: int, seed: int) -> InputSet:
 
     Raises
     ------
-    ValueError
+    InputError
         If the rank is not from 1 to tokens*features.
     """
     ambient = tokens * features
     if not 1 <= rank <= ambient:
-        raise ValueError(f"rank must be from 1 to {tokens}*{features} = {ambient}, got {rank}")
+        raise InputError(f"rank must be from 1 to {tokens}*{features} = {ambient}, got {rank}")
     rng = np.random.default_rng([seed, 2, tokens, features, rank])
     axes = np.linalg.qr(rng.standard_normal((ambient, rank)))[0]
     points = rng.uniform(-1, 1, (2 * POOL, rank)) @ axes.T

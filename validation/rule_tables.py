@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
 from biospike.theory import design_rule
 
 Array = NDArray[np.float64]
@@ -46,16 +47,16 @@ def timesteps_to_reach(squared: ArrayLike, timesteps: ArrayLike, eps: float) -> 
 
     Raises
     ------
-    ValueError
+    InputError
         If eps is not above 0, an error is NaN, or the timesteps do not increase from above 0.
     """
     squared, steps = np.asarray(squared, dtype=float), np.asarray(timesteps, dtype=float)
     if not eps > 0:
-        raise ValueError(f"eps must be above 0, got {eps}")
+        raise InputError(f"eps must be above 0, got {eps}")
     if steps.ndim != 1 or not steps.size or steps[0] <= 0 or (np.diff(steps) <= 0).any():
-        raise ValueError(f"timesteps must increase from above 0, got {steps.tolist()}")
+        raise InputError(f"timesteps must increase from above 0, got {steps.tolist()}")
     if squared.shape[-1:] != steps.shape or np.isnan(squared).any():
-        raise ValueError(f"errors must be numbers for {steps.size} windows, got shape {squared.shape}")
+        raise InputError(f"errors must be numbers for {steps.size} windows, got shape {squared.shape}")
     worst = np.maximum.accumulate(squared[..., ::-1], axis=-1)[..., ::-1]
     after = (worst > eps**2).sum(axis=-1)
     inner = np.clip(after, 1, steps.size - 1) if steps.size > 1 else np.zeros_like(after)

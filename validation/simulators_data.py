@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.errors import InputError
 from biospike.recording import write_atomically
 from circuits import SOFTMAX_CIRCUITS
 from validation.simulators_cases import Spikes, constant_cases, frozen_cases, noise_cases
@@ -76,12 +77,12 @@ def load_results(path: Path) -> Results:
 
     Raises
     ------
-    ValueError
+    InputError
         If the file is not one of these.
     """
     with np.load(path, allow_pickle=False) as file:
         if "about" not in file.files:
-            raise ValueError(f"{path} does not hold the spikes of compare_simulators: it has no 'about'")
+            raise InputError(f"{path} does not hold the spikes of compare_simulators: it has no 'about'")
         arrays = {name: file[name] for name in file.files}
     about = json.loads(str(arrays["about"]))
     seed, neurons = about["seed"], about["neurons"]

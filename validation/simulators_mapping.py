@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit
+from biospike.errors import InputError
 from biospike.neurons import LIF
 from circuits.softmax.diffusive import Diffusive
 from circuits.softmax.escape import Escape
@@ -86,10 +87,10 @@ def milliseconds(value: Quantity) -> float:
 
 
 def check_resolution(dt: Quantity) -> None:
-    """Raise `ValueError` if NEST cannot run at the step `dt`."""
+    """Raise `InputError` if NEST cannot run at the step `dt`."""
     tics = milliseconds(dt) / SHORTEST
     if tics < 1 or abs(tics - round(tics)) > 1e-6:
-        raise ValueError(f"NEST needs a step that is a multiple of {SHORTEST * b2.ms}, got dt = {dt}")
+        raise InputError(f"NEST needs a step that is a multiple of {SHORTEST * b2.ms}, got dt = {dt}")
 
 
 def lif_parameters(
@@ -112,11 +113,11 @@ def lif_parameters(
 
     Raises
     ------
-    ValueError
+    InputError
         If the neuron has no counterpart in NEST.
     """
     if cell.reset != "zero" or cell.spike_timing != "grid":
-        raise ValueError(
+        raise InputError(
             f"NEST's iaf neurons reset to a value, on the grid: expected reset='zero' and spike_timing='grid', got "
             f"{cell.reset!r} and {cell.spike_timing!r}"
         )
@@ -150,14 +151,14 @@ def wire(circuit: Circuit, batch: Batch, steps: int) -> Wiring:
 
     Raises
     ------
-    ValueError
+    InputError
         If the circuit, or one of its values, has no counterpart in NEST.
     """
     check_resolution(circuit.dt)
     for kind, make in WIRINGS.items():
         if isinstance(circuit, kind):
             return make(circuit, batch, steps)
-    raise ValueError(f"{circuit.name} has no counterpart in NEST; expected one of {', '.join(names())}")
+    raise InputError(f"{circuit.name} has no counterpart in NEST; expected one of {', '.join(names())}")
 
 
 def race(circuit: Race, batch: Batch, steps: int) -> Wiring:
@@ -171,7 +172,7 @@ def race(circuit: Race, batch: Batch, steps: int) -> Wiring:
     """
     h, closed = milliseconds(circuit.dt), round(float(circuit.t_inh / circuit.dt))
     if closed < 1:
-        raise ValueError(f"NEST's shortest inhibition is one step: t_inh must be at least {circuit.dt}, got 0 s")
+        raise InputError(f"NEST's shortest inhibition is one step: t_inh must be at least {circuit.dt}, got 0 s")
     probability = float(circuit.rate * circuit.dt) * batch.drive
     tau_m = 10.0
     return Wiring(
@@ -200,7 +201,7 @@ def escape(circuit: Escape, batch: Batch, steps: int) -> Wiring:
     spike, of probability (rate*dt)^2/2, is counted a step later. That it inhibits a step early is all that differs.
     """
     if circuit.regularity != 1:
-        raise ValueError(f"pp_psc_delta is escape noise, regularity 1, got {circuit.regularity:g}")
+        raise InputError(f"pp_psc_delta is escape noise, regularity 1, got {circuit.regularity:g}")
     slope = circuit.w * float(circuit.rate / b2.kHz)  # nats, which stand for mV, per ms
     return Wiring(
         model="pp_psc_delta",
@@ -231,7 +232,7 @@ def diffusive(circuit: Diffusive, batch: Batch, steps: int) -> Wiring:
     h, tau_inh = milliseconds(circuit.dt), milliseconds(circuit.tau_inh)
     delay = round(float(circuit.delay / circuit.dt))
     if delay < 2:
-        raise ValueError(
+        raise InputError(
             f"NEST's relay needs a step each way: delay must be at least {2 * circuit.dt}, got {circuit.delay}"
         )
     state = circuit.state(batch, circuit.dt)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.errors import InputError
 from biospike.neurons import LIF
 from validation.simulators_cases import FrozenInput, Spikes
 from validation.simulators_mapping import Wiring, milliseconds
@@ -33,7 +34,7 @@ def load_nest() -> Any:
 
     Raises
     ------
-    ValueError
+    InputError
         If it is not installed, naming the extra.
     """
     with _quiet_import():
@@ -41,7 +42,7 @@ def load_nest() -> Any:
             nest = importlib.import_module("nest")
         except ImportError as error:
             reason = "" if error.name == "nest" else f" ({error})"
-            raise ValueError(f"{MISSING}{reason}") from None
+            raise InputError(f"{MISSING}{reason}") from None
     _hush(nest)
     return nest
 

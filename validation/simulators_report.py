@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from biospike.circuit import Circuit, relative_exponential
+from biospike.errors import InputError
 from biospike.parameters import to_plain
 from biospike.recording import git_revision, versions
 from circuits.softmax.diffusive import Diffusive
@@ -223,7 +224,7 @@ def expected_rate(circuit: Circuit, logits: NDArray[np.float64], seconds: float)
         return float(circuit.rate) + float(np.log(drive.sum(axis=-1)).mean()) / (circuit.w * seconds)
     if isinstance(circuit, Diffusive):
         return float(circuit.rate)
-    raise ValueError(f"no rate is known for {circuit.name}")
+    raise InputError(f"no rate is known for {circuit.name}")
 
 
 def _figure(value: float, form: str) -> str:

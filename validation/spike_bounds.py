@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from biospike import plots
 from biospike.encoding import ENCODERS
+from biospike.errors import InputError
 from biospike.execution import check_counts, check_jobs, count_steps
 from biospike.recording import save_groups, write_atomically
 from biospike.simulation import check_study
@@ -133,22 +134,22 @@ def prepare(config: Config) -> Study:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming the value and what is accepted.
     """
     if config.preset not in PRESETS:
-        raise ValueError(f"--preset {config.preset}: unknown; accepted: {', '.join(PRESETS)}")
+        raise InputError(f"--preset {config.preset}: unknown; accepted: {', '.join(PRESETS)}")
     sizes = PRESETS[config.preset]
     if config.trials is not None:
         sizes = attrs.evolve(sizes, trials=config.trials)
     if sizes.trials < 2:
-        raise ValueError(f"--trials must be at least 2, since intervals come from their spread; got {sizes.trials}")
+        raise InputError(f"--trials must be at least 2, since intervals come from their spread; got {sizes.trials}")
     check_counts(sizes.trials, config.seed)
     real = attention_rows() if config.logits is None else read_logits(config.logits)
     if config.logits is None and sizes.rows is not None:
         real = real[np.linspace(0, len(real) - 1, sizes.rows).astype(int)]
     if ((~np.isnan(real)).sum(axis=1) < 2).any():
-        raise ValueError(f"--logits {config.logits}: every row needs at least two keys, or there is nothing to share")
+        raise InputError(f"--logits {config.logits}: every row needs at least two keys, or there is nothing to share")
     steps = count_steps(sizes.duration, GRID, like=GRID)
     marks = np.unique(np.rint(np.geomspace(max(1.0, 2e-3 * steps), steps, sizes.windows)))
     options = {

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from biospike import sweep
 from biospike.circuit import Circuit
+from biospike.errors import InputError
 from biospike.execution import TARGETS
 from biospike.simulation import CHECKPOINTS
 from circuits import SOFTMAX_CIRCUITS
@@ -48,17 +49,17 @@ def read_sweep(path: Path) -> list[sweep.Point]:
 
     Raises
     ------
-    ValueError
+    InputError
         If the file is missing, not TOML, or not of the schema, naming key, value and what is accepted.
     """
     try:
         if not path.is_file():
-            raise ValueError("there is no such file")
+            raise InputError("there is no such file")
         if path.stat().st_size > LARGEST_FILE:
-            raise ValueError(f"{path.stat().st_size} bytes are no configuration, which has at most {LARGEST_FILE}")
+            raise InputError(f"{path.stat().st_size} bytes are no configuration, which has at most {LARGEST_FILE}")
         return points_of(tomllib.loads(path.read_text(encoding="utf-8")), path.parent)
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"--sweep {path}: {error}") from None
+        raise InputError(f"--sweep {path}: {error}") from None
 
 
 def points_of(table: dict[str, Any], folder: Path) -> list[sweep.Point]:
@@ -73,12 +74,12 @@ def points_of(table: dict[str, Any], folder: Path) -> list[sweep.Point]:
         circuits += _circuits(name, table.get(name, {}))
     for name in SOFTMAX_CIRCUITS:
         if name in table and name not in names:
-            raise ValueError(f"[{name}] has parameters, but circuits does not name it")
+            raise InputError(f"[{name}] has parameters, but circuits does not name it")
     target = _one(table, "target", "auto", str)
     _member(target, TARGETS, "target")
     durations, seeds, logits = _durations(table), _seeds(table), _logits(table, folder)
     if (size := len(circuits) * len(durations) * len(seeds) * len(logits)) > MOST_POINTS:
-        raise ValueError(f"{size} points are more than {MOST_POINTS}")
+        raise InputError(f"{size} points are more than {MOST_POINTS}")
     return sweep.grid(
         circuits,
         logits,
@@ -95,7 +96,7 @@ def _member(value: str, accepted: Collection[str], what: str) -> None:
     if value not in accepted:
         near = difflib.get_close_matches(value, accepted, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"unknown {what} {value!r}{hint}; accepted: {', '.join(accepted)}")
+        raise InputError(f"unknown {what} {value!r}{hint}; accepted: {', '.join(accepted)}")
 
 
 def _one(table: dict[str, Any], key: str, default: Any, kind: type) -> Any:
@@ -103,7 +104,7 @@ def _one(table: dict[str, Any], key: str, default: Any, kind: type) -> Any:
     value = table.get(key, default)
     if value is not default and (not isinstance(value, kind) or isinstance(value, bool)):
         expected = {int: "a whole number", str: "a text"}[kind]
-        raise ValueError(f"{key} must be {expected}, got {value!r}")
+        raise InputError(f"{key} must be {expected}, got {value!r}")
     return value
 
 
@@ -111,9 +112,9 @@ def _texts(key: str, value: Any) -> list[str]:
     """One text or a list of different ones."""
     given = [value] if isinstance(value, str) else value
     if not isinstance(given, list) or not given or not all(isinstance(one, str) for one in given):
-        raise ValueError(f"{key} must be a text or a list of texts, got {value!r}")
+        raise InputError(f"{key} must be a text or a list of texts, got {value!r}")
     if len(set(given)) < len(given):
-        raise ValueError(f"{key} names something twice: {value!r}")
+        raise InputError(f"{key} names something twice: {value!r}")
     return given
 
 
@@ -125,15 +126,15 @@ def _seeds(table: dict[str, Any]) -> list[int]:
     given = table.get("seed", 1)
     if isinstance(given, dict):
         if set(given) != {"first", "count"} or not all(type(value) is int for value in given.values()):
-            raise ValueError(f"seed must be a whole number, a list, or {{first = 1, count = 20}}, got {given!r}")
+            raise InputError(f"seed must be a whole number, a list, or {{first = 1, count = 20}}, got {given!r}")
         if not 1 <= given["count"] <= MOST_POINTS:
-            raise ValueError(f"seed: count must be from 1 to {MOST_POINTS}, got {given['count']}")
+            raise InputError(f"seed: count must be from 1 to {MOST_POINTS}, got {given['count']}")
         return list(range(given["first"], given["first"] + given["count"]))
     seeds = given if isinstance(given, list) else [given]
     if not seeds or not all(type(seed) is int for seed in seeds):
-        raise ValueError(f"seed must be a whole number, a list, or {{first = 1, count = 20}}, got {given!r}")
+        raise InputError(f"seed must be a whole number, a list, or {{first = 1, count = 20}}, got {given!r}")
     if len(set(seeds)) < len(seeds):
-        raise ValueError(f"seed names one twice: {given!r}")
+        raise InputError(f"seed names one twice: {given!r}")
     return seeds
 
 
@@ -144,9 +145,9 @@ def _logits(table: dict[str, Any], folder: Path) -> dict[str, NDArray[Any]]:
 
 def _circuits(name: str, given: Any) -> list[Circuit]:
     if not isinstance(given, dict):
-        raise ValueError(f"[{name}] must be a table of parameters, got {given!r}")
+        raise InputError(f"[{name}] must be a table of parameters, got {given!r}")
     values = {parameter: value if isinstance(value, list) else [value] for parameter, value in given.items()}
     for parameter, listed in values.items():
         if any(isinstance(value, (bool, dict, list)) for value in listed):
-            raise ValueError(f"[{name}] {parameter} must be numbers or texts with a unit, got {given[parameter]!r}")
+            raise InputError(f"[{name}] {parameter} must be numbers or texts with a unit, got {given[parameter]!r}")
     return sweep.vary(SOFTMAX_CIRCUITS[name], values)

@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
 from validation.data import token_block
 
 SUFFIXES = (".npy", ".npz")
@@ -88,13 +89,13 @@ def read_tokens(
 
     Raises
     ------
-    ValueError
+    InputError
         If the file is missing, unreadable or of the wrong content, naming file, value and what is accepted.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"--tokens {path}: expected a file that ends in {' or '.join(SUFFIXES)}")
+        raise InputError(f"--tokens {path}: expected a file that ends in {' or '.join(SUFFIXES)}")
     if not path.is_file():
-        raise ValueError(f"--tokens {path}: there is no such file")
+        raise InputError(f"--tokens {path}: there is no such file")
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -104,9 +105,9 @@ def read_tokens(
                 arrays = {name: np.asarray(loaded[name]) for name in loaded.files}
         return _assemble(arrays, path.name, heads, width, seeds)
     except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"--tokens {path}: cannot be read as {path.suffix} ({error})") from None
+        raise InputError(f"--tokens {path}: cannot be read as {path.suffix} ({error})") from None
     except ValueError as error:
-        raise ValueError(f"--tokens {path}: {error}") from None
+        raise InputError(f"--tokens {path}: {error}") from None
 
 
 def drawn_weights(seed: int, features: int, columns: int) -> NDArray[np.float64]:
@@ -124,17 +125,17 @@ def _assemble(
     X = _tokens(arrays)
     number = heads if heads is not None else _number_of_heads(arrays)
     if number < 1:
-        raise ValueError(f"heads must be at least 1, got {number}")
+        raise InputError(f"heads must be at least 1, got {number}")
     given = {stream: _weights(arrays, stream) for stream in WEIGHTS}
     matrices = {stream: value for stream, value in given.items() if isinstance(value, np.ndarray)}
     missing = [stream for stream, value in given.items() if value is None]
     if matrices and missing:
-        raise ValueError(f"W_{missing[0]} is missing: give all of W_q, W_k, W_v, each a matrix or an integer seed")
+        raise InputError(f"W_{missing[0]} is missing: give all of W_q, W_k, W_v, each a matrix or an integer seed")
     if seeds is not None and not missing:
-        raise ValueError("--weight-seeds is given, but the file says its weights itself")
+        raise InputError("--weight-seeds is given, but the file says its weights itself")
     if width is not None and (matrices or width < 1):
         known = "the file has weights as matrices" if matrices else f"got {width}"
-        raise ValueError(f"--width is for weights that are drawn, and at least 1; {known}")
+        raise InputError(f"--width is for weights that are drawn, and at least 1; {known}")
     units = number * (WIDTH if width is None else width)
     columns = next(iter(matrices.values())).shape[1] if matrices else units
     used = []
@@ -144,7 +145,7 @@ def _assemble(
             continue
         used.append(fallback if value is None else value)
         if used[-1] < 0:
-            raise ValueError(f"the seed of W_{stream} must be at least 0, got {used[-1]}")
+            raise InputError(f"the seed of W_{stream} must be at least 0, got {used[-1]}")
         matrices[stream] = drawn_weights(used[-1], X.shape[-1], columns)
     origin = f"weights drawn with seeds {', '.join(map(str, used))}" if used else "its weights"
     return TokenInput(
@@ -161,16 +162,16 @@ def _assemble(
 
 def _tokens(arrays: dict[str, NDArray]) -> NDArray[np.float64]:
     if "X" not in arrays:
-        raise ValueError(f"expected an array named 'X', found {', '.join(arrays) or 'nothing'}")
+        raise InputError(f"expected an array named 'X', found {', '.join(arrays) or 'nothing'}")
     X = arrays["X"]
     if X.dtype.kind not in "biuf" or X.ndim not in (2, 3) or X.size == 0:
-        raise ValueError(
+        raise InputError(
             f"X must be numbers of the shape (tokens, features) or (samples, tokens, features), got {X.dtype} {X.shape}"
         )
     values = X.astype(float)
     outside = ~((values >= 0) & (values <= 1))
     if outside.any():
-        raise ValueError(f"X must lie in [0, 1], the rates of the encoders; got {values[outside][0]}")
+        raise InputError(f"X must lie in [0, 1], the rates of the encoders; got {values[outside][0]}")
     return values
 
 
@@ -179,7 +180,7 @@ def _number_of_heads(arrays: dict[str, NDArray]) -> int:
         return 1
     heads = arrays["heads"]
     if heads.dtype.kind not in "iu" or heads.ndim > 1:
-        raise ValueError(f"heads must be a whole number, or a list of heads, got {heads.dtype} {heads.shape}")
+        raise InputError(f"heads must be a whole number, or a list of heads, got {heads.dtype} {heads.shape}")
     return int(heads) if heads.ndim == 0 else heads.size
 
 
@@ -187,16 +188,16 @@ def _weights(arrays: dict[str, NDArray], stream: str) -> NDArray[np.float64] | i
     """Matrix or seed of a stream; None if the file has neither."""
     names = [name for name in (f"W_{stream}", f"seed_{stream}") if name in arrays]
     if len(names) > 1:
-        raise ValueError(f"give W_{stream} or seed_{stream}, not both")
+        raise InputError(f"give W_{stream} or seed_{stream}, not both")
     if not names:
         return None
     value = arrays[names[0]]
     if value.ndim == 0:
         if value.dtype.kind not in "iu":
-            raise ValueError(f"{names[0]} must be a matrix or a whole number, its seed, got {value}")
+            raise InputError(f"{names[0]} must be a matrix or a whole number, its seed, got {value}")
         return int(value)
     if names[0].startswith("seed") or value.ndim != 2 or value.dtype.kind not in "biuf":
-        raise ValueError(
+        raise InputError(
             f"{names[0]} must be a matrix of the shape (features, heads*width) or a seed, got {value.dtype} "
             f"{value.shape}"
         )
@@ -208,7 +209,7 @@ def _mask(mask: NDArray | None) -> NDArray[np.bool_] | None:
         return mask
     if mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all():
         return mask.astype(bool)
-    raise ValueError(f"key_mask must be True or False for every token, got {mask.dtype} {mask.shape}")
+    raise InputError(f"key_mask must be True or False for every token, got {mask.dtype} {mask.shape}")
 
 
 def _labels(tokens: ArrayLike | None, number: int) -> list[str]:
@@ -216,5 +217,5 @@ def _labels(tokens: ArrayLike | None, number: int) -> list[str]:
         return [str(token) for token in range(number)]
     names = [str(token) for token in np.ravel(tokens)]
     if len(names) != number:
-        raise ValueError(f"tokens names {len(names)} tokens, X has {number}")
+        raise InputError(f"tokens names {len(names)} tokens, X has {number}")
     return names

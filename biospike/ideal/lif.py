@@ -33,6 +33,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from biospike.errors import InputError
 from biospike.parameters import choice, number
 
 import brian2 as b2
@@ -66,9 +67,9 @@ def bit_exact() -> Iterator[None]:
 def _rows(inputs: ArrayLike, dtype: DTypeLike) -> Array:
     rows = np.asarray(inputs, dtype=dtype)
     if rows.ndim != 2:
-        raise ValueError(f"inputs must have the shape (T, n), got {rows.shape}")
+        raise InputError(f"inputs must have the shape (T, n), got {rows.shape}")
     if not np.all(np.isfinite(rows)):
-        raise ValueError("inputs must be finite")
+        raise InputError("inputs must be finite")
     return rows
 
 
@@ -103,7 +104,7 @@ class DiscreteLIF(abc.ABC):
 
         Raises
         ------
-        ValueError
+        InputError
             If the inputs are not finite or not of two dimensions.
         """
 
@@ -129,11 +130,11 @@ class DiscreteLIF(abc.ABC):
 
         Raises
         ------
-        ValueError
+        InputError
             If the stimulus is not for n neurons.
         """
         if stimulus.values.shape[1:] != (n,):
-            raise ValueError(f"the stimulus must have the shape (T, {n}), got {stimulus.values.shape}")
+            raise InputError(f"the stimulus must have the shape (T, {n}), got {stimulus.values.shape}")
         update, reset = self.statements()
         constants = {key: value for key, value in attrs.asdict(self).items() if isinstance(value, float)}
         group = b2.NeuronGroup(

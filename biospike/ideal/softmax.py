@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
+
 ACCEPTED = "accepted are finite numbers in nats, and NaN or -inf for a masked key"
 
 
@@ -28,7 +30,7 @@ def softmax(logits: ArrayLike) -> NDArray[np.float64]:
 
     Raises
     ------
-    ValueError
+    InputError
         If a logit is +inf, a row has no unmasked key, or the array is empty or not numeric.
     """
     with np.errstate(under="ignore"):
@@ -80,13 +82,13 @@ def check_logits(logits: ArrayLike) -> NDArray[np.float64]:
 
     Raises
     ------
-    ValueError
+    InputError
         In one line that names the value and what is accepted: if the array is empty, not numeric, or neither one- nor
         two-dimensional, if a logit is +inf, or if a row has no unmasked key.
     """
     values = _masked_as_nan(logits)
     if values.ndim > 2:
-        raise ValueError(f"logits have shape {values.shape}; accepted are (rows, keys), or (keys,) for one row")
+        raise InputError(f"logits have shape {values.shape}; accepted are (rows, keys), or (keys,) for one row")
     return np.atleast_2d(values)
 
 
@@ -95,24 +97,24 @@ def _masked_as_nan(logits: ArrayLike) -> NDArray[np.float64]:
     try:
         raw = np.asarray(logits)
     except ValueError:  # rows of unequal length
-        raise ValueError(f"logits are not a rectangular array: {logits!r:.80}; {ACCEPTED}") from None
+        raise InputError(f"logits are not a rectangular array: {logits!r:.80}; {ACCEPTED}") from None
     if raw.dtype.kind not in "iuf":
-        raise ValueError(f"logits have the data type {raw.dtype}; {ACCEPTED}")
+        raise InputError(f"logits have the data type {raw.dtype}; {ACCEPTED}")
     if raw.ndim == 0:
-        raise ValueError(f"logits are the single number {raw}; accepted are (rows, keys), or (keys,) for one row")
+        raise InputError(f"logits are the single number {raw}; accepted are (rows, keys), or (keys,) for one row")
     if raw.size == 0:
-        raise ValueError(f"logits are empty, with shape {raw.shape}; accepted is at least one row of one key")
+        raise InputError(f"logits are empty, with shape {raw.shape}; accepted is at least one row of one key")
     values = raw.astype(np.float64)
     values[np.isneginf(values)] = np.nan
 
     if np.isposinf(values).any():
         *row, key = (int(i) for i in np.argwhere(np.isposinf(values))[0])
-        raise ValueError(f"logits: row {_name(row)} has inf at key {key}; {ACCEPTED}")
+        raise InputError(f"logits: row {_name(row)} has inf at key {key}; {ACCEPTED}")
     silent = np.isnan(values).all(axis=-1)
     if silent.any():
         row = [int(i) for i in np.argwhere(silent)[0]]
         content = raw[tuple(row)][:4].tolist()
-        raise ValueError(f"logits: row {_name(row)} has no unmasked key (it begins {content}); {ACCEPTED}")
+        raise InputError(f"logits: row {_name(row)} has no unmasked key (it begins {content}); {ACCEPTED}")
     return values
 
 

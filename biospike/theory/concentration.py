@@ -20,6 +20,8 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, bdtrc, rel_entr
 
+from biospike.errors import InputError
+
 Array = NDArray[np.float64]
 
 
@@ -45,7 +47,7 @@ def multinomial_tv(p: ArrayLike, n: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If p is not a row of shares, or n is negative or infinite.
     """
     rows, n = _check_shares(p), _check_spikes(n)
@@ -95,12 +97,12 @@ def renewal_tv(p: ArrayLike, n: ArrayLike, cv: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If p is not a row of shares, n is negative or infinite, or cv is negative.
     """
     rows, n, cv = _check_shares(p), _check_spikes(n), np.asarray(cv, dtype=float)
     if (cv < 0).any():
-        raise ValueError(f"cv must be at least 0, got {cv[cv < 0][0]}")
+        raise InputError(f"cv must be at least 0, got {cv[cv < 0][0]}")
     spikes = np.where(n == 0, np.nan, n)
     return np.asarray(cv * _spread(rows) / np.sqrt(2 * np.pi * spikes))
 
@@ -124,12 +126,12 @@ def spikes_for_tv(p: ArrayLike, eps: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If p is not a row of shares, or eps is not above 0.
     """
     rows, eps = _check_shares(p), np.asarray(eps, dtype=float)
     if not (eps > 0).all():
-        raise ValueError(f"eps must be above 0, got {eps[~(eps > 0)][0]}")
+        raise InputError(f"eps must be above 0, got {eps[~(eps > 0)][0]}")
     return np.asarray(_spread(rows) ** 2 / (2 * np.pi * eps**2))
 
 
@@ -155,7 +157,7 @@ def grid_tv(keys: ArrayLike, n: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If n is negative or infinite.
     """
     n = _check_spikes(n)
@@ -183,7 +185,7 @@ def hoeffding_tail(timesteps: ArrayLike, delta: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is out of range.
     """
     steps, delta = _within("timesteps", timesteps, 1), _within("delta", delta, 0)
@@ -202,7 +204,7 @@ def hoeffding_steps(delta: ArrayLike, alpha: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is out of range.
     """
     delta = _within("delta", delta, 0, ends=False)
@@ -239,7 +241,7 @@ def chernoff_tail(x: ArrayLike, timesteps: ArrayLike, delta: ArrayLike) -> Array
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is out of range.
     """
     x, steps, delta = _within("x", x, 0, 1), _within("timesteps", timesteps, 1), _within("delta", delta, 0)
@@ -267,7 +269,7 @@ def binomial_tail(x: ArrayLike, timesteps: ArrayLike, delta: ArrayLike) -> Array
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is out of range.
     """
     x, steps, delta = _within("x", x, 0, 1), _whole(timesteps), _within("delta", delta, 0)
@@ -322,7 +324,7 @@ def union_level(alpha: ArrayLike, events: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is out of range.
     """
     return np.asarray(_within("alpha", alpha, 0, 1, ends=False) / _within("events", events, 1))
@@ -345,7 +347,7 @@ def dkw_tail(samples: ArrayLike, delta: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is out of range.
     """
     return hoeffding_tail(_within("samples", samples, 1), delta)
@@ -361,14 +363,14 @@ def _within(name: str, value: ArrayLike, low: float, high: float = np.inf, *, en
     wrong = ~((values >= low) & (values <= high) if ends else (values > low) & (values < high)) | np.isinf(values)
     if wrong.any():
         interval = f"in {'[' if ends else '('}{low:g}, {high:g}{']' if ends and high < np.inf else ')'}"
-        raise ValueError(f"{name} must be {interval}, got {values[wrong][0]:g}")
+        raise InputError(f"{name} must be {interval}, got {values[wrong][0]:g}")
     return values
 
 
 def _whole(timesteps: ArrayLike) -> Array:
     steps = _within("timesteps", timesteps, 1)
     if (steps != np.floor(steps)).any():
-        raise ValueError(f"timesteps must be whole, got {steps[steps != np.floor(steps)][0]:g}")
+        raise InputError(f"timesteps must be whole, got {steps[steps != np.floor(steps)][0]:g}")
     return steps
 
 
@@ -379,10 +381,10 @@ def _spread(p: Array) -> Array:
 def _check_shares(p: ArrayLike) -> Array:
     shares = np.asarray(p, dtype=float)
     if shares.ndim == 0:
-        raise ValueError(f"p must have the shape (..., keys), got the single number {shares}")
+        raise InputError(f"p must have the shape (..., keys), got the single number {shares}")
     wrong = (shares < -1e-9).any(axis=-1) | (np.abs(shares.sum(axis=-1) - 1) > 1e-6)
     if wrong.any():
-        raise ValueError(f"p must be shares, at least 0 and with the sum 1, got the row {shares[wrong][0].tolist()}")
+        raise InputError(f"p must be shares, at least 0 and with the sum 1, got the row {shares[wrong][0].tolist()}")
     return np.clip(shares, 0.0, 1.0)
 
 
@@ -390,5 +392,5 @@ def _check_spikes(n: ArrayLike) -> Array:
     spikes = np.asarray(n, dtype=float)
     wrong = (spikes < 0) | np.isinf(spikes)
     if wrong.any():
-        raise ValueError(f"n must be a finite number of spikes, at least 0, got {spikes[wrong][0]}")
+        raise InputError(f"n must be a finite number of spikes, at least 0, got {spikes[wrong][0]}")
     return spikes

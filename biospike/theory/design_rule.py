@@ -17,6 +17,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
+
 Array = NDArray[np.float64]
 
 PAPER_C = 2.3
@@ -44,7 +46,7 @@ def timesteps(d_eff: ArrayLike, eps: ArrayLike, C: ArrayLike = PAPER_C) -> Array
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is not above 0.
     """
     return np.asarray(_positive("C", C) * _positive("d_eff", d_eff) / _positive("eps", eps) ** 2)
@@ -55,7 +57,7 @@ def eps(d_eff: ArrayLike, timesteps: ArrayLike, C: ArrayLike = PAPER_C) -> Array
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is not above 0.
     """
     return np.asarray(np.sqrt(_positive("C", C) * _positive("d_eff", d_eff) / _positive("timesteps", timesteps)))
@@ -79,7 +81,7 @@ def constant_of_read_out(x: ArrayLike, basis: ArrayLike | None = None, lipschitz
 
     Raises
     ------
-    ValueError
+    InputError
         If a value is not in [0, 1], the basis does not match or is not orthonormal, or L_f is not above 0.
     """
     variance = _coin_variance(x)
@@ -102,7 +104,7 @@ def error_without_projection(x: ArrayLike, timesteps: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If a value is not in [0, 1], or T not above 0.
     """
     return np.asarray(_coin_variance(x).sum(axis=-1) / _positive("timesteps", timesteps))
@@ -124,7 +126,7 @@ def error_with_projection(x: ArrayLike, basis: ArrayLike, timesteps: ArrayLike) 
 
     Raises
     ------
-    ValueError
+    InputError
         If a value is not in [0, 1], the basis does not match or is not orthonormal, or T is not above 0.
     """
     variance = _coin_variance(x)
@@ -147,7 +149,7 @@ def projection_loss(x: ArrayLike, mean: ArrayLike, basis: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If the basis does not match or is not orthonormal.
     """
     away = np.asarray(x, dtype=float) - np.asarray(mean, dtype=float)
@@ -159,23 +161,23 @@ def _coin_variance(x: ArrayLike) -> Array:
     values = np.asarray(x, dtype=float)
     wrong = ~((values >= 0) & (values <= 1))
     if wrong.any():
-        raise ValueError(f"x must be values in [0, 1], got {values[wrong][0]}")
+        raise InputError(f"x must be values in [0, 1], got {values[wrong][0]}")
     if values.ndim == 0:
-        raise ValueError(f"x must have the shape (..., features), got the single number {values}")
+        raise InputError(f"x must have the shape (..., features), got the single number {values}")
     return np.asarray(values * (1 - values))
 
 
 def _check_basis(basis: ArrayLike, features: int) -> Array:
     axes = np.asarray(basis, dtype=float)
     if axes.ndim != 2 or axes.shape[0] != features:
-        raise ValueError(f"basis must have the shape ({features}, dimensions), got {axes.shape}")
+        raise InputError(f"basis must have the shape ({features}, dimensions), got {axes.shape}")
     if not np.allclose(axes.T @ axes, np.eye(axes.shape[1]), atol=1e-6):
-        raise ValueError("the columns of basis must be orthonormal")
+        raise InputError("the columns of basis must be orthonormal")
     return axes
 
 
 def _positive(name: str, value: ArrayLike) -> Array:
     values = np.asarray(value, dtype=float)
     if not (values > 0).all():
-        raise ValueError(f"{name} must be above 0, got {values[~(values > 0)][0]}")
+        raise InputError(f"{name} must be above 0, got {values[~(values > 0)][0]}")
     return values

@@ -24,6 +24,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
+
 Array = NDArray[np.float64]
 NeighbourMethod = Literal["two_nn", "mle"]
 
@@ -48,14 +50,14 @@ def flatten(samples: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If there are fewer than 2 samples, none has a feature, or a value is not finite.
     """
     values = np.asarray(samples, dtype=float)
     if values.ndim < 2 or len(values) < 2 or not values[0].size:
-        raise ValueError(f"samples must have the shape (n, ...) with n at least 2, got {values.shape}")
+        raise InputError(f"samples must have the shape (n, ...) with n at least 2, got {values.shape}")
     if not np.isfinite(values).all():
-        raise ValueError(f"samples must be finite, got {values[~np.isfinite(values)][0]}")
+        raise InputError(f"samples must be finite, got {values[~np.isfinite(values)][0]}")
     return values.reshape(len(values), -1)
 
 
@@ -74,7 +76,7 @@ def variances(samples: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         As for `flatten`, or if all samples are equal.
     """
     flat = flatten(samples)
@@ -85,7 +87,7 @@ def variances(samples: ArrayLike) -> Array:
     eigenvalues = np.linalg.eigvalsh(gram)[::-1][: min(n - 1, features)] / (n - 1)
     # What centring leaves of equal samples is rounding of the mean, about 1e-16 of the values.
     if not eigenvalues[0] > (1e-14 * np.abs(flat).max()) ** 2 * features:
-        raise ValueError(f"all {n} samples are equal: there is no variance to divide among dimensions")
+        raise InputError(f"all {n} samples are equal: there is no variance to divide among dimensions")
     return np.maximum(eigenvalues, 0.0)
 
 
@@ -106,7 +108,7 @@ def pca_dimension(samples: ArrayLike, variance: float = 0.95) -> int:
 
     Raises
     ------
-    ValueError
+    InputError
         As for `variances`, or if the fraction is out of range.
     """
     return components_for(variances(samples), variance)
@@ -115,7 +117,7 @@ def pca_dimension(samples: ArrayLike, variance: float = 0.95) -> int:
 def components_for(eigenvalues: ArrayLike, variance: float = 0.95) -> int:
     """Number of the largest eigenvalues, given in descending order, that hold a fraction of their sum."""
     if not 0 < variance <= 1:
-        raise ValueError(f"variance must be a fraction above 0 and at most 1, got {variance}")
+        raise InputError(f"variance must be a fraction above 0 and at most 1, got {variance}")
     held = np.cumsum(np.asarray(eigenvalues, dtype=float))
     return int(np.searchsorted(held / held[-1], variance - ROUNDING) + 1)
 
@@ -143,15 +145,15 @@ def subsampled_pca_dimension(
 
     Raises
     ------
-    ValueError
+    InputError
         As for `pca_dimension`, or if a subsample would hold fewer than 2 samples.
     """
     flat = flatten(samples)
     if not 0 < fraction <= 1 or subsamples < 1:
-        raise ValueError(f"need at least 1 subsample of a fraction in (0, 1], got {subsamples} of {fraction}")
+        raise InputError(f"need at least 1 subsample of a fraction in (0, 1], got {subsamples} of {fraction}")
     size = round(fraction * len(flat))
     if size < 2:
-        raise ValueError(f"{fraction:g} of {len(flat)} samples is {size}, expected at least 2")
+        raise InputError(f"{fraction:g} of {len(flat)} samples is {size}, expected at least 2")
     rng = np.random.default_rng(seed)
     values = [
         pca_dimension(flat[rng.choice(len(flat), size, replace=False)], variance=variance) for _ in range(subsamples)
@@ -170,7 +172,7 @@ def participation_ratio(samples: ArrayLike) -> float:
 
     Raises
     ------
-    ValueError
+    InputError
         As for `variances`.
     """
     return ratio_of(variances(samples))
@@ -191,7 +193,7 @@ def effective_rank(samples: ArrayLike) -> float:
 
     Raises
     ------
-    ValueError
+    InputError
         As for `variances`.
     """
     return rank_of(variances(samples))
@@ -228,7 +230,7 @@ def neighbour_dimension(samples: ArrayLike, method: NeighbourMethod = "two_nn", 
 
     Raises
     ------
-    ValueError
+    InputError
         If the method is unknown, scikit-dimension is not installed, or fewer than 10 samples differ.
     """
     return dimension_of(nearest_distances(samples, neighbours), method)
@@ -239,13 +241,13 @@ def nearest_distances(samples: ArrayLike, neighbours: int = NEIGHBOURS) -> Array
 
     Raises
     ------
-    ValueError
+    InputError
         As for `neighbour_dimension`.
     """
     nearest = _import("sklearn.neighbors").NearestNeighbors
     distinct = np.unique(flatten(samples), axis=0)
     if len(distinct) < FEWEST:
-        raise ValueError(f"a neighbour estimate needs at least {FEWEST} different samples, got {len(distinct)}")
+        raise InputError(f"a neighbour estimate needs at least {FEWEST} different samples, got {len(distinct)}")
     found, _ = nearest(n_neighbors=min(neighbours, len(distinct) - 1)).fit(distinct).kneighbors()
     return np.asarray(found, dtype=float)
 
@@ -253,7 +255,7 @@ def nearest_distances(samples: ArrayLike, neighbours: int = NEIGHBOURS) -> Array
 def dimension_of(distances: ArrayLike, method: NeighbourMethod = "two_nn") -> float:
     """Estimate of `neighbour_dimension` from given `nearest_distances`."""
     if method not in ("two_nn", "mle"):
-        raise ValueError(f"method must be 'two_nn' or 'mle', got {method!r}")
+        raise InputError(f"method must be 'two_nn' or 'mle', got {method!r}")
     estimators = _import("skdim.id")
     r = np.asarray(distances, dtype=float)
     r = r[r[:, 0] > 0]  # two samples may differ by less than the rounding of a distance
@@ -268,7 +270,7 @@ def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
-        raise ValueError(
+        raise InputError(
             "nearest-neighbour dimensions need scikit-dimension, which is not installed: "
             "pip install 'biospike[dimension]'"
         ) from None
@@ -293,13 +295,13 @@ def principal_subspace(samples: ArrayLike, dimensions: int) -> tuple[Array, Arra
 
     Raises
     ------
-    ValueError
+    InputError
         If the samples have fewer than `dimensions` axes.
     """
     flat = flatten(samples)
     most = min(len(flat) - 1, flat.shape[1])
     if not 1 <= dimensions <= most:
-        raise ValueError(
+        raise InputError(
             f"dimensions must be from 1 to {most} for {len(flat)} samples of {flat.shape[1]} features, got {dimensions}"
         )
     mean = flat.mean(axis=0)

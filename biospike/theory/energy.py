@@ -21,6 +21,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from biospike.errors import InputError
 from biospike.parameters import number
 
 MAC = 4.6
@@ -77,13 +78,13 @@ def attention_macs(tokens: int, features: int, heads: int, width: int) -> dict[s
 
     Raises
     ------
-    ValueError
+    InputError
         If a size is below 1.
     """
     sizes = {"tokens": tokens, "features": features, "heads": heads, "width": width}
     for name, value in sizes.items():
         if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+            raise InputError(f"{name} must be at least 1, got {value}")
     pairs = tokens**2 * heads * width
     return {"projections": 3 * tokens * features * heads * width, "scores": pairs, "routing": pairs}
 
@@ -107,11 +108,11 @@ def canonical_energy(macs: float, rate: float, steps: float) -> float:
 
     Raises
     ------
-    ValueError
+    InputError
         If the rate is negative or the steps are not above 0.
     """
     if rate < 0 or steps <= 0:
-        raise ValueError(f"rate must be at least 0 and steps above 0, got {rate} and {steps}")
+        raise InputError(f"rate must be at least 0 and steps above 0, got {rate} and {steps}")
     return AC * rate * steps * macs
 
 
@@ -121,7 +122,7 @@ def activity_for_ratio(ratio: float) -> float:
     0.13 for the paper's 38, 0.09 for its 57: less than one spike in seven synapses.
     """
     if not ratio > 0:
-        raise ValueError(f"ratio must be above 0, got {ratio}")
+        raise InputError(f"ratio must be above 0, got {ratio}")
     return MAC / (AC * ratio)
 
 
@@ -165,15 +166,15 @@ def event_energy(
 
     Raises
     ------
-    ValueError
+    InputError
         If a population has no fan-out, or a number is negative.
     """
     missing = set(spikes) - set(fan_out)
     if missing:
-        raise ValueError(f"no fan-out for {', '.join(sorted(missing))}")
+        raise InputError(f"no fan-out for {', '.join(sorted(missing))}")
     for name, value in {**spikes, "updates": updates}.items():
         if value < 0:
-            raise ValueError(f"{name} must be at least 0, got {value}")
+            raise InputError(f"{name} must be at least 0, got {value}")
     energy = {name: count * fan_out[name] * device.synaptic_event for name, count in spikes.items()}
     energy["updates"] = updates * device.neuron_update
     return energy | {"total": sum(energy.values())}

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
+from biospike.errors import InputError
+
 Array = NDArray[np.float64]
 Code = Literal["bernoulli", "regular", "random_phase"]
 CODES: tuple[Code, ...] = ("bernoulli", "regular", "random_phase")
@@ -35,15 +37,15 @@ def count_information(code: Code, timesteps: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If the code is unknown or T is not a whole number of at least 1.
     """
     if code not in CODES:
-        raise ValueError(f"code must be one of {', '.join(CODES)}, got {code!r}")
+        raise InputError(f"code must be one of {', '.join(CODES)}, got {code!r}")
     steps = np.asarray(timesteps, dtype=float)
     wrong = ~((steps >= 1) & (steps == np.floor(steps)) & np.isfinite(steps))
     if wrong.any():
-        raise ValueError(f"timesteps must be a whole number of at least 1, got {steps[wrong][0]:g}")
+        raise InputError(f"timesteps must be a whole number of at least 1, got {steps[wrong][0]:g}")
     if code == "regular":
         return np.asarray(np.log2(steps + 1))
     if code == "random_phase":
@@ -63,13 +65,13 @@ def binary_entropy(p: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If p is not in [0, 1].
     """
     values = np.asarray(p, dtype=float)
     wrong = ~((values >= 0) & (values <= 1))
     if wrong.any():
-        raise ValueError(f"p must be in [0, 1], got {values[wrong][0]}")
+        raise InputError(f"p must be in [0, 1], got {values[wrong][0]}")
     inside = np.where((values > 0) & (values < 1), values, 0.5)
     entropy = -(inside * np.log2(inside) + (1 - inside) * np.log1p(-inside) / np.log(2))
     return np.asarray(np.where((values > 0) & (values < 1), entropy, 0.0))
@@ -89,10 +91,10 @@ def bits_per_spike(p: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If p is not in (0, 1].
     """
     values = np.asarray(p, dtype=float)
     if (values == 0).any():
-        raise ValueError("p must be above 0 and at most 1, got 0: a silent train has no spike to share bits among")
+        raise InputError("p must be above 0 and at most 1, got 0: a silent train has no spike to share bits among")
     return np.asarray(binary_entropy(values) / values)

@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, sparse
 
+from biospike.errors import InputError
+
 Array = NDArray[np.float64]
 
 FEWEST_BINS, ROUGH_BINS = 16, 256
@@ -68,7 +70,7 @@ def leaky_lif_rate(weights: ArrayLike, x: ArrayLike, beta: float, tolerance: flo
 
     Raises
     ------
-    ValueError
+    InputError
         If the shapes do not fit, a number is not finite or outside its range, or a membrane spreads over more than 4096
         thresholds (down to 256 if its distribution is rough), as it does for large weights with beta near 1.
     RuntimeError
@@ -87,17 +89,17 @@ def leaky_lif_rate(weights: ArrayLike, x: ArrayLike, beta: float, tolerance: flo
     """
     W, X = np.asarray(weights, dtype=float), np.asarray(x, dtype=float)
     if W.ndim != 2 or X.ndim != 2 or X.shape[1] != W.shape[0]:
-        raise ValueError(
+        raise InputError(
             f"weights have to be of shape (features, units) and x of (inputs, features), got {W.shape} and {X.shape}"
         )
     if not np.isfinite(W).all():
-        raise ValueError(f"weights have to be finite, got {W[~np.isfinite(W)][0]}")
+        raise InputError(f"weights have to be finite, got {W[~np.isfinite(W)][0]}")
     if not ((X >= 0) & (X <= 1)).all():
-        raise ValueError(f"x has to be in [0, 1], got {X[~((X >= 0) & (X <= 1))][0]}")
+        raise InputError(f"x has to be in [0, 1], got {X[~((X >= 0) & (X <= 1))][0]}")
     if not 0 <= beta <= 1:
-        raise ValueError(f"beta has to be in [0, 1], got {beta}")
+        raise InputError(f"beta has to be in [0, 1], got {beta}")
     if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance has to be in (0, 1), got {tolerance}")
+        raise InputError(f"tolerance has to be in (0, 1), got {tolerance}")
     if beta == 1:
         return np.clip(X @ W, 0.0, 1.0)
     rates, errors = np.zeros((2, len(X), W.shape[1]))
@@ -149,7 +151,7 @@ def _rates(W: Array, x: Array, beta: float, tolerance: float) -> tuple[Array, Ar
         low = int(lower[some].max())
         width = fft.next_fast_len(low + int(upper[some].max()), real=True)
         if 4 * width * bins > MOST_CELLS:
-            raise ValueError(
+            raise InputError(
                 f"a membrane spreads over {width} thresholds at beta = {beta}, at most {MOST_CELLS // (4 * bins)} are "
                 f"accepted: use smaller weights, or beta = 1"
             )

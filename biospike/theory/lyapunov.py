@@ -15,6 +15,8 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
+from biospike.errors import InputError
+
 Array = NDArray[np.float64]
 
 
@@ -78,17 +80,17 @@ def fit_rate(time: ArrayLike, values: ArrayLike) -> Decay:
 
     Raises
     ------
-    ValueError
+    InputError
         If shapes do not match, times do not increase, there are fewer than 5 points, or a value is not above 0.
     """
     times, trials = np.asarray(time, dtype=float), np.atleast_2d(np.asarray(values, dtype=float))
     if times.ndim != 1 or trials.ndim != 2 or trials.shape[1] != times.size:
-        raise ValueError(f"expected (points,) and (trials, points), got {times.shape} and {trials.shape}")
+        raise InputError(f"expected (points,) and (trials, points), got {times.shape} and {trials.shape}")
     if times.size < 5 or not (np.diff(times) > 0).all():
-        raise ValueError(f"a decay needs at least 5 increasing times, got {times.tolist()}")
+        raise InputError(f"a decay needs at least 5 increasing times, got {times.tolist()}")
     mean = trials.mean(axis=0)
     if not (mean > 0).all() or not np.isfinite(mean).all():
-        raise ValueError(f"V must be above 0 and finite, got {mean[~((mean > 0) & np.isfinite(mean))][0]}")
+        raise InputError(f"V must be above 0 and finite, got {mean[~((mean > 0) & np.isfinite(mean))][0]}")
     best, error, r_squared = _fit(times, mean)
     half = float(scipy.stats.t.ppf(0.975, times.size - 3) * error)
     count = len(trials)

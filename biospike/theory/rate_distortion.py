@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
+from biospike.errors import InputError
 from biospike.theory import universal
 
 Array = NDArray[np.float64]
@@ -56,7 +57,7 @@ def shannon_lower_bound_uniform(distortion: ArrayLike, width: ArrayLike = 1.0) -
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is not above 0.
     """
     ratio = _positive("width", width) ** 2 / _positive("distortion", distortion)
@@ -96,20 +97,20 @@ def blahut_arimoto(
 
     Raises
     ------
-    ValueError
+    InputError
         If the arguments do not fit together, the target cannot be reached, or the tolerance is not met.
     """
     source, cost = _check_source(p, distortion)
     if (slope is None) == (target is None):
-        raise ValueError("give either a slope or a target distortion")
+        raise InputError("give either a slope or a target distortion")
     if slope is not None:
         if not 0 <= slope < np.inf:
-            raise ValueError(f"slope must be at least 0 and finite, got {slope}")
+            raise InputError(f"slope must be at least 0 and finite, got {slope}")
         return _minimise(source, cost, slope, tolerance, iterations)
     assert target is not None
     smallest, largest = float(source @ cost.min(axis=1)), float((source @ cost).min())
     if not target > smallest:
-        raise ValueError(f"target must be above the smallest distortion {smallest:g}, got {target}")
+        raise InputError(f"target must be above the smallest distortion {smallest:g}, got {target}")
     if target >= largest:
         return RateDistortion(0.0, largest, 0.0)
 
@@ -124,7 +125,7 @@ def blahut_arimoto(
     while excess(high) > 0:
         high += STRIDE
         if high > np.log(STEEPEST / (largest - smallest)):
-            raise ValueError(f"target {target} is too near the smallest distortion {smallest:g} to be resolved")
+            raise InputError(f"target {target} is too near the smallest distortion {smallest:g} to be resolved")
     return _minimise(source, cost, float(np.exp(brentq(excess, low, high, xtol=1e-9))), tolerance, iterations)
 
 
@@ -149,7 +150,7 @@ def _minimise(source: Array, cost: Array, slope: float, tolerance: float, iterat
             return RateDistortion(max(rate, 0.0), reached, max(rate - max(float(lower), 0.0), 0.0))
         output = output * factor
         output /= output.sum()
-    raise ValueError(f"no convergence to {tolerance:g} bits in {iterations} iterations at the slope {slope:g}")
+    raise InputError(f"no convergence to {tolerance:g} bits in {iterations} iterations at the slope {slope:g}")
 
 
 def paper_spikes(lipschitz: ArrayLike, tokens: ArrayLike, features: ArrayLike, eps: ArrayLike) -> Array:
@@ -165,7 +166,7 @@ def paper_spikes(lipschitz: ArrayLike, tokens: ArrayLike, features: ArrayLike, e
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is not above 0.
     """
     return universal.spikes(tokens, features, eps, lipschitz)
@@ -189,7 +190,7 @@ def information_bound_spikes(
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is not above 0.
     """
     size = _positive("tokens", tokens) * _positive("features", features)
@@ -200,12 +201,12 @@ def information_bound_spikes(
 def _check_source(p: ArrayLike, distortion: ArrayLike) -> tuple[Array, Array]:
     source, cost = np.asarray(p, dtype=float), np.asarray(distortion, dtype=float)
     if source.ndim != 1 or not (source >= 0).all() or abs(source.sum() - 1) > 1e-9:
-        raise ValueError(f"p must be probabilities (symbols,) that sum to 1, got {source.tolist()}")
+        raise InputError(f"p must be probabilities (symbols,) that sum to 1, got {source.tolist()}")
     if cost.ndim != 2 or len(cost) != len(source):
-        raise ValueError(f"distortion must have the shape ({len(source)}, reproductions), got {cost.shape}")
+        raise InputError(f"distortion must have the shape ({len(source)}, reproductions), got {cost.shape}")
     wrong = ~(np.isfinite(cost) & (cost >= 0))
     if wrong.any():
-        raise ValueError(f"distortions must be finite and at least 0, got {cost[wrong][0]}")
+        raise InputError(f"distortions must be finite and at least 0, got {cost[wrong][0]}")
     possible = source > 0
     return source[possible] / source.sum(), cost[possible]
 
@@ -213,5 +214,5 @@ def _check_source(p: ArrayLike, distortion: ArrayLike) -> tuple[Array, Array]:
 def _positive(name: str, value: ArrayLike) -> Array:
     values = np.asarray(value, dtype=float)
     if not (values > 0).all():
-        raise ValueError(f"{name} must be above 0, got {values[~(values > 0)][0]}")
+        raise InputError(f"{name} must be above 0, got {values[~(values > 0)][0]}")
     return values

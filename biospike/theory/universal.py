@@ -19,6 +19,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
+
 Array = NDArray[np.float64]
 
 
@@ -37,7 +39,7 @@ def layers(eps: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If eps is not above 0.
     """
     return np.maximum(-np.log(_positive("eps", eps)), 0.0)
@@ -55,7 +57,7 @@ def heads(tokens: ArrayLike, features: ArrayLike, eps: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is not above 0.
     """
     return np.asarray(
@@ -75,7 +77,7 @@ def timesteps(tokens: ArrayLike, width: ArrayLike, eps: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is not above 0.
     """
     return np.asarray((_positive("tokens", tokens) * _positive("width", width) / _positive("eps", eps)) ** 2)
@@ -97,7 +99,7 @@ def spikes(tokens: ArrayLike, features: ArrayLike, eps: ArrayLike, lipschitz: Ar
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is not above 0.
     """
     size = _positive("tokens", tokens) * _positive("features", features)
@@ -122,5 +124,5 @@ def error_of_spikes(tokens: ArrayLike, features: ArrayLike, number: ArrayLike, l
 def _positive(name: str, value: ArrayLike) -> Array:
     values = np.asarray(value, dtype=float)
     if (values <= 0).any():
-        raise ValueError(f"{name} must be above 0, got {values[values <= 0][0]}")
+        raise InputError(f"{name} must be above 0, got {values[values <= 0][0]}")
     return values

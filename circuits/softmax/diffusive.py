@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from biospike.circuit import Batch, Circuit, Shape, check_multiple, rows_of_keys
+from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
 from biospike.neurons import LIF
 from biospike.parameters import parse_quantity, quantity
@@ -84,7 +85,7 @@ def _positive_voltage(value: Any) -> Quantity | None:
         return None
     voltage = parse_quantity(value, like=b2.mV)
     if not voltage > 0 * b2.mV:
-        raise ValueError(f"Diffusive: kappa must be above 0 V, or None for the slope of the f-I curve, got {voltage}")
+        raise InputError(f"Diffusive: kappa must be above 0 V, or None for the slope of the f-I curve, got {voltage}")
     return voltage
 
 
@@ -129,9 +130,9 @@ class Diffusive(Circuit):
 
     def __attrs_post_init__(self) -> None:
         if not self.v_threshold > self.v_rest:
-            raise ValueError(f"Diffusive: v_threshold must be above v_rest = {self.v_rest}, got {self.v_threshold}")
+            raise InputError(f"Diffusive: v_threshold must be above v_rest = {self.v_rest}, got {self.v_threshold}")
         if self.rate * self.refractory > 0.5:
-            raise ValueError(
+            raise InputError(
                 f"Diffusive: rate must be at most {(0.5 / self.refractory).in_best_unit()}, half of what one key can "
                 f"fire with refractory = {self.refractory}, got {self.rate}"
             )
@@ -157,11 +158,11 @@ class Diffusive(Circuit):
         check_multiple(self.name, "refractory", self.refractory, dt)
         check_multiple(self.name, "delay", self.delay, dt)
         if dt > self.tau_m / 20:
-            raise ValueError(f"{self.name}: dt = {dt} must be at most tau_m/20 = {(self.tau_m / 20).in_best_unit()}")
+            raise InputError(f"{self.name}: dt = {dt} must be at most tau_m/20 = {(self.tau_m / 20).in_best_unit()}")
         # The loop is an integrator of rate w*R0/kappa with the lags below: beyond about 4 it would oscillate.
         limit = self.used_kappa(dt) / (self.rate * (self.tau_inh + self.tau_m + self.delay))
         if self.w > limit:
-            raise ValueError(
+            raise InputError(
                 f"{self.name}: w must be at most kappa/(rate*(tau_inh + tau_m + delay)) = {limit.in_best_unit()} "
                 f"for inhibition not to overshoot, got {self.w}"
             )

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit, Shape, check_rate, rows_of_keys
+from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from biospike.parameters import number, quantity
 from biospike.random import gamma, uniform
@@ -59,7 +60,7 @@ R0                             : Hz (shared, constant)
 def check_regularity(instance: Any, attribute: Any, value: float) -> None:
     """Accept k = 1, 2, 3, ... and infinity."""
     if not (value == np.inf or (value >= 1 and value == int(value))):
-        raise ValueError(
+        raise InputError(
             f"{type(instance).__name__}: regularity must be a whole number of at least 1, or inf, got {value}"
         )
 

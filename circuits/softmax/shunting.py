@@ -37,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit, Shape, check_multiple, check_rate, relative_exponential, rows_of_keys
+from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
 from biospike.parameters import quantity
 from biospike.random import uniform
@@ -115,10 +116,10 @@ class Shunting(Circuit):
     def __attrs_post_init__(self) -> None:
         for name, bound in (("v_rest", self.v_rest), ("v_inh", self.v_inh)):
             if not self.v_threshold > bound:
-                raise ValueError(f"Shunting: v_threshold must be above {name} = {bound}, got {self.v_threshold}")
+                raise InputError(f"Shunting: v_threshold must be above {name} = {bound}, got {self.v_threshold}")
         rheobase = self.g_leak * (self.v_threshold - self.v_rest)
         if not self.current + self.offset > rheobase:
-            raise ValueError(
+            raise InputError(
                 f"Shunting: current + offset must be above the rheobase g_leak*(v_threshold - v_rest) = "
                 f"{rheobase.in_best_unit()} or nothing fires, got {(self.current + self.offset).in_best_unit()}"
             )

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit, Shape, relative_exponential, rows_of_keys
+from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
 from biospike.parameters import number, quantity
 from biospike.random import uniform
@@ -125,7 +126,7 @@ class Subtractive(Circuit):
 
         Raises
         ------
-        ValueError
+        InputError
             If every key of a row stays below rheobase, so that there are no shares.
         """
         logits = np.asarray(logits, dtype=float)
@@ -141,7 +142,7 @@ class Subtractive(Circuit):
             low, high = np.where(implied > guess, guess, low), np.where(implied > guess, high, guess)
         rates = self.response(drive - self.w * ((low + high) / 2)[..., None])
         if np.any(rates.sum(axis=-1) == 0):
-            raise ValueError(
+            raise InputError(
                 f"{self.name}: no key of a row fires with beta = {self.beta}, gain = {self.gain}, w = {self.w}: "
                 f"the largest drive {self.gain} stays below the rheobase {1 - self.beta:.3g}"
             )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import runtime, standalone
+from biospike.errors import InputError
 from biospike.spike_words import BITS, words
 from circuits.transformers.tape import DT, Spikes, pack, unpack
 
@@ -57,9 +58,9 @@ class BlockSize:
 
 
 def check_word(length: int, what: str) -> None:
-    """Raise `ValueError` if a word of 64 bits is too short to gate one synapse each."""
+    """Raise `InputError` if a word of 64 bits is too short to gate one synapse each."""
     if length > BITS:
-        raise ValueError(f"the circuit takes at most {BITS} {what}, got {length}")
+        raise InputError(f"the circuit takes at most {BITS} {what}, got {length}")
 
 
 @attrs.frozen(eq=False)
@@ -121,16 +122,16 @@ class TransformerCircuit(abc.ABC):
 
         Raises
         ------
-        ValueError
+        InputError
             If the input is not binary, is empty or has another shape.
         """
         spikes = np.asarray(x)
         if spikes.ndim != 4 or spikes.shape[-1] != self.block.channels:
-            raise ValueError(f"x must have the shape (T, batch, tokens, {self.block.channels}), got {spikes.shape}")
+            raise InputError(f"x must have the shape (T, batch, tokens, {self.block.channels}), got {spikes.shape}")
         if spikes.size == 0:
-            raise ValueError(f"x must hold at least one step, sample and token, got {spikes.shape}")
+            raise InputError(f"x must hold at least one step, sample and token, got {spikes.shape}")
         if not np.all((spikes == 0) | (spikes == 1)):
-            raise ValueError("x must be 0 or 1: an axon carries one spike a step")
+            raise InputError("x must be 0 or 1: an axon carries one spike a step")
         shape = self.size(spikes)
         state = self.state(shape) | {f"x.spikes_{w}": tape for w, tape in enumerate(pack(spikes, shape.tape))}
         return self.read(self.simulate(shape, state, len(spikes), target), shape)

@@ -26,6 +26,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.errors import InputError
 from biospike.ideal.attention.layers import Reals, Spikes
 from biospike.ideal.lif import DiscreteLIF, SpikingJellyHard, SpikingJellySoft
 from biospike.neurons import LIF
@@ -66,11 +67,11 @@ def mapped(kind: DiscreteLIF, refractory: Quantity = 0 * b2.ms) -> LIF:
 
     Raises
     ------
-    ValueError
+    InputError
         If the neuron has another reset than to zero, or no leak.
     """
     if not isinstance(kind, SpikingJellyHard) or kind.v_reset != 0 or not 1 < kind.tau < math.inf:
-        raise ValueError(f"expected a leaky neuron with a hard reset to 0, got {kind}")
+        raise InputError(f"expected a leaky neuron with a hard reset to 0, got {kind}")
     return LIF(
         tau_m=-STEP / math.log(1 - 1 / kind.tau),
         v_rest=0 * b2.mV,
@@ -121,7 +122,7 @@ class Membranes:
 
     Raises
     ------
-    ValueError
+    InputError
         If `dt` does not divide the timestep.
     """
 
@@ -131,7 +132,7 @@ class Membranes:
 
     def __attrs_post_init__(self) -> None:
         if abs(float(STEP / self.dt) - self.substeps) > 1e-6:
-            raise ValueError(f"Membranes: dt must divide the timestep of {STEP}, got {self.dt}")
+            raise InputError(f"Membranes: dt must divide the timestep of {STEP}, got {self.dt}")
 
     @property
     def substeps(self) -> int:
@@ -146,7 +147,7 @@ class Membranes:
         counts = np.zeros(drive.shape, np.int64)
         np.add.at(counts, (frames // self.substeps, volley.neuron), 1)
         if counts.max(initial=0) > np.iinfo(np.uint8).max:
-            raise ValueError(f"a neuron fired {counts.max()} times in a timestep; expected at most 255")
+            raise InputError(f"a neuron fired {counts.max()} times in a timestep; expected at most 255")
         self.volleys.append(volley)
         return counts.astype(np.uint8).reshape(np.shape(currents))
 

@@ -25,6 +25,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.errors import InputError
 from biospike.ideal.attention import (
     LIF,
     LIF_HALF,
@@ -132,7 +133,7 @@ class QKChannelCircuit(MaskedKeyCircuit):
 
 def _own_membranes(instance: Any, attribute: Any, value: QKFormerSSA) -> None:
     if value.batch_mixing:
-        raise ValueError(f"{instance.name}: no circuit carries membranes over the batch; use batch_mixing=False")
+        raise InputError(f"{instance.name}: no circuit carries membranes over the batch; use batch_mixing=False")
 
 
 @attrs.frozen(eq=False)

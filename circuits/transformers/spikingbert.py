@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 import attrs
 import numpy as np
 
+from biospike.errors import InputError
 from biospike.ideal.attention import IF, SpikingBertAttention
 from biospike.ideal.lif import DiscreteLIF, SpikingJellySoft
 from biospike.spike_words import bit
@@ -179,7 +180,7 @@ class SpikingBertCircuit(TransformerCircuit):
 
         Raises
         ------
-        ValueError
+        InputError
             If a score could overflow the exponential.
         """
         root = math.sqrt(shape.width)
@@ -187,7 +188,7 @@ class SpikingBertCircuit(TransformerCircuit):
         query = np.abs(weight).sum(axis=0) + np.abs(bias)
         largest = query.reshape(shape.heads, -1).sum(axis=1).max() / root
         if largest > LARGEST:
-            raise ValueError(f"{self.name}: scores may reach {largest:.3g} nats; exp takes at most {LARGEST:g}")
+            raise InputError(f"{self.name}: scores may reach {largest:.3g} nats; exp takes at most {LARGEST:g}")
         return {
             **project_state("x", "query", (self.block.q,), shape.rows),
             **project_state("x", "kv", (self.block.k, self.block.v), shape.rows),

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import attrs
 import numpy as np
 
+from biospike.errors import InputError
 from biospike.ideal.attention import LIF, DualSpikeAttention
 from biospike.spike_words import bit
 from circuits.projection import spell, word_group
@@ -60,7 +61,7 @@ class DualSpikeCircuit(TransformerCircuit):
     def size(self, x: Spikes) -> BlockSize:
         """See `TransformerCircuit.size`."""
         if x.shape[2] != self.block.size[0] * self.block.size[1]:
-            raise ValueError(f"x must have {self.block.size[0]} x {self.block.size[1]} tokens, got {x.shape[2]}")
+            raise InputError(f"x must have {self.block.size[0]} x {self.block.size[1]} tokens, got {x.shape[2]}")
         return attrs.evolve(TransformerCircuit.size(self, x), patches=len(self.block.patches))
 
     @property

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from biospike.errors import InputError
 from biospike.plots import BLUE, GREEN, GREY, PURPLE, RED, STYLE
 from validation.assumptions.sweep import LIMIT, Sweep
 
@@ -85,11 +86,11 @@ def figure(sweeps: Sequence[Sweep]) -> Figure:
 
     Raises
     ------
-    ValueError
+    InputError
         If there is no sweep.
     """
     if not sweeps:
-        raise ValueError("an audit figure needs at least one sweep, got none")
+        raise InputError("an audit figure needs at least one sweep, got none")
     names = list(dict.fromkeys(sweep.assumption for sweep in sweeps))
     columns = min(COLUMNS, len(names))
     rows = -(-len(names) // columns)

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.circuit import KEY_STRIDE, Batch, Circuit, Shape, check_multiple, relative_exponential, rows_of_keys
+from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits, softmax
 from biospike.parameters import number, quantity
 from biospike.random import gamma, normal
@@ -133,7 +134,7 @@ class HazardKeys(Circuit):
         """Require a delay of whole steps that the queue can hold."""
         check_multiple(self.name, "delay", self.delay, dt)
         if self.delay > LONGEST * dt:
-            raise ValueError(f"{self.name}: delay must be at most {LONGEST} steps of {dt}, got {self.delay}")
+            raise InputError(f"{self.name}: delay must be at most {LONGEST} steps of {dt}, got {self.delay}")
 
     def build(self, shape: Shape) -> b2.Network:
         """See `biospike.circuit.Circuit.build`."""

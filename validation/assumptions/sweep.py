@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
 from biospike.metrics import bca_interval
 
 Array = NDArray[np.float64]
@@ -196,12 +197,12 @@ def share_point(
 
     Raises
     ------
-    ValueError
+    InputError
         If a row was silent in a trial, so that it has no shares.
     """
     shares = np.asarray(shares, dtype=float)
     if not np.all(np.isfinite(shares)):
-        raise ValueError(f"a row was silent at knob value {value}: it has no shares; choose a longer window")
+        raise InputError(f"a row was silent at knob value {value}: it has no shares; choose a longer window")
     bias, low, high = bias_interval(shares - np.asarray(target))
     trials = len(shares)
     about = np.abs(shares - shares.mean(axis=0)).sum(axis=-1).mean() / 2

@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
 from biospike.ideal.lif import DiscreteLIF, SpikingJellyHard, SpikingJellySoft
 
 Spikes = NDArray[np.uint8]
@@ -28,7 +29,7 @@ IF = SpikingJellySoft(tau=math.inf, v_th=1.0, decay_input=False)
 def _reals(value: Any) -> Reals:
     array = np.array(value, dtype=float)
     if not np.all(np.isfinite(array)):
-        raise ValueError("weights and biases must be finite")
+        raise InputError("weights and biases must be finite")
     array.flags.writeable = False
     return array
 
@@ -49,7 +50,7 @@ class Affine:
 
     def __attrs_post_init__(self) -> None:
         if self.weight.ndim != 2 or self.bias.shape != self.weight.shape[1:]:
-            raise ValueError(
+            raise InputError(
                 f"weight must have the shape (features, units) and bias (units,), got {self.weight.shape} and "
                 f"{self.bias.shape}"
             )
@@ -92,12 +93,12 @@ def fold_batch_norm(
 
     Raises
     ------
-    ValueError
+    InputError
         If a variance is negative, or the shapes do not match.
     """
     spread = np.asarray(variance, dtype=float) + eps
     if np.any(spread <= 0):
-        raise ValueError(f"variance + eps must be above 0, got a minimum of {np.min(spread)}")
+        raise InputError(f"variance + eps must be above 0, got a minimum of {np.min(spread)}")
     gain = np.asarray(gamma, dtype=float) / np.sqrt(spread)
     shift = (np.asarray(bias, dtype=float) - np.asarray(mean, dtype=float)) * gain + np.asarray(beta, dtype=float)
     return Affine(np.asarray(weight, dtype=float) * gain, shift)
@@ -120,7 +121,7 @@ def ordered_matmul(a: ArrayLike, b: ArrayLike) -> Reals:
     """
     left, right = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if left.shape[-1] != right.shape[-2]:
-        raise ValueError(f"cannot multiply the shapes {left.shape} and {right.shape}")
+        raise InputError(f"cannot multiply the shapes {left.shape} and {right.shape}")
     shape = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     total = np.zeros((*shape, left.shape[-2], right.shape[-1]))
     term = np.empty_like(total)
@@ -134,7 +135,7 @@ def project(x: ArrayLike, layer: Affine) -> Reals:
     """Currents of a layer, (..., features) -> (..., units): weighted spikes in the order of the features, then bias."""
     spikes = np.asarray(x, dtype=float)
     if spikes.shape[-1] != layer.features:
-        raise ValueError(f"the layer has {layer.features} features, the input has {spikes.shape[-1]}")
+        raise InputError(f"the layer has {layer.features} features, the input has {spikes.shape[-1]}")
     rows = spikes.reshape(-1, layer.features)
     total = np.zeros((len(rows), layer.units))
     # `ordered_matmul` of rows that are mostly zero, which add nothing.
@@ -155,22 +156,22 @@ def check_spikes(x: ArrayLike, channels: int) -> Spikes:
 
     Raises
     ------
-    ValueError
+    InputError
         If the shape is not (T, batch, tokens, channels), or a value is not a whole number from 0 to 255.
     """
     values = np.asarray(x)
     if values.ndim != 4 or values.shape[-1] != channels:
-        raise ValueError(f"x must have the shape (T, batch, tokens, {channels}), got {values.shape}")
+        raise InputError(f"x must have the shape (T, batch, tokens, {channels}), got {values.shape}")
     spikes = values.astype(np.uint8)
     if not np.array_equal(spikes, values):
-        raise ValueError("x must hold spikes, 0 or 1, or whole numbers of them")
+        raise InputError("x must hold spikes, 0 or 1, or whole numbers of them")
     return spikes
 
 
 def check_heads(channels: int, heads: int) -> None:
-    """Raise `ValueError` unless the channels divide into the heads."""
+    """Raise `InputError` unless the channels divide into the heads."""
     if heads < 1 or channels % heads:
-        raise ValueError(f"{channels} channels do not divide into {heads} heads")
+        raise InputError(f"{channels} channels do not divide into {heads} heads")
 
 
 def split_heads(x: NDArray[Any], heads: int) -> NDArray[Any]:

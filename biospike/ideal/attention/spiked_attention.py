@@ -26,6 +26,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
 from biospike.ideal.attention.layers import Reals, Spikes
 from biospike.ideal.softmax import check_logits
 from biospike.parameters import number
@@ -48,7 +49,7 @@ class SpikeSoftmax:
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.steps, int) or self.steps < 2:
-            raise ValueError(f"steps must be a whole number of at least 2, got {self.steps!r}")
+            raise InputError(f"steps must be a whole number of at least 2, got {self.steps!r}")
 
     @property
     def ramp(self) -> float:

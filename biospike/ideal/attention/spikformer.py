@@ -17,6 +17,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike
 
+from biospike.errors import InputError
 from biospike.ideal.attention.layers import (
     LIF,
     LIF_HALF,
@@ -70,7 +71,7 @@ def self_attention_current(
     ndarray (T, batch, tokens, channels)
     """
     if order not in ORDERS:
-        raise ValueError(f"order must be one of {ORDERS}, got {order!r}")
+        raise InputError(f"order must be one of {ORDERS}, got {order!r}")
     q, k, v = (split_heads(np.asarray(x, dtype=float), heads) for x in (q, k, v))
     transposed = np.swapaxes(k, -1, -2)
     product = (q @ transposed) @ v if order == "(QK)V" else q @ (transposed @ v)

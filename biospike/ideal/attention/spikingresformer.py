@@ -22,6 +22,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
 from biospike.ideal.attention.layers import (
     LIF,
     Affine,
@@ -55,12 +56,12 @@ def rate_scale(rate: ArrayLike, terms: int) -> Reals:
 
     Raises
     ------
-    ValueError
+    InputError
         If a firing rate is not in (0, 1].
     """
     rates = np.asarray(rate, dtype=float)
     if not np.all((rates > 0) & (rates <= 1)):
-        raise ValueError(
+        raise InputError(
             f"firing rates must be in (0, 1], got {rates.ravel().tolist()}: the scale 1/sqrt(rate*{terms}) is infinite "
             "for a silent head"
         )
@@ -77,7 +78,7 @@ def token_patches(size: tuple[int, int], p: int) -> NDArray[np.int64]:
     """Tokens of every patch, (patches, p*p), row by row; tokens and patches are numbered row by row."""
     height, width = size
     if p < 1 or height % p or width % p:
-        raise ValueError(f"an image of {height} x {width} tokens does not divide into patches of {p} x {p}")
+        raise InputError(f"an image of {height} x {width} tokens does not divide into patches of {p} x {p}")
     tokens = np.arange(height * width).reshape(height // p, p, width // p, p)
     return tokens.transpose(0, 2, 1, 3).reshape(-1, p * p)
 
@@ -109,12 +110,12 @@ class DualSpikeAttention:
     def __attrs_post_init__(self) -> None:
         check_heads(self.channels, self.heads)
         if self.y.features != self.p**2 * self.channels or self.y.units % 2:
-            raise ValueError(
+            raise InputError(
                 f"y must have p*p*channels features and 2*channels units, got {self.y.features} and {self.y.units} "
                 f"for p = {self.p}"
             )
         if self.rate_x.shape != (self.heads,) or self.rate_a.shape != (self.heads,):
-            raise ValueError(
+            raise InputError(
                 f"rates must have the shape ({self.heads},), got {self.rate_x.shape} and {self.rate_a.shape}"
             )
         _ = self.patches, self.scales
@@ -143,7 +144,7 @@ class DualSpikeAttention:
         """All stages for an input (T, batch, tokens, channels) of spikes, with the published neurons or with others."""
         spikes = check_spikes(x, self.channels)
         if spikes.shape[2] != self.size[0] * self.size[1]:
-            raise ValueError(f"x must have {self.size[0]} x {self.size[1]} tokens, got {spikes.shape[2]}")
+            raise InputError(f"x must have {self.size[0]} x {self.size[1]} tokens, got {spikes.shape[2]}")
         gathered = spikes[:, :, self.patches].reshape(*spikes.shape[:2], len(self.patches), -1)
         y = split_heads(project(gathered, self.y), self.heads)
         y1, y2 = y[..., : self.width], y[..., self.width :]

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.errors import InputError
 from biospike.ideal.attention import SpikingBertAttention
 from biospike.ideal.attention.layers import check_spikes
 from biospike.ideal.frameworks import assembled, snntorch, spikingjelly
@@ -65,7 +66,7 @@ def framework_conventions(framework: str) -> dict[str, DiscreteLIF]:
 
     Raises
     ------
-    ValueError
+    InputError
         If the framework is unknown.
     """
     check_framework(framework)
@@ -99,14 +100,14 @@ def framework_neuron(
     ------
     FrameworkMissing
         If it is not installed.
-    ValueError
+    InputError
         If the framework has no such neuron, or the inputs are not finite or not of two dimensions.
     """
     check_framework(framework)
     check_precision(dtype)
     rows = np.array(inputs, dtype=dtype)
     if rows.ndim != 2 or not np.all(np.isfinite(rows)):
-        raise ValueError(f"inputs must be finite, of shape (T, n), got the shape {rows.shape}")
+        raise InputError(f"inputs must be finite, of shape (T, n), got the shape {rows.shape}")
     with one_thread(framework) as torch:
         drive = spikingjelly.drive if framework == "spikingjelly" else snntorch.drive
         spikes, membrane = drive(torch, kind, torch.from_numpy(rows))
@@ -130,7 +131,7 @@ def difference(framework: str, block: Any) -> str:
 
     Raises
     ------
-    ValueError
+    InputError
         If the framework is unknown, or no framework runs the block.
     """
     check_framework(framework)
@@ -174,7 +175,7 @@ def framework_attention(
     ------
     FrameworkMissing
         If it is not installed.
-    ValueError
+    InputError
         If the block cannot be run, or the input is no such array of spikes.
     """
     check_framework(framework)

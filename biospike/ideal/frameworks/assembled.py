@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
+from biospike.errors import InputError
 from biospike.ideal.attention import (
     IF,
     LIF,
@@ -57,15 +58,15 @@ def stages(block: Any, x: Tensor, fire: Neurons) -> Stages:
 
     Raises
     ------
-    ValueError
+    InputError
         If it is no such block, or the tokens do not make up its image.
     """
     known = ", ".join(kind.__name__ for kind in stages.registry if kind is not object)
-    raise ValueError(f"no framework runs {type(block).__name__}: expected one of {known}")
+    raise InputError(f"no framework runs {type(block).__name__}: expected one of {known}")
 
 
 def check_block(block: Any) -> None:
-    """Raise `ValueError` unless the block is one that can be assembled."""
+    """Raise `InputError` unless the block is one that can be assembled."""
     unknown = stages.dispatch(object)
     if stages.dispatch(type(block)) is unknown:
         unknown(block, None, None)
@@ -112,7 +113,7 @@ def _spike_driven(block: SpikeDrivenAttention, x: Tensor, fire: Neurons) -> Stag
 @stages.register
 def _dual_spike(block: DualSpikeAttention, x: Tensor, fire: Neurons) -> Stages:
     if x.shape[2] != block.size[0] * block.size[1]:
-        raise ValueError(f"x must have {block.size[0]} x {block.size[1]} tokens, got {x.shape[2]}")
+        raise InputError(f"x must have {block.size[0]} x {block.size[1]} tokens, got {x.shape[2]}")
     patches = x[:, :, block.patches].flatten(3)
     y1, y2 = _split(_project(patches, block.y), block.heads).split(block.width, dim=-1)
     c1, c2 = (x.new_tensor(scale)[:, None, None] for scale in block.scales)

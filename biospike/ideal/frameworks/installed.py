@@ -10,24 +10,26 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+from biospike.errors import InputError
+
 FRAMEWORKS = ("spikingjelly", "snntorch")
 PRECISIONS = ("float32", "float64")
 
 
-class FrameworkMissing(ValueError):  # noqa: N818 - it names a state of the machine, and its text is the message to users
+class FrameworkMissing(InputError):  # noqa: N818 - it names a state of the machine, and its text is the message to users
     """A package of the extra ``ml`` is not installed, or not in a version that can be used."""
 
 
 def check_framework(framework: str) -> None:
-    """Raise `ValueError` unless the framework is one of `FRAMEWORKS`."""
+    """Raise `InputError` unless the framework is one of `FRAMEWORKS`."""
     if framework not in FRAMEWORKS:
-        raise ValueError(f"framework must be one of {FRAMEWORKS}, got {framework!r}")
+        raise InputError(f"framework must be one of {FRAMEWORKS}, got {framework!r}")
 
 
 def check_precision(dtype: str) -> None:
-    """Raise `ValueError` unless the precision is one of `PRECISIONS`."""
+    """Raise `InputError` unless the precision is one of `PRECISIONS`."""
     if dtype not in PRECISIONS:
-        raise ValueError(f"dtype must be one of {PRECISIONS}, got {dtype!r}")
+        raise InputError(f"dtype must be one of {PRECISIONS}, got {dtype!r}")
 
 
 def available(framework: str) -> bool:
@@ -35,7 +37,7 @@ def available(framework: str) -> bool:
 
     Raises
     ------
-    ValueError
+    InputError
         If the framework is unknown.
     """
     check_framework(framework)
@@ -75,7 +77,7 @@ def require(framework: str) -> None:
     ------
     FrameworkMissing
         If one of them is not installed.
-    ValueError
+    InputError
         If the framework is unknown.
     """
     if not available(framework):

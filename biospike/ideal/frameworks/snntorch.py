@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from biospike.errors import InputError
 from biospike.ideal.frameworks.installed import load
 from biospike.ideal.lif import DiscreteLIF, SnnTorch, SpikingJellyHard, SpikingJellySoft
 
@@ -50,13 +51,13 @@ def nearest(kind: DiscreteLIF, reset: str = "zero") -> tuple[SnnTorch, float]:
 
     Raises
     ------
-    ValueError
+    InputError
         If `Leaky` has nothing like it.
     """
     if reset not in RESETS:
-        raise ValueError(f"reset must be one of {RESETS}, got {reset!r}")
+        raise InputError(f"reset must be one of {RESETS}, got {reset!r}")
     if not isinstance(kind, SpikingJellyHard | SpikingJellySoft) or getattr(kind, "v_reset", 0) != 0:
-        raise ValueError(f"snnTorch's Leaky rests at zero, and there is no {kind} to replace by it")
+        raise InputError(f"snnTorch's Leaky rests at zero, and there is no {kind} to replace by it")
     reset = "subtract" if isinstance(kind, SpikingJellySoft) else reset
     return SnnTorch(beta=1 - 1 / kind.tau, thr=kind.v_th, reset=reset), 1 / kind.tau if kind.decay_input else 1.0
 
@@ -64,7 +65,7 @@ def nearest(kind: DiscreteLIF, reset: str = "zero") -> tuple[SnnTorch, float]:
 def drive(torch: Any, kind: DiscreteLIF, currents: Tensor) -> tuple[Tensor, Tensor]:
     """Spikes, and the membrane that was compared with the threshold, both (T, n), for currents (T, n)."""
     if not isinstance(kind, SnnTorch):
-        raise ValueError(f"snnTorch has no neuron {kind}: its Leaky is SnnTorch, with reset 'subtract' or 'zero'")
+        raise InputError(f"snnTorch has no neuron {kind}: its Leaky is SnnTorch, with reset 'subtract' or 'zero'")
     snntorch = load("snntorch")
     beta, thr = (torch.tensor([value], dtype=currents.dtype) for value in (kind.beta, kind.thr))
     leaky = snntorch.Leaky(beta=beta, threshold=thr, reset_mechanism=kind.reset)

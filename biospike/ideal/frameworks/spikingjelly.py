@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from biospike.errors import InputError
 from biospike.ideal.attention import (
     Affine,
     QKChannelAttention,
@@ -59,7 +60,7 @@ LAYERS: dict[type, str] = {
 def _node(kind: DiscreteLIF, **kwargs: Any) -> Any:
     """SpikingJelly's neuron of a convention; `kwargs` go to its constructor and override the threshold."""
     if not isinstance(kind, SpikingJellyHard | SpikingJellySoft):
-        raise ValueError(
+        raise InputError(
             f"SpikingJelly has no neuron {kind}: its LIFNode and IFNode are SpikingJellyHard and SpikingJellySoft"
         )
     v_reset = kind.v_reset if isinstance(kind, SpikingJellyHard) else None
@@ -68,7 +69,7 @@ def _node(kind: DiscreteLIF, **kwargs: Any) -> Any:
     if kind.tau == math.inf and not kind.decay_input:
         return neuron.IFNode(**options)
     if not 1 < kind.tau < math.inf:
-        raise ValueError(
+        raise InputError(
             f"SpikingJelly has no neuron with tau = {kind.tau}: LIFNode needs 1 < tau < inf, and IFNode is tau = inf "
             "with decay_input = False"
         )
@@ -134,7 +135,7 @@ def attention(torch: Any, block: Any, x: Tensor) -> Stages:
     ------
     FrameworkMissing
         If the installed version has no such layer.
-    ValueError
+    InputError
         If the input of a spike-driven block is not 0 and 1.
     """
     name = LAYERS[type(block)]
@@ -193,7 +194,7 @@ def _query_key(torch: Any, layer: Any, block: QKTokenAttention | QKChannelAttent
 
 def _spike_driven(torch: Any, layer: Any, block: SpikeDrivenAttention, x: Tensor) -> Stages:
     if bool((x > 1).any()):
-        raise ValueError("x must be 0 or 1: the layer's own first neurons cannot emit whole numbers of spikes")
+        raise InputError("x must be 0 or 1: the layer's own first neurons cannot emit whole numbers of spikes")
     for name in "qkv":
         _set(torch, getattr(layer, f"{name}_conv"), getattr(layer, f"{name}_bn"), getattr(block, name))
     seen = _watch(q=layer.q_lif, k=layer.k_lif, v=layer.v_lif, mask=layer.attn_lif, into_projection=layer.proj_conv)

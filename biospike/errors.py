@@ -1,0 +1,11 @@
+"""The error that a user can mend: everything else is a fault of ours and keeps its traceback."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """Input that is refused: the message names the value and what is accepted.
+
+    Raised for arguments, options, parameters and files, before anything is simulated. A command line prints it as one
+    line and exits with status 2; any other `ValueError` is an error of the program and is shown with its traceback.
+    """
