@@ -24,6 +24,12 @@ from brian2.units.fundamentalunits import Quantity
 
 KEY_STRIDE = 2**20
 """Random numbers are indexed by row*KEY_STRIDE + key, so padding and batching never shift them."""
+MOST_KEYS = KEY_STRIDE - 1
+"""Keys of a row: the last place of every row is kept free."""
+MOST_ROWS = 2**63 // KEY_STRIDE
+"""Rows of a study: the index is an integer of 64 bits."""
+MOST_INDICES = 2**31 - 1
+"""Neurons of a group and synapses of a projection: Brian2 numbers them with 32 bits."""
 
 ADDRESS = """
 occupied       : integer (shared, constant)  # neurons with a key, the first ones; 0 stands for all
@@ -34,7 +40,8 @@ index          : integer (constant)          # row*KEY_STRIDE + key
 """
 
 # The intervals between a key's spikes are counted in spikes of the row: their variation is the regularity of the
-# code, free of the fluctuations of the row's rate.
+# code, free of the fluctuations of the row's rate. A key spikes at most once a step, so its own counts, like the steps,
+# need 32 bits; a row may spike as often as it has keys, and its count needs 64.
 COUNTERS = """
 row_spikes     : integer (linked)
 last_spike_at  : integer                     # row_spikes at the key's last spike
@@ -42,8 +49,9 @@ gap_sum        : 1                           # sum of the intervals, in spikes o
 gap_square_sum : 1
 """
 MEASURE_GAP = """
-gap_sum += int(spike_count > 0)*(row_spikes - last_spike_at)
-gap_square_sum += int(spike_count > 0)*(row_spikes - last_spike_at)*(row_spikes - last_spike_at)
+gap = 1.0*(row_spikes - last_spike_at)
+gap_sum += int(spike_count > 0)*gap
+gap_square_sum += int(spike_count > 0)*gap*gap
 last_spike_at = row_spikes
 """
 
@@ -227,6 +235,20 @@ def check_rate(name: str, rate: Quantity, dt: Quantity, largest: float = 0.1) ->
         )
 
 
+def check_rows(rows: int, keys: int) -> None:
+    """Raise `InputError` if there are more rows or keys than random numbers have addresses for."""
+    if keys > MOST_KEYS:
+        raise InputError(f"rows may have at most {MOST_KEYS} keys, got {keys}")
+    if rows > MOST_ROWS:
+        raise InputError(f"a study may have at most {MOST_ROWS} rows, got {rows}")
+
+
+def check_indices(count: int, what: str) -> None:
+    """Raise `InputError` if Brian2 cannot number so many neurons or synapses."""
+    if count > MOST_INDICES:
+        raise InputError(f"{what}: at most {MOST_INDICES} can be numbered, got {count}")
+
+
 def check_multiple(name: str, field: str, value: Quantity, dt: Quantity) -> None:
     """Raise `InputError` if a time is not a whole number of steps."""
     steps = float(value / dt)
@@ -299,7 +321,7 @@ def rows_of_keys(
         reset=after_spike,
         refractory=refractory,
         method=method,
-        dtype={"index": np.int64, "seed": np.int64},
+        dtype={"index": np.int64, "seed": np.int64, "last_spike_at": np.int64},
         namespace=BRIAN_FUNCTIONS,
         name=f"{shape.prefix}keys",
     )
@@ -307,6 +329,7 @@ def rows_of_keys(
         shape.rows,
         b2.Equations(f"{hub}\n{source.hub}\nrow_spikes : integer"),
         method=hub_method,
+        dtype={"row_spikes": np.int64},
         namespace={},
         name=f"{shape.prefix}hub",
     )

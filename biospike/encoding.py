@@ -15,11 +15,11 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from biospike import runtime
-from biospike.circuit import ADDRESS, count_spikes
+from biospike import execution, runtime
+from biospike.circuit import ADDRESS, check_indices, count_spikes
 from biospike.errors import InputError
 from biospike.parameters import number
-from biospike.random import BRIAN_FUNCTIONS, exponential, uniform
+from biospike.random import BRIAN_FUNCTIONS, MOST_STEPS, exponential, uniform
 
 import brian2 as b2
 
@@ -167,15 +167,18 @@ def encode(
     Raises
     ------
     InputError
-        If a value is outside [0, 1] or not finite, or the checkpoints do not increase from at least 1.
+        If a value is outside [0, 1] or not finite, the checkpoints do not increase from at least 1, or trials or seed
+        are out of range.
     """
     x = np.asarray(x, dtype=float)
     outside = ~((x >= 0) & (x <= 1))
     if x.ndim != 1 or outside.any():
         raise InputError(f"x must be one list of values in [0, 1], got {x[outside][0] if outside.any() else x.shape}")
     marks = np.asarray(checkpoints)
-    if marks.size == 0 or np.any(np.diff(marks, prepend=0) < 1):
-        raise InputError(f"checkpoints must increase from at least 1, got {list(checkpoints)}")
+    if marks.size == 0 or np.any(np.diff(marks, prepend=0) < 1) or marks[-1] > MOST_STEPS:
+        raise InputError(f"checkpoints must increase from at least 1 to at most {MOST_STEPS}, got {list(checkpoints)}")
+    execution.check_counts(trials, seed)
+    check_indices(trials * x.size, "neurons of all trials")
     trial, index = (grid.ravel() for grid in np.meshgrid(np.arange(trials), np.arange(x.size), indexing="ij"))
     dt = 1e-3
     with runtime.preferences("numpy", dt):

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from biospike import runtime, standalone
 from biospike.errors import InputError
 from biospike.parameters import parse_quantity
-from biospike.random import SEEDS
+from biospike.random import MOST_STEPS, SEEDS, TRIALS
 
 from brian2.units.fundamentalunits import Quantity
 
@@ -178,7 +178,7 @@ processors = threading.Semaphore(check_jobs(None))
 
 def check_counts(trials: Any, seed: Any) -> None:
     """Raise `InputError` unless both are whole numbers in their range."""
-    for name, value, low, high in (("trials", trials, 1, 2**31), ("seed", seed, 0, SEEDS)):
+    for name, value, low, high in (("trials", trials, 1, TRIALS), ("seed", seed, 0, SEEDS)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value < high:
             raise InputError(f"{name} must be a whole number in [{low}, {high}), got {value!r}")
 
@@ -197,8 +197,8 @@ def count_steps(duration: Any, dt: Quantity, like: Quantity) -> int:
     if window <= 0 * like:
         raise InputError(f"duration must be above 0 s, got {window}")
     steps = int(np.ceil(float(window / dt) * (1 - 1e-12)))
-    if steps >= 2**31:
-        raise InputError(f"duration = {window} is {steps} steps of {dt}; at most {2**31 - 1} can be counted")
+    if steps > MOST_STEPS:
+        raise InputError(f"duration = {window} is {steps} steps of {dt}; at most {MOST_STEPS} can be counted")
     return steps
 
 

@@ -24,6 +24,12 @@ from brian2 import Function
 
 SEEDS = 2**32
 """Seeds are integers in [0, SEEDS): one word of the Philox key; the other counts the draws within a step."""
+TRIALS = 2**31
+"""Trials are numbered from 0 to below TRIALS: one word of the counter, and an integer of 32 bits in a neuron."""
+MOST_STEPS = 2**31 - 1
+"""Steps of a window. They are one word of the counter too, whose upper half is that of the negative steps."""
+MOST_DRAWS = 2**31 - 1
+"""Exponentials of which a Gamma variate is the mean, hence draws of a step."""
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)

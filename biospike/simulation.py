@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, recording
-from biospike.circuit import KEY_STRIDE, Circuit
+from biospike.circuit import Circuit, check_rows
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
 from biospike.packing import MOMENTS, Plan, cut, fitted
@@ -139,8 +139,7 @@ def plan(
     if not isinstance(circuit, Circuit):
         raise InputError(f"circuit must be a Circuit such as Race(), got {circuit!r}")
     values = check_logits(logits)
-    if values.shape[1] > KEY_STRIDE:
-        raise InputError(f"rows may have at most {KEY_STRIDE} keys, got {values.shape[1]}")
+    check_rows(*values.shape)
     step = execution.check_step(circuit.dt if dt is None else dt, like=0.1 * b2.ms)
     steps = execution.count_steps(duration, step, like=2 * b2.second)
     circuit.check(step)

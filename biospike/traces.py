@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from biospike import runtime
-from biospike.circuit import Batch, Circuit, Shape
+from biospike import execution, runtime
+from biospike.circuit import Batch, Circuit, Shape, check_rows
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits, softmax
 from biospike.metrics import shares
@@ -51,6 +51,8 @@ def record(
     values = check_logits(logits)
     if values.shape[0] != 1:
         raise InputError(f"a raster shows one row of logits, got {values.shape[0]}")
+    check_rows(row + 1, values.shape[1])
+    execution.check_counts(1, seed)
     window = parse_quantity(duration, like=0.2 * b2.second)
     dt = circuit.dt
     circuit.check(dt)

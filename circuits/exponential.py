@@ -39,12 +39,12 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from biospike import runtime
-from biospike.circuit import KEY_STRIDE
+from biospike import execution, runtime
+from biospike.circuit import KEY_STRIDE, MOST_KEYS, check_indices, check_rows
 from biospike.encoding import Bernoulli
 from biospike.errors import InputError
 from biospike.parameters import choice, number
-from biospike.random import SEEDS
+from biospike.random import MOST_STEPS
 
 import brian2 as b2
 
@@ -76,13 +76,9 @@ excitation = 0
 """
 
 
-def _check_whole(name: str, value: Any, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value < high:
-        raise InputError(f"{name} must be a whole number in [{low}, {high}), got {value!r}")
-
-
 def _at_least_one(circuit: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    _check_whole(f"{circuit.name}: {attribute.name}", value, 1, KEY_STRIDE)
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= MOST_KEYS:
+        raise InputError(f"{circuit.name}: {attribute.name} must be a whole number in [1, {MOST_KEYS}], got {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -116,6 +112,11 @@ class Exponential(abc.ABC):
         if np.min(steps) < self.period:
             raise InputError(f"{self.name}: a reading takes at least {self.period} steps, got {np.min(steps)}")
         return np.asarray(np.asarray(steps) // self.period, dtype=float)
+
+    @property
+    def fan(self) -> int:
+        """Synapses of a value in the largest projection, at least as many as it has neurons in a group."""
+        return 1
 
     @abc.abstractmethod
     def build(self, values: int) -> b2.Network:
@@ -164,6 +165,11 @@ class TaylorExponential(Exponential):
     def weights(self) -> Array:
         """e^-M*(2M)^j/j!, which is e^M times a Poisson probability."""
         return np.asarray(np.exp(self.bound) * scipy.stats.poisson.pmf(self.powers, 2 * self.bound))
+
+    @property
+    def fan(self) -> int:
+        """Copy j excites detectors j..J."""
+        return self.order * (self.order + 1) // 2
 
     def rate(self, z: ArrayLike) -> Array:
         """r, spikes of a copy a step."""
@@ -316,11 +322,16 @@ def exponentiate(
     values, marks = circuit.check(z), np.asarray(checkpoints)
     if values.ndim != 1 or values.size == 0:
         raise InputError(f"z must be one list of values, got the shape {values.shape}")
-    if marks.ndim != 1 or marks.size == 0 or np.any(np.diff(marks, prepend=0) < 1):
-        raise InputError(f"checkpoints must increase from at least 1, got {checkpoints!r}")
+    listed = marks.ndim == 1 and marks.size > 0 and np.issubdtype(marks.dtype, np.integer)
+    if not listed or np.any(np.diff(marks, prepend=0) < 1) or marks[-1] > MOST_STEPS - LATENCY:
+        raise InputError(
+            f"checkpoints must be whole numbers that increase from at least 1 to at most {MOST_STEPS - LATENCY}, "
+            f"got {checkpoints!r}"
+        )
     circuit.readings(marks)
-    _check_whole("trials", trials, 1, 2**31)
-    _check_whole("seed", seed, 0, SEEDS)
+    execution.check_counts(trials, seed)
+    check_rows(values.size, 1)
+    check_indices(trials * values.size * circuit.fan, f"{circuit.name}: synapses of {trials} trials")
     if target not in ("numpy", "cython"):
         raise InputError(f"target must be 'numpy' or 'cython', got {target!r}")
     trial, value = (grid.ravel() for grid in np.meshgrid(np.arange(trials), np.arange(values.size), indexing="ij"))

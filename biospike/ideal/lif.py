@@ -33,6 +33,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from biospike.circuit import check_indices
 from biospike.errors import InputError
 from biospike.parameters import choice, number
 
@@ -135,6 +136,7 @@ class DiscreteLIF(abc.ABC):
         """
         if stimulus.values.shape[1:] != (n,):
             raise InputError(f"the stimulus must have the shape (T, {n}), got {stimulus.values.shape}")
+        check_indices(stimulus.values.size, "values of the stimulus")
         update, reset = self.statements()
         constants = {key: value for key, value in attrs.asdict(self).items() if isinstance(value, float)}
         group = b2.NeuronGroup(

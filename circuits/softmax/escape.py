@@ -32,7 +32,7 @@ from biospike.circuit import Batch, Circuit, Shape, check_rate, rows_of_keys
 from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from biospike.parameters import number, quantity
-from biospike.random import gamma, uniform
+from biospike.random import MOST_DRAWS, gamma, uniform
 from biospike.theory.concentration import multinomial_tv, renewal_tv
 from biospike.theory.regularity import phase_tv
 
@@ -58,10 +58,10 @@ R0                             : Hz (shared, constant)
 
 
 def check_regularity(instance: Any, attribute: Any, value: float) -> None:
-    """Accept k = 1, 2, 3, ... and infinity."""
-    if not (value == np.inf or (value >= 1 and value == int(value))):
+    """Accept k = 1, 2, 3, ..., `MOST_DRAWS` and infinity."""
+    if not (value == np.inf or (1 <= value <= MOST_DRAWS and value == int(value))):
         raise InputError(
-            f"{type(instance).__name__}: regularity must be a whole number of at least 1, or inf, got {value}"
+            f"{type(instance).__name__}: regularity must be a whole number from 1 to {MOST_DRAWS}, or inf, got {value}"
         )
 
 

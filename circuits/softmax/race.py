@@ -41,8 +41,8 @@ v = bernoulli(drive*open*dt, seed, trial, index, t_in_timesteps)
 HUB = """
 open                           : 1
 closed = 1 - open              : 1
-opens_at                       : integer         # step at which the row opens again
-closed_steps                   : integer (shared, constant)
+opens_at                       : 1               # step at which the row opens again, which may be past any window
+closed_steps                   : 1 (shared, constant)
 """
 
 

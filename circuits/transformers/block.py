@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import runtime, standalone
+from biospike.circuit import check_indices
 from biospike.errors import InputError
 from biospike.spike_words import BITS, words
 from circuits.transformers.tape import DT, Spikes, pack, unpack
@@ -88,8 +89,16 @@ class TransformerCircuit(abc.ABC):
         return {}
 
     @abc.abstractmethod
+    def synapses(self, shape: BlockSize) -> int:
+        """Synapses of the largest projection; no group has more neurons than that."""
+
+    def check(self, shape: BlockSize) -> None:
+        """Raise `InputError` if the network has more synapses than can be numbered, or its words are too short."""
+        check_indices(self.synapses(shape), f"{self.name}: synapses of one projection")
+
+    @abc.abstractmethod
     def build(self, shape: BlockSize) -> b2.Network:
-        """Wire the network of this size; runs nothing."""
+        """Wire the network of this size, which `check` has accepted; runs nothing."""
 
     @abc.abstractmethod
     def state(self, shape: BlockSize) -> dict[str, Any]:
@@ -123,7 +132,7 @@ class TransformerCircuit(abc.ABC):
         Raises
         ------
         InputError
-            If the input is not binary, is empty or has another shape.
+            If the input is not binary, is empty, has another shape, or is larger than the circuit takes.
         """
         spikes = np.asarray(x)
         if spikes.ndim != 4 or spikes.shape[-1] != self.block.channels:
@@ -133,6 +142,7 @@ class TransformerCircuit(abc.ABC):
         if not np.all((spikes == 0) | (spikes == 1)):
             raise InputError("x must be 0 or 1: an axon carries one spike a step")
         shape = self.size(spikes)
+        self.check(shape)
         state = self.state(shape) | {f"x.spikes_{w}": tape for w, tape in enumerate(pack(spikes, shape.tape))}
         return self.read(self.simulate(shape, state, len(spikes), target), shape)
 

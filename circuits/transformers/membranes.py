@@ -26,6 +26,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.circuit import check_indices
 from biospike.errors import InputError
 from biospike.ideal.attention.layers import Reals, Spikes
 from biospike.ideal.lif import DiscreteLIF, SpikingJellyHard, SpikingJellySoft
@@ -152,6 +153,7 @@ class Membranes:
         return counts.astype(np.uint8).reshape(np.shape(currents))
 
     def _simulate(self, kind: DiscreteLIF, drive: NDArray[np.float64]) -> Volley:
+        check_indices(drive.size, "currents of all timesteps")
         steps, n = drive.shape
         if isinstance(kind, SpikingJellySoft) and kind.tau == math.inf and not kind.decay_input:
             group, factor = integrators(n, self.dt, kind.v_th, self.refractory), 1.0

@@ -57,6 +57,10 @@ class MaskedKeyCircuit(TransformerCircuit):
     def mask_of(self, shape: BlockSize) -> NDArray[np.int64]:
         """Mask neuron of every (sample, token, head, channel of the head)."""
 
+    def synapses(self, shape: BlockSize) -> int:
+        """Of the input, to queries and keys."""
+        return shape.rows * 2 * shape.channels**2
+
     def build(self, shape: BlockSize) -> b2.Network:
         """See `TransformerCircuit.build`."""
         C, tape, at = shape.channels, shape.tape, self.latency

@@ -34,6 +34,10 @@ class SpikeDrivenCircuit(TransformerCircuit):
     populations: ClassVar[tuple[str, ...]] = ("qkv", "kv", "mask", "output")
     block: SpikeDrivenAttention
 
+    def synapses(self, shape: BlockSize) -> int:
+        """Of the input, to queries, keys and values."""
+        return shape.rows * 3 * shape.channels**2
+
     def build(self, shape: BlockSize) -> b2.Network:
         """See `TransformerCircuit.build`."""
         C, tape, at = shape.channels, shape.tape, self.latency

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from biospike import runtime, standalone
+from biospike.circuit import check_indices
 from biospike.ideal.attention import SpikeSoftmax
 from biospike.ideal.attention.spiked_attention import OneSpike
 from circuits.transformers.layers import synapses
@@ -90,6 +91,7 @@ class SpikeSoftmaxCircuit:
     def run(self, scores: ArrayLike, target: str = "numpy") -> OneSpike:
         """Spikes and shares of scores (rows, keys) in nats; see `SpikeSoftmax.run`."""
         v = self.block.membrane(scores)
+        check_indices(v.size, f"{self.name}: keys of all rows")
         shape, steps = RowSize(*v.shape), self.block.steps
         state = {
             "keys.v": v,

@@ -83,9 +83,17 @@ class SpikformerCircuit(TransformerCircuit):
     populations: ClassVar[tuple[str, ...]] = ("qkv", "attention", "output")
     block: SpikformerSSA
 
-    def build(self, shape: BlockSize) -> b2.Network:
-        """See `TransformerCircuit.build`; heads have at most 64 channels."""
+    def synapses(self, shape: BlockSize) -> int:
+        """Of the input, to queries, keys and values, or of the fast weights."""
+        return shape.rows * shape.channels * max(3 * shape.channels, shape.width)
+
+    def check(self, shape: BlockSize) -> None:
+        """See `TransformerCircuit.check`; heads have at most 64 channels."""
         check_word(shape.width, "channels a head")
+        TransformerCircuit.check(self, shape)
+
+    def build(self, shape: BlockSize) -> b2.Network:
+        """See `TransformerCircuit.build`."""
         tape, at = shape.tape, self.latency
         b, n, h, d, C = shape.batch, shape.tokens, shape.heads, shape.width, shape.channels
         x = recorded(shape.rows * C, "x", tape)

@@ -109,10 +109,18 @@ class SpikingBertCircuit(TransformerCircuit):
     populations: ClassVar[tuple[str, ...]] = ("kv", "output")
     block: SpikingBertAttention
 
-    def build(self, shape: BlockSize) -> b2.Network:
-        """See `TransformerCircuit.build`; at most 64 channels a head and 64 tokens."""
+    def synapses(self, shape: BlockSize) -> int:
+        """Of the input, to keys and values, or of the pairs of tokens."""
+        return shape.rows * shape.channels * max(2 * shape.channels, shape.tokens)
+
+    def check(self, shape: BlockSize) -> None:
+        """See `TransformerCircuit.check`; at most 64 channels a head and 64 tokens."""
         check_word(shape.width, "channels a head")
         check_word(shape.tokens, "tokens")
+        TransformerCircuit.check(self, shape)
+
+    def build(self, shape: BlockSize) -> b2.Network:
+        """See `TransformerCircuit.build`."""
         tape, at = shape.tape, self.latency
         b, n, h, d, C = shape.batch, shape.tokens, shape.heads, shape.width, shape.channels
         x = recorded(shape.rows * C, "x", tape)

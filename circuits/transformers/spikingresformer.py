@@ -69,10 +69,18 @@ class DualSpikeCircuit(TransformerCircuit):
         """How the tokens are divided into patches."""
         return {"size": self.block.size, "p": self.block.p}
 
-    def build(self, shape: BlockSize) -> b2.Network:
-        """See `TransformerCircuit.build`; at most 64 channels a head and 64 patches."""
+    def synapses(self, shape: BlockSize) -> int:
+        """Of the input, to the units of its patch, or of the units, to all tokens."""
+        return shape.rows * shape.channels * max(2 * shape.channels, shape.patches)
+
+    def check(self, shape: BlockSize) -> None:
+        """See `TransformerCircuit.check`; at most 64 channels a head and 64 patches."""
         check_word(shape.width, "channels a head")
         check_word(shape.patches, "patches")
+        TransformerCircuit.check(self, shape)
+
+    def build(self, shape: BlockSize) -> b2.Network:
+        """See `TransformerCircuit.build`."""
         tape, at = shape.tape, self.latency
         b, n, h, d, N = shape.batch, shape.tokens, shape.heads, shape.width, shape.patches
         x = recorded(shape.rows * shape.channels, "x", tape)

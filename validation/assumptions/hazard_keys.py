@@ -47,8 +47,8 @@ theta          : 1
 scale          : 1 (constant)                  # threshold, in units of the ideal one
 keep           : 1 (constant)                  # what a step leaves of the membrane
 fill           : 1 (constant)                  # what a step adds of its charge
-ready_at       : integer                       # step from which the key charges again
-held_steps     : integer (shared, constant)
+ready_at       : 1                             # step from which the key charges again, perhaps past any window
+held_steps     : 1 (shared, constant)
 kept           : 1 (shared, constant)          # part of the surplus that a reset keeps
 levels         : 1 (shared, constant)          # of the membrane, a threshold; 0 for double precision
 regularity     : integer (shared, constant)    # k; 0 stands for infinity

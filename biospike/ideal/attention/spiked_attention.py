@@ -20,6 +20,7 @@ Transformer-to-SNN Conversion with Winner-Oriented Spike Shift for Softmax Opera
 from __future__ import annotations
 
 import math
+import sys
 from typing import NamedTuple
 
 import attrs
@@ -50,6 +51,12 @@ class SpikeSoftmax:
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.steps, int) or self.steps < 2:
             raise InputError(f"steps must be a whole number of at least 2, got {self.steps!r}")
+        # The threshold falls by less than base**(steps - 1)*ln(base) a step; at minus infinity it would meet every key.
+        lowest = (self.steps - 1) * math.log(self.base) + math.log(self.steps * math.log(self.base))
+        if lowest > math.log(sys.float_info.max):
+            raise InputError(
+                f"base**(steps - 1) must stay within double precision, got base = {self.base} and steps = {self.steps}"
+            )
 
     @property
     def ramp(self) -> float:
