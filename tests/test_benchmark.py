@@ -5,28 +5,34 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import attrs
 import numpy as np
 import pandas as pd
 import pytest
+from oracles import rows_loop as oracle
+from oracles.rows_loop import tally
 
-from biospike import simulate, standalone
+from biospike import save, simulate, standalone
 from validation import (
     benchmark,
     benchmark_frameworks,
     benchmark_loop,
+    benchmark_measure,
     benchmark_numpy,
     benchmark_plain_brian2,
     command_line,
+    compare_softmax,
 )
 from validation.benchmark_case import CIRCUITS, draw_logits, make_problem, simulate_options
 from validation.benchmark_figures import benchmark_figure
 from validation.benchmark_peers import IDENTICAL, LAW, PEERS
-from validation.benchmark_plan import PARTS, PRESETS, points, size_of
+from validation.benchmark_plan import PARTS, PRESETS, Point, points, size_of
 from validation.benchmark_problem import Counts, Problem, Size
 from validation.benchmark_report import report
 from validation.benchmark_tables import costs, growth, paired, ratios, targets
+from validation.benchmark_truth import verify_study
 from validation.benchmark_verify import SIGMAS, share_deviation, verify
 from validation.benchmark_watch import union_s
 
@@ -73,6 +79,86 @@ def test_the_hand_written_loop_takes_rows_longer_than_a_block(loop: Path) -> Non
     expected = simulated(problem)
     assert expected.any()
     np.testing.assert_array_equal(benchmark_loop.run(loop, problem).counts, expected)
+
+
+@pytest.mark.compiles
+@pytest.mark.parametrize("circuit", list(CIRCUITS))
+def test_the_hand_written_loop_spikes_like_the_one_in_plain_python(circuit: str, loop: Path) -> None:
+    """Rows on both sides of whole vectors, and of the words of 32 and 64 bits."""
+    size = Size(circuit=circuit, keys=65, rows=5, trials=2, steps=200, checkpoints=5, seed=2**32 - 1)
+    logits = draw_logits(size)
+    for row, keys in enumerate((31, 32, 33, 64)):
+        logits[row, keys:] = np.nan
+    problem = make_problem(size, logits)
+    expected = problem.empty_counts()
+    for slot, keys in enumerate(problem.unmasked):
+        places, trial = np.flatnonzero(keys), int(problem.trial[slot])
+        index = problem.index[slot, places].tolist()
+        start = [getattr(problem, name)[slot, places].tolist() for name in ("drive", "v", "theta")]
+        spikes = rows_of(problem, trial, index, start)
+        for key, own in zip(places, tally(spikes, len(places), problem.marks.tolist()), strict=True):
+            expected[slot, key] = own.counts
+    assert expected.any(axis=(1, 2)).all()
+    np.testing.assert_array_equal(benchmark_loop.run(loop, problem).counts, expected)
+
+
+def rows_of(problem: Problem, trial: int, index: list[int], start: list[list[float]]) -> list[tuple[int, int]]:
+    """Spikes of one slot by the oracle."""
+    drive, v, theta = start
+    at = [(problem.seed, trial, one) for one in index]
+    if problem.circuit == "race":
+        probability = [rate * problem.dt for rate in drive]
+        draw = [lambda step, one=one: oracle.uniform(*one, step) for one in at]
+        return oracle.race(probability, lambda key, step: draw[key](step), problem.closed_steps, problem.steps)
+    return oracle.escape(
+        drive, v, theta, lambda key, step: oracle.gamma(*at[key], step, problem.regularity),
+        w=problem.w, rate=problem.R0, dt=problem.dt, steps=problem.steps,
+    )[0]  # fmt: skip
+
+
+@pytest.mark.compiles
+def test_wrong_counts_are_refused_though_their_totals_are_right(loop: Path) -> None:
+    problem = problem_of("escape", keys=6, steps=300)
+    right = benchmark_loop.run(loop, problem).counts
+    # Two keys of every slot in each other's place.
+    wrong = right[:, [0, 2, 1, 3, 4, 5]]
+    assert (wrong.sum(axis=1) == right.sum(axis=1)).all()
+    counted = {"biospike": right, "loop": right, "numpy": wrong}
+    place = SimpleNamespace(
+        directory=loop.parent, say=lambda line: None, problem=lambda point: problem,
+        run=lambda name: ({"loop_cpu_s": 1.0, "process_cpu_s": 1.0}, counted[name]),
+    )  # fmt: skip
+    size = Size(circuit="escape", keys=6, rows=5, trials=3, steps=300, checkpoints=6, seed=7)
+    point, refused = Point("compare", size, ("loop", "biospike"), 1), []
+    assert len(benchmark_measure._compare(place, point, 0, refused)) == 2
+    assert refused == []
+    counted["loop"] = wrong
+    assert len(benchmark_measure._compare(place, point, 0, refused)) == 1
+    assert "counts are not the loop's" in refused[0]
+    counted["biospike"] = wrong
+    with pytest.raises(standalone.RunError, match="counts are not the loop's"):
+        benchmark_measure._compare(place, point, 0, refused)
+
+
+@pytest.mark.compiles
+def test_a_study_is_held_against_the_loop(loop: Path, tmp_path: Path) -> None:
+    logits = draw_logits(Size(circuit="race", keys=5, rows=3, trials=2, steps=1, checkpoints=1, seed=3))
+    logits[1, 3:] = np.nan
+    data = compare_softmax.join(
+        [
+            simulate(kind(), logits, duration="30 ms", trials=2, seed=3, checkpoints=4, target="numpy").assign(
+                spike_count_halved=0, window_halved_ms=0
+            )
+            for kind in CIRCUITS.values()
+        ]
+    )
+    assert data["spike_count"].any()
+    save(data, tmp_path / "counts.nc")
+    assert verify_study(loop.parent, tmp_path / "counts.nc") == ""
+    data["spike_count"].loc[{"circuit": "integrate", "trial": 1, "row": 2, "key": 4}] += 1
+    save(data, tmp_path / "counts.nc")
+    found = verify_study(loop.parent, tmp_path / "counts.nc")
+    assert found == f"compare_softmax, integrate: 4 of {data['spike_count'][0].size} counts are not the loop's"
 
 
 @pytest.mark.parametrize("circuit", list(CIRCUITS))
@@ -127,15 +213,20 @@ def test_the_check_accepts_softmax_and_refuses_what_is_not() -> None:
     assert "from softmax" in verify(problem, multinomial(problem, warm, 500, 3), reference, LAW)
     uniform = np.full_like(p, 1 / 12)
     assert "from softmax" in verify(problem, multinomial(problem, uniform, 500, 3), reference, LAW)
-    assert "of biospike's" in verify(problem, multinomial(problem, p, 550, 4), reference, LAW)
+    assert "of the loop's" in verify(problem, multinomial(problem, p, 550, 4), reference, LAW)
     assert verify(problem, np.zeros_like(reference), reference, LAW) == "nothing spiked"
-    assert "are not biospike's" in verify(problem, multinomial(problem, p, 500, 2), reference, IDENTICAL)
+    assert "are not the loop's" in verify(problem, multinomial(problem, p, 500, 2), reference, IDENTICAL)
     assert verify(problem, reference, reference, IDENTICAL) == ""
     assert "shape" in verify(problem, reference[:-1], reference, LAW)
     falling = reference + np.array([1, 0, 0], dtype=np.int32)
     assert "fall" in verify(problem, falling, reference, LAW)
     deterministic = attrs.evolve(problem, circuit="integrate")
-    assert "spikes from biospike's" in verify(deterministic, reference + 3, reference, LAW)
+    assert "spikes from the loop's" in verify(deterministic, reference + 3, reference, LAW)
+    # The same totals, in another window: one that is not looked at would hide it.
+    early = reference.copy()
+    early[..., 1] = early[..., 2]
+    assert f"in {problem.marks[1]} steps" in verify(problem, early, reference, LAW)
+    assert "counts are not the loop's" in verify(problem, early, reference, IDENTICAL)
 
 
 def test_the_share_test_is_of_unit_size_under_its_law() -> None:

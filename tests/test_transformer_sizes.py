@@ -204,7 +204,7 @@ WIDTHS += [(name, size) for name in ("qk_token", "qk_channel", "spike_driven") f
 @pytest.mark.parametrize(("name", "width"), marked(WIDTHS, set()))
 def test_channels_of_a_head(name: str, width: int) -> None:
     heads = 1 if name in ("qk_channel", "spike_driven") else 2
-    assert_size(name, 4, heads * width, heads, axis=3, batch=1)
+    assert_size(name, 8, heads * width, heads, axis=3, batch=2)
 
 
 @pytest.mark.long

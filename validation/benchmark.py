@@ -29,7 +29,7 @@ from validation import benchmark_loop, benchmark_machine, benchmark_measure, com
 from validation.benchmark_case import CIRCUITS
 from validation.benchmark_figures import benchmark_figure
 from validation.benchmark_measure import Place
-from validation.benchmark_peers import CEILING, PEERS, REFERENCE
+from validation.benchmark_peers import PEERS, REFERENCE
 from validation.benchmark_plan import PARTS, PRESETS, Point, Preset, points
 from validation.benchmark_report import report
 from validation.benchmark_tables import POINT, costs, ratios, targets
@@ -125,7 +125,7 @@ def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:
     tables = {name: pd.DataFrame() for name in ("timings", "memory", "attention", "start", "study")}
     with tempfile.TemporaryDirectory(prefix="biospike-benchmark-") as private:
         place = Place(Path(private), say, not config.quiet)
-        if CEILING in study.peers or "loop_skipping" in study.peers:
+        if set(config.parts) - {"attention"}:
             benchmark_loop.build(place.directory)
         if "study" in config.parts:
             tables["study"] = benchmark_measure.study(place, preset.curve_repeats)

@@ -15,10 +15,11 @@ from biospike.simulation import build_ahead
 from biospike.standalone import RunError
 from validation import benchmark_attention
 from validation.benchmark_case import CIRCUITS, make_problem, simulate_options
-from validation.benchmark_peers import CEILING, PEERS, REFERENCE
+from validation.benchmark_peers import CEILING, IDENTICAL, PEERS, REFERENCE
 from validation.benchmark_plan import CHECKPOINTS, KEYS, VARIANTS, Point, Preset, size_of
 from validation.benchmark_problem import Counts, Problem
 from validation.benchmark_process import PeerError, run
+from validation.benchmark_truth import expected_counts, verify_study
 from validation.benchmark_verify import verify
 
 Say = Callable[[str], None]
@@ -30,7 +31,7 @@ FILLING = {"duration": "50 ms", "target": "cpp_standalone"}
 
 @attrs.frozen(eq=False)
 class Place:
-    """Where problems and what was compiled lie, and whom to tell."""
+    """Where problems and what was compiled lie, the hand-written loop among it, and whom to tell."""
 
     directory: Path
     say: Say
@@ -88,17 +89,15 @@ def compare(place: Place, points: Sequence[Point], refused: list[str]) -> Iterat
 
 def _compare(place: Place, point: Point, number: int, refused: list[str]) -> list[dict[str, Any]]:
     problem = place.problem(point)
-    # The reference first: the others are held against its counts.
+    expected = expected_counts(place.directory, problem)
+    # The reference first: without it nothing is compared.
     peers = [REFERENCE, *(name for name in point.peers if name != REFERENCE)]
-    reference: Counts | None = None
     rows: list[dict[str, Any]] = []
     for repetition in range(point.repeats):
         for name in list(peers):
             try:
                 figures, counts = place.run(name)
-                reference = counts if reference is None else reference
-                if wrong := verify(problem, counts, reference, PEERS[name].agreement):
-                    raise PeerError(wrong)
+                _check(problem, counts, expected, PEERS[name].agreement)
             except PeerError as error:
                 if name == REFERENCE:
                     raise RunError(f"{PEERS[name].label}, {point.size.circuit}: {error}") from None
@@ -144,7 +143,9 @@ def start(place: Place, circuits: Sequence[str], peers: Sequence[str], seed: int
     rows = []
     for circuit in circuits:
         size = size_of(circuit, keys=KEYS, neurons=START_NEURONS, steps=START_STEPS, checkpoints=CHECKPOINTS, seed=seed)
-        make_problem(size).save(place.directory / "problem")
+        problem = make_problem(size)
+        problem.save(place.directory / "problem")
+        expected = expected_counts(place.directory, problem)
         for name in peers:
             peer = PEERS[name]
             if peer.missing() or circuit not in peer.circuits or name in VARIANTS:
@@ -157,11 +158,21 @@ def start(place: Place, circuits: Sequence[str], peers: Sequence[str], seed: int
                     fresh = name == CEILING and cache == "cold"
                     try:
                         found = run("peer", environment={"BIOSPIKE_CACHE": cold}, **options, compile=fresh)
+                        _check(problem, found.counts, expected, peer.agreement)
                     except PeerError as error:
                         _refuse(place, refused, f"{PEERS[name].label}: no start for {circuit}, it failed: {error}")
                         break
                     rows.append({"circuit": circuit, "peer": name, "cache": cache} | _of_process(found.figures))
     return pd.DataFrame(rows)
+
+
+def _check(problem: Problem, counts: Counts | None, expected: Counts, agreement: str) -> Counts:
+    """Return counts that are what they should be; raise `PeerError` otherwise."""
+    if counts is None:
+        raise PeerError("it left no counts")
+    if wrong := verify(problem, counts, expected, agreement):
+        raise PeerError(wrong)
+    return counts
 
 
 def _of_process(figures: dict[str, float]) -> dict[str, float]:
@@ -177,12 +188,11 @@ def memory(place: Place, preset: Preset, circuit: str, seed: int) -> pd.DataFram
     for against, neurons, steps in cases:
         size = size_of(circuit, keys=KEYS, neurons=neurons, steps=steps, checkpoints=CHECKPOINTS, seed=seed)
         place.say(f"memory against {against}: {size.neurons} neurons, {steps} steps")
-        place.problem(Point("memory", size, (REFERENCE,), 1))
+        problem = place.problem(Point("memory", size, (REFERENCE,), 1))
         found = run("memory", problem=str(place.directory / "problem"))
-        if found.counts is None or not found.counts[..., -1].any():
-            raise PeerError(f"nothing spiked in {steps} steps of {circuit}")
+        counts = _check(problem, found.counts, expected_counts(place.directory, problem), IDENTICAL)
         shape = {"against": against, "circuit": circuit, "neurons": size.neurons, "steps": steps}
-        rows.append(shape | {"checkpoints": found.counts.shape[-1]} | found.figures)
+        rows.append(shape | {"checkpoints": counts.shape[-1]} | found.figures)
     return pd.DataFrame(rows)
 
 
@@ -207,12 +217,17 @@ def attention(place: Place, preset: Preset, seed: int) -> pd.DataFrame:
 
 
 def study(place: Place, repeats: int) -> pd.DataFrame:
-    """The default study of ``compare_softmax`` with a warm cache, which a run of a short window fills first."""
+    """The default study of ``compare_softmax`` with a warm cache, which a run of a short window fills first.
+
+    Counts of the circuits that the hand-written loop knows are held against it.
+    """
     rows = []
     for number in range(1 + repeats):
         cache = "warm" if number else "as found"
         place.say(f"study: compare_softmax, cache {cache}")
         with tempfile.TemporaryDirectory(prefix="biospike-study-") as out:
             figures = run("study", out=out, options={} if number else FILLING).figures
+            if wrong := verify_study(place.directory, Path(out, "counts.nc")):
+                raise PeerError(wrong)
         rows.append({"cache": cache, "window": "default" if number else FILLING["duration"]} | figures)
     return pd.DataFrame(rows)

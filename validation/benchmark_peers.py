@@ -19,7 +19,7 @@ import numpy as np
 from validation.benchmark_problem import Outcome, Problem
 
 IDENTICAL, LAW = "identical", "law"
-"""How a peer's counts are held against biospike's: the same integers, or the same law."""
+"""How a peer's counts are held against the hand-written loop's: the same integers, or the same law."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +42,7 @@ class Peer:
         `IDENTICAL` or `LAW`.
     most : float
         Neurons times steps above which it is not asked, to keep a run within minutes.
-    most_keys : int
+    most_keys : float
         Keys a row above which it is not asked: all-to-all synapses grow with their square.
     """
 
@@ -54,7 +54,7 @@ class Peer:
     circuits: tuple[str, ...] = ("race", "escape", "integrate")
     agreement: str = LAW
     most: float = np.inf
-    most_keys: int = 2**20
+    most_keys: float = np.inf
 
     def missing(self) -> str:
         """First module that is not installed; empty if all are."""

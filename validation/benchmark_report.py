@@ -182,9 +182,10 @@ def _meaning() -> str:
             "- A ratio is taken within a repetition, between runs that follow each other; its median, minimum and "
             "maximum are given. Processor time hardly depends on what else the machine does, wall time does.",
             "- `peak_mib` is the largest resident set of any one process of the peer.",
-            f"- Counts are checked before a time is kept. The same integers as biospike: {identical}. Others must "
+            f"- Counts are checked before a time is kept. They are held against the hand-written loop, "
+            f"in every key and window. The same integers: {identical}. Others must "
             f"spike by the law within {SIGMAS:g} standard errors: chi-square of the shares of each row against "
-            "softmax, and spikes in all against biospike's. For integrate they start alike and may be "
+            "softmax, and spikes in all against the loop's, in every window. For integrate they start alike and may be "
             f"{DETERMINISTIC} spikes a key apart.",
             "- Frameworks run their own neuron classes in single precision, batched over all rows and trials, without "
             "gradients, on one thread. NumPy and the frameworks draw random numbers from generators of their own.",

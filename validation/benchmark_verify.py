@@ -1,4 +1,7 @@
-"""Whether a peer ran the circuit that it is timed for: its counts are held against biospike's, or against softmax."""
+"""Whether a peer ran the circuit that it is timed for: its counts are held against the hand-written loop's.
+
+Who draws other random numbers is held against softmax, and against the loop's spikes a row.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from validation.benchmark_peers import IDENTICAL
 from validation.benchmark_problem import Counts, Problem
 
 SIGMAS = 5.0
-"""Standard errors by which the law may be missed: one in 3.5 million by chance, for each of two tests a run."""
+"""Standard errors by which the law may be missed: one in 3.5 million by chance, for each of two tests a window."""
 FEWEST = 5.0
 """Expected spikes of a key below which it is not tested alone but with the other rare keys of its row."""
 DETERMINISTIC = 2
@@ -26,21 +29,24 @@ def verify(problem: Problem, counts: Counts, reference: Counts, agreement: str) 
     problem
         What was run.
     counts, reference
-        Cumulative spike counts of the peer and of biospike.
+        Cumulative spike counts of the peer and of the hand-written loop.
     agreement
         Of the peer: the same integers, or the same law. The law of race and escape is that the spikes of a row, over
-        its trials, are independent draws from the softmax of its logits (chi-square, of which keys that spike in one
-        step leave a little less), at biospike's mean spikes a row. integrate has no chance in it: see `DETERMINISTIC`.
+        its trials and in every window, are independent draws from the softmax of its logits (chi-square, of which keys
+        that spike in one step leave a little less), at the loop's mean spikes a row. integrate has no chance in it: see
+        `DETERMINISTIC`.
     """
     if broken := _broken(problem, counts, reference):
         return broken
     if agreement == IDENTICAL:
         wrong = int((counts != reference).sum())
-        return f"{wrong} of {counts.size} counts are not biospike's" if wrong else ""
+        return f"{wrong} of {counts.size} counts are not the loop's" if wrong else ""
     if problem.regularity == 0 and problem.circuit != "race":
         apart = int(np.abs(counts.astype(np.int64) - reference).max())
-        return f"a key is {apart} spikes from biospike's, more than {DETERMINISTIC}" if apart > DETERMINISTIC else ""
-    return _law(problem, counts[..., -1], reference[..., -1])
+        return f"a key is {apart} spikes from the loop's, more than {DETERMINISTIC}" if apart > DETERMINISTIC else ""
+    windows = zip(problem.marks, np.moveaxis(counts, -1, 0), np.moveaxis(reference, -1, 0), strict=True)
+    wrong = (f"{text} in {mark} steps" for mark, *both in windows if (text := _law(problem, *both)))
+    return next(wrong, "")
 
 
 def _broken(problem: Problem, counts: Counts, reference: Counts) -> str:
@@ -61,15 +67,15 @@ def _law(problem: Problem, counts: NDArray[np.int32], reference: NDArray[np.int3
         return f"shares are {off:.1f} standard errors from softmax, more than {SIGMAS:g}"
     off = rate_deviation(counts.sum(axis=1), reference.sum(axis=1))
     if abs(off) > SIGMAS:
-        ratio = mine.sum() / theirs.sum()
-        return f"spikes a row are {ratio:.3f} of biospike's, {abs(off):.1f} standard errors away, more than {SIGMAS:g}"
+        ratio = mine.sum() / max(theirs.sum(), 1)
+        return f"spikes a row are {ratio:.3f} of the loop's, {abs(off):.1f} standard errors away, more than {SIGMAS:g}"
     return ""
 
 
 def share_deviation(p: NDArray[np.float64], spikes: NDArray[np.int64]) -> float:
-    """Excess of the chi-square of spikes (rows, keys) over its mean under shares p, in its standard deviations.
+    """Excess of the chi-square of spikes (rows, keys) under shares p, in standard deviations of a normal number.
 
-    Keys that expect fewer than `FEWEST` spikes are taken together, row by row, and left out if even so they are few.
+    Wilson and Hilferty's cube root has the right tail also where few keys are left. Keys that expect fewer than `FEWEST` spikes are taken together, row by row, and left out if even so they are few.
     """
     expected = p * spikes.sum(axis=1, keepdims=True)
     rare = expected < FEWEST
@@ -82,7 +88,8 @@ def share_deviation(p: NDArray[np.float64], spikes: NDArray[np.int64]) -> float:
         cells += int(enough.sum())
     # Every row has lost one degree of freedom to its total.
     freedom = max(cells - int((expected.sum(axis=1) >= FEWEST).sum()), 1)
-    return (chi - freedom) / np.sqrt(2 * freedom)
+    spread = 2 / (9 * freedom)
+    return float((np.cbrt(chi / freedom) - (1 - spread)) / np.sqrt(spread))
 
 
 def rate_deviation(mine: NDArray[np.int64], theirs: NDArray[np.int64]) -> float:

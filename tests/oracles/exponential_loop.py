@@ -8,7 +8,7 @@ Events = Iterable[tuple[int, int]]
 
 
 def coincidences(inputs: Events, order: int) -> set[tuple[int, int]]:
-    """Detector j of a value spikes a step after copies 1..j of the value have all spiked; neuron value*order + j - 1."""
+    """Detector j of a value, neuron value*order + j - 1, spikes a step after copies 1..j of the value all have."""
     arrived = set(inputs)
     firsts = {(step, neuron // order) for step, neuron in arrived}
     outputs = set()

@@ -53,7 +53,7 @@ def normal(seed: int, trial: int, index: int, step: int) -> float:
 
 @dataclass
 class Tally:
-    """Of one key: cumulative counts at the checkpoints, all spikes, and moments of its intervals in the row's spikes."""
+    """Of one key: cumulative counts at the checkpoints, all spikes, and its intervals in spikes of the row."""
 
     counts: list[int]
     total: int = 0
