@@ -217,7 +217,7 @@ def quick(names: Any, some: tuple[str, ...]) -> list[Any]:
     return [pytest.param(name, marks=() if name in some else pytest.mark.long) for name in names]
 
 
-@pytest.mark.parametrize("name", quick(REAL, ("race", "subtractive")))
+@pytest.mark.parametrize("name", quick(REAL, ("race",)))
 def test_every_spike_of_rows_at_word_boundaries(name: str) -> None:
     circuit, steps = REAL[name]
     assert_both_sides(*assert_equals_the_loop(circuit, rows_of(SIZES), steps))

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracles import rows_loop as loop
 
@@ -114,6 +114,7 @@ def test_what_is_too_large_is_refused_in_one_line(what: str, monkeypatch: pytest
     assert "\n" not in str(caught.value)
 
 
+@settings(max_examples=40)
 @given(
     st.integers(0, SEEDS - 1), st.integers(0, TRIALS - 1), st.integers(0, 2**63 - 1), st.integers(-2, MOST_STEPS),
     st.integers(0, MOST_DRAWS),

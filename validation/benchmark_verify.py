@@ -75,7 +75,8 @@ def _law(problem: Problem, counts: NDArray[np.int32], reference: NDArray[np.int3
 def share_deviation(p: NDArray[np.float64], spikes: NDArray[np.int64]) -> float:
     """Excess of the chi-square of spikes (rows, keys) under shares p, in standard deviations of a normal number.
 
-    Wilson and Hilferty's cube root has the right tail also where few keys are left. Keys that expect fewer than `FEWEST` spikes are taken together, row by row, and left out if even so they are few.
+    Wilson and Hilferty's cube root has the right tail also where few keys are left. Keys that expect fewer than
+    `FEWEST` spikes are taken together, row by row, and left out if even so they are few.
     """
     expected = p * spikes.sum(axis=1, keepdims=True)
     rare = expected < FEWEST
