@@ -25,6 +25,18 @@ from brian2.units.fundamentalunits import Quantity
 KEY_STRIDE = 2**20
 """Random numbers are indexed by row*KEY_STRIDE + key, so padding and batching never shift them."""
 
+WIDE = dict.fromkeys(("index", "seed", "bit", "word", "row_spikes", "last_spike_at"), np.int64)
+"""The ``dtype`` of every group: integer variables that outgrow the 32 bits which Brian2 gives an ``integer``.
+
+Addresses of random numbers and spike words use up to 64 bits; the spikes of a row, up to keys times steps, and the
+squares of the intervals that are counted in them exceed 2**31. All other integers are bounded by `MOST_STEPS`, the
+spikes of a neuron and places of neurons among them, or by the number of trials, which is below 2**31.
+"""
+MOST_STEPS = 2**31 - 1
+"""Steps of a run, since checkpoints are integers of 32 bits, and spikes of a neuron, which are at most one a step."""
+LARGEST_GROUP = 2**31 - 1
+"""Neurons of a group, and synapses between two: Brian2 numbers them with 32 bits."""
+
 ADDRESS = """
 occupied       : integer (shared, constant)  # neurons with a key, the first ones; 0 stands for all
 seed           : integer (shared, constant)
@@ -299,7 +311,7 @@ def rows_of_keys(
         reset=after_spike,
         refractory=refractory,
         method=method,
-        dtype={"index": np.int64, "seed": np.int64},
+        dtype=WIDE,
         namespace=BRIAN_FUNCTIONS,
         name=f"{shape.prefix}keys",
     )
@@ -307,6 +319,7 @@ def rows_of_keys(
         shape.rows,
         b2.Equations(f"{hub}\n{source.hub}\nrow_spikes : integer"),
         method=hub_method,
+        dtype=WIDE,
         namespace={},
         name=f"{shape.prefix}hub",
     )

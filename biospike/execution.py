@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from biospike import runtime, standalone
+from biospike.circuit import MOST_STEPS
 from biospike.errors import InputError
 from biospike.parameters import parse_quantity
 from biospike.random import SEEDS
@@ -197,8 +198,8 @@ def count_steps(duration: Any, dt: Quantity, like: Quantity) -> int:
     if window <= 0 * like:
         raise InputError(f"duration must be above 0 s, got {window}")
     steps = int(np.ceil(float(window / dt) * (1 - 1e-12)))
-    if steps >= 2**31:
-        raise InputError(f"duration = {window} is {steps} steps of {dt}; at most {2**31 - 1} can be counted")
+    if steps > MOST_STEPS:
+        raise InputError(f"duration = {window} is {steps} steps of {dt}; at most {MOST_STEPS} can be counted")
     return steps
 
 
