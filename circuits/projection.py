@@ -149,8 +149,9 @@ def spell(source: b2.NeuronGroup, target: b2.NeuronGroup, word: NDArray[np.int64
     TypeError
         If the bit of the neurons is narrower than a word, and would be cut.
     """
-    if source.variables["bit"].dtype != target.variables["word"].dtype:
-        raise TypeError(f"{source.name}: bit is {source.variables['bit'].dtype}; make the group with dtype=WIDE")
+    width = np.dtype(source.variables["bit"].dtype)
+    if width != np.int64:
+        raise TypeError(f"{source.name}: bit is {width}; make the group with dtype=WIDE")
     synapses = b2.Synapses(source, target, on_pre="word_post += bit_pre", namespace={}, name=name)
     synapses.connect(i=np.arange(len(source)), j=word)
     return synapses
