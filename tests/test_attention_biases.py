@@ -55,13 +55,14 @@ def test_scales_are_fitted_to_the_biased_projections():
 def test_rates_with_a_leak_are_those_of_every_pattern_of_input_spikes():
     """A membrane that forgets within a step spikes with the probability of a pattern that reaches the threshold."""
     one = block(tau_m=b2.ms / 50, scales=np.full((3, HEADS), 0.3))
-    expected = np.zeros((TOKENS, 3, HEADS * WIDTH, 2))
+    x = X[:2]
+    expected = np.zeros((2, 3, HEADS * WIDTH, 2))
     for pattern in itertools.product((0, 1), repeat=FEATURES):
-        probability = np.where(pattern, X, 1 - X).prod(axis=1)
+        probability = np.where(pattern, x, 1 - x).prod(axis=1)
         current = 0.3 * (np.array(pattern) @ W + B)
         expected += probability[:, None, None, None] * np.stack([current >= 1, -current >= 1], axis=-1)
-    assert (expected > 0.02).sum() > 5
-    np.testing.assert_allclose(one.rates(X)[0].reshape(expected.shape), expected, atol=5e-4)
+    assert (expected > 0.02).sum() > 3
+    np.testing.assert_allclose(one.rates(x)[0].reshape(expected.shape), expected, atol=5e-4)
 
 
 def test_rates_with_a_leak_are_those_of_a_feature_that_always_spikes():

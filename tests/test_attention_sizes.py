@@ -252,3 +252,42 @@ def test_compiled_counts_are_those_of_the_loop(tokens, tmp_path, monkeypatch):
         for name, expected in counts.items():
             np.testing.assert_array_equal(data[name].values[0], expected)
     assert len(list((tmp_path / "binaries").iterdir())) == 1
+
+
+def later_tokens():
+    """A feature that is .5 everywhere and one of tokens from 32 on, whose share of the attention is the output."""
+    x = np.full((48, 2), 0.5)
+    x[:, 1] = np.arange(48) >= 32
+    query = [[0.1, 0], [0, 0]]
+    return SpikingAttention(query, query, [[0, 0], [1, 0]]), x, np.arange(48) != 31
+
+
+@pytest.mark.long
+def test_output_is_attention_times_value_spike_for_spike():
+    block, x, mask = later_tokens()
+    block = attrs.evolve(block, tau_s=20 * b2.ms)
+    plan, spikes, found = record_block(block, x, 200, key_mask=mask, windows=1)
+    routed = loop.routed(spikes["keys"], spikes["neurons"])
+    assert loop.relayed(routed) == spikes["outputs"]
+    onset = plan.circuit.timing(200, block.dt).onset
+    expected = array(loop.counts(spikes["outputs"], onset + 1, onset + 201), (1, 48, 1, 2, 2))
+    np.testing.assert_array_equal(np.moveaxis(found["output_count"][..., 0], 1, 2), expected)
+    values = [{token for _, token, stream, *_ in some if stream == 2} for some in spikes["neurons"]]
+    assert set().union(*values) == set(range(32, 48))
+    assert expected.sum() > 100
+
+
+@pytest.mark.long
+@pytest.mark.compiles
+def test_output_of_later_tokens_is_their_attention():
+    """Attention to tokens from 32 on, and output, are 16/47 within 3 standard errors of 16 trials."""
+    block, x, mask = later_tokens()
+    data = present(block, x, duration="2 s", trials=16, windows=1, key_mask=mask, seed=1, target="cpp_standalone")
+    found = block.fitted(x).read_out(data).isel(checkpoint=-1, sample=0, head=0)
+    limit = block.fitted(x).limit(x, mask).isel(sample=0, head=0)
+    np.testing.assert_allclose(limit.output.isel(unit=0), 16 / 47, atol=1e-12)
+    for measured in (found.attention.isel(key=slice(32, None)).sum("key"), found.output.isel(unit=0)):
+        means = measured.mean("query")
+        error = float(means.std("trial", ddof=1)) / np.sqrt(16)
+        assert abs(float(means.mean()) - 16 / 47) < 3 * error
+        assert error < 0.01
