@@ -8,6 +8,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from oracles import attention_loop as loop
+from oracles.expected_block import PHASE, encoder_synapses, expect
 from oracles.recorded_block import record_block
 
 from circuits.attention import SpikingAttention
@@ -21,7 +22,6 @@ BOUNDARIES = (31, 32, 63, 64, 127, 128)
 FEATURES = 4
 STEPS = 12
 MASKS = ("none", "keys", "causal", "both")
-PHASE = 0.5
 
 
 def weights(rng, features, columns, exact=True):
@@ -68,60 +68,6 @@ def allowed(kind, samples, tokens):
     return None if mask.all() else mask, causal, np.tril(pairs) if causal else pairs
 
 
-def synapses_of(block):
-    """Synapses of an encoder neuron (slot, token, copy, feature), and the bias of every (stream, head, unit)."""
-    scale = np.repeat(block.scales, block.width, axis=1)
-    w = (np.stack([block.W_q, block.W_k, block.W_v]) * scale[:, None]).tolist()
-    given = (block.b_q, block.b_k, block.b_v)
-    bias = [([0.0] * len(of)) if one is None else (one * of).tolist() for one, of in zip(given, scale, strict=True)]
-    places = [divmod(column, block.width) for column in range(len(scale[0]))]
-
-    def synapses(sender):
-        slot, token, copy, feature = sender
-        for stream in range(3) if block.encoders == "shared" else (copy,):
-            for place, weight in zip(places, w[stream][feature], strict=True):
-                yield (slot, token, stream, *place), weight
-
-    return synapses, {
-        (stream, *place): one for stream in range(3) for place, one in zip(places, bias[stream], strict=True)
-    }
-
-
-def expect(plan, pairs, sent):
-    """What the loop makes of the spikes of the encoder: spikes by population, scores by step, ties."""
-    block, shape, window = plan.circuit, plan.shape(), int(plan.runs[0][-1])
-    timing, (synapses, by_unit) = block.timing(window, block.dt), synapses_of(block)
-    bias = {(r, i, *c): one for r in range(shape.slots) for i in range(shape.tokens) for c, one in by_unit.items()}
-    start = dict.fromkeys(((*unit, sign) for unit in bias for sign in (0, 1)), PHASE)
-    leak = 1.0 if block.tau_m is None else float(np.exp(-float(block.dt / block.tau_m)))
-    neurons, ties = loop.lif_pairs(loop.currents(sent, synapses, bias), start, leak=leak)
-    scores = loop.arrivals(neurons, round(float(block.delay / block.dt)))
-    scores = [s if timing.score_from <= t < timing.score_to else loop.Counter() for t, s in enumerate(scores)]
-    keep = 1.0 if block.staged else float(np.exp(-float(block.dt / block.tau_s)))
-    nats = block.score_scale / (block.scales[0] * block.scales[1])
-    used = plan.trials * len(pairs)
-    attention = loop.integrating_rows(
-        scores,
-        [
-            (r, h, i, j)
-            for r in range(used)
-            for h in range(shape.heads)
-            for i, j in np.argwhere(pairs[r % len(pairs)]).tolist()
-        ],
-        charge=(nats * (1 / window if block.staged else 1 - keep)).tolist(),
-        keep=keep,
-        per_step=0.1,
-        attend_from=timing.attend_from,
-        reference=block.start,
-        release=block.release,
-        first_spikes=block.first_spikes,
-        w=block.w,
-    )
-    outputs = loop.relayed(loop.routed(attention, neurons))
-    spikes = {"neurons": neurons, "keys": attention, "outputs": outputs}
-    return spikes, scores, ties
-
-
 def array(counts, size):
     filled = np.zeros(size, dtype=int)
     for place, count in counts.items():
@@ -146,19 +92,25 @@ def counted(plan, spikes, scores):
     return {name: np.stack(values, axis=-1) for name, values in found.items()}
 
 
-def held(block, tokens, *, kind="none", samples=1, trials=1, slots=None, steps=STEPS, seed=1, windows=1):
+def held(block, tokens, *, kind="none", samples=1, trials=1, steps=STEPS, seed=1, windows=1):
     """Hold a run against the loop, every spike and every count; return the plan and what the loop counted."""
     mask, causal, pairs = allowed(kind, samples, tokens)
     block = attrs.evolve(block, causal=causal)
     x = np.random.default_rng([seed, tokens]).integers(100, 900, (samples, tokens, block.features)) / 1024
+    used = samples * trials
     options = {"key_mask": mask, "trials": trials, "windows": windows, "seed": seed}
-    plan, recorded, found = record_block(block, x, steps, slots=slots or samples * trials, **options)
-    spikes, scores, ties = expect(plan, pairs, recorded["encoder"])
+    plan, recorded, found = record_block(block, x, steps, slots=used, **options)
+    window = int(plan.runs[0][-1])
+    timing = plan.circuit.timing(window, block.dt)
+    synapses = encoder_synapses(plan.circuit)
+    spikes, scores, ties = expect(
+        plan.circuit, plan.shape(), timing, window, pairs, recorded["encoder"], synapses, used=used
+    )
     for name, trains in spikes.items():
         assert trains == recorded[name], name
     counts = counted(plan, spikes, scores)
     for name, expected in counts.items():
-        np.testing.assert_array_equal(found[name], expected[: samples * trials], err_msg=name)
+        np.testing.assert_array_equal(found[name], expected, err_msg=name)
     assert counts["attention_count"].sum() > 0
     return x, options, counts, (spikes, ties)
 

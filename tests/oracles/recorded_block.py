@@ -48,9 +48,19 @@ def record_block(circuit, x, steps, *, slots=1, seed=1, layout=None, **options):
 def block_layout(shape, circuit, prefix=""):
     """Axes of the populations of an attention block, as `circuits.projection` and `circuits.routing` state them."""
     r, n, h, d = shape.slots, shape.tokens, shape.heads, shape.width
-    axes = {
-        f"{prefix}neurons": (r, n, len(circuit.streams), h, d, 2),
-        f"{prefix}keys": (r, h, n, n),
-        f"{prefix}outputs": (r, n, h, d, 2),
-    }
+    axes = {f"{prefix}neurons": (r, n, len(circuit.streams), h, d, 2)}
+    if len(circuit.streams) == 3:
+        axes |= {f"{prefix}keys": (r, h, n, n), f"{prefix}outputs": (r, n, h, d, 2)}
     return axes if prefix else axes | {"encoder": (r, n, circuit.copies, shape.features)}
+
+
+def stack_layout(shape, stack):
+    """The same of a stack: two blocks, and a residual population behind each."""
+    residual = (shape.slots, shape.tokens, shape.features, 2)
+    first, second = stack.blocks
+    return {
+        **block_layout(shape, first),
+        **block_layout(shape, second, "layer1_"),
+        "residual0": residual,
+        "residual1": residual,
+    }
