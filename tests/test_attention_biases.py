@@ -65,6 +65,7 @@ def test_rates_with_a_leak_are_those_of_every_pattern_of_input_spikes():
     np.testing.assert_allclose(one.rates(x)[0].reshape(expected.shape), expected, atol=5e-4)
 
 
+@pytest.mark.long
 def test_rates_with_a_leak_are_those_of_a_feature_that_always_spikes():
     options = {"tau_m": 1 * b2.ms, "scales": np.full((3, HEADS), 0.2)}
     more = SpikingAttention(*np.concatenate([W, B[:, None]], axis=1), heads=HEADS, **options)

@@ -138,18 +138,18 @@ def held_case(tokens, width, kind, mode, *, heads=2, samples=1, trials=1, exact=
 
 
 def test_a_word_and_a_bit_of_tokens_and_units_staged():
-    assert_both_sides(held_case(33, 33, "both", "staged"), 33, 33)
+    assert_both_sides(held_case(33, 33, "both", "staged", heads=1), 33, 33)
 
 
 def test_two_words_of_tokens_streaming_with_biases_and_a_late_key():
-    found = held_case(65, 2, "keys", "streaming", samples=2, delay=2 * b2.ms, biased=True)
+    found = held_case(65, 2, "keys", "streaming", delay=2 * b2.ms, biased=True)
     assert_both_sides(found, 65, 2)
 
 
 SHAPES = {
     "tokens": st.integers(1, 70),
     "width": st.integers(1, 70),
-    "heads": st.integers(1, 3),
+    "heads": st.integers(1, 2),
     "kind": st.sampled_from(MASKS),
     "mode": st.sampled_from(("staged", "streaming")),
     "samples": st.integers(1, 2),
@@ -161,14 +161,17 @@ SHAPES = {
 }
 
 
+FEW = SHAPES | {"tokens": st.integers(33, 40), "width": st.integers(1, 3), "heads": st.just(2)}
+
+
 @settings(max_examples=1, deadline=None, database=None, phases=[Phase.generate])
-@given(st.fixed_dictionaries(SHAPES))
+@given(st.fixed_dictionaries(FEW))
 def test_any_shape(shape):
     held_case(**shape)
 
 
 @pytest.mark.long
-@settings(max_examples=30, deadline=None, database=None, phases=[Phase.generate])
+@settings(max_examples=15, deadline=None, database=None, phases=[Phase.generate])
 @given(st.fixed_dictionaries(SHAPES))
 def test_many_shapes(shape):
     held_case(**shape)
