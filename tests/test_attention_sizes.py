@@ -201,7 +201,7 @@ def test_compiled_counts_are_those_of_the_loop(tokens, tmp_path, monkeypatch):
     monkeypatch.setenv("BIOSPIKE_CACHE", str(tmp_path))
     block = make_block(tokens, width=2, mode="streaming", biased=True)
     for kind in MASKS:
-        x, options, counts, _ = held(block, tokens, kind=kind, samples=2, windows=2)
+        x, options, counts, _ = held(block, tokens, kind=kind, samples=1 + (tokens < 100), windows=2)
         one = attrs.evolve(block, causal=kind in ("causal", "both"))
         data = present(one, x, duration=STEPS * block.dt, target="cpp_standalone", **options)
         for name, expected in counts.items():
