@@ -31,6 +31,13 @@ MOST_ROWS = 2**63 // KEY_STRIDE
 MOST_INDICES = 2**31 - 1
 """Neurons of a group and synapses of a projection: Brian2 numbers them with 32 bits."""
 
+WIDE = dict.fromkeys(("index", "seed", "bit", "word", "row_spikes", "last_spike_at"), np.int64)
+"""The ``dtype`` of every group: integer variables that outgrow the 32 bits which Brian2 gives an ``integer``.
+
+Addresses of random numbers and spike words use up to 64 bits; the spikes of a row, up to keys times steps, and the
+squares of the intervals that are counted in them exceed 2**31. All other integers are bounded by `MOST_STEPS`, the
+spikes of a neuron and places of neurons among them, or by the number of trials, which is below 2**31.
+"""
 ADDRESS = """
 occupied       : integer (shared, constant)  # neurons with a key, the first ones; 0 stands for all
 seed           : integer (shared, constant)
@@ -321,7 +328,7 @@ def rows_of_keys(
         reset=after_spike,
         refractory=refractory,
         method=method,
-        dtype={"index": np.int64, "seed": np.int64, "last_spike_at": np.int64},
+        dtype=WIDE,
         namespace=BRIAN_FUNCTIONS,
         name=f"{shape.prefix}keys",
     )
@@ -329,7 +336,7 @@ def rows_of_keys(
         shape.rows,
         b2.Equations(f"{hub}\n{source.hub}\nrow_spikes : integer"),
         method=hub_method,
-        dtype={"row_spikes": np.int64},
+        dtype=WIDE,
         namespace={},
         name=f"{shape.prefix}hub",
     )

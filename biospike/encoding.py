@@ -16,7 +16,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, runtime
-from biospike.circuit import ADDRESS, check_indices, count_spikes
+from biospike.circuit import ADDRESS, WIDE, check_indices, count_spikes
 from biospike.errors import InputError
 from biospike.parameters import number
 from biospike.random import BRIAN_FUNCTIONS, MOST_STEPS, exponential, uniform
@@ -44,7 +44,7 @@ class Encoder(abc.ABC):
             threshold=self.threshold,
             reset=f"{self.reset}\n{count_spike}",
             method="euler",
-            dtype={"index": np.int64, "seed": np.int64},
+            dtype=WIDE,
             namespace=BRIAN_FUNCTIONS,
             name=name,
         )

@@ -35,6 +35,7 @@ Paninski, *Neuronal Dynamics* (2014), section 9.1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import attrs
@@ -46,6 +47,7 @@ from biospike.circuit import KEY_STRIDE, Batch, Circuit, Shape, Source
 from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from biospike.parameters import choice, number, quantity
+from biospike.random import MOST_STEPS
 from biospike.spike_words import COINCIDENCES
 from biospike.standalone import RunError
 from circuits.coincidence import SCORE_DIMS, read_words, score_equations, score_size
@@ -59,7 +61,7 @@ from circuits.projection import (
 )
 from circuits.routing import route
 from circuits.softmax.escape import Escape
-from circuits.streams import Streams, weight_matrix, weights_come_first
+from circuits.streams import Streams, bias_vector, weight_matrix, weights_come_first
 from circuits.token_circuit import NEVER, Timing, as_samples, read_marks, read_total
 
 import brian2 as b2
@@ -101,6 +103,17 @@ def check_softmax(instance: Any, attribute: Any, value: Any) -> None:
         )
 
 
+def _whole(least: int) -> Callable[[Any, Any, Any], None]:
+    """Validator of a whole number that counts steps or spikes."""
+
+    def check(instance: Any, attribute: Any, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST_STEPS:
+            accepted = f"a whole number from {least} to {MOST_STEPS}"
+            raise InputError(f"{type(instance).__name__}: {attribute.name} must be {accepted}, got {value!r}")
+
+    return check
+
+
 @attrs.frozen(eq=False, field_transformer=weights_come_first)
 class SpikingAttention(Streams):
     """Spiking self-attention of several heads; see also the parameters of `circuits.streams.Streams`.
@@ -109,6 +122,8 @@ class SpikingAttention(Streams):
     ----------
     W_v : array (features, heads*width)
         Weights of the values, of any sign.
+    b_v : array (heads*width,), optional
+        Biases of the values.
     mode
         ``staged`` or ``streaming``.
     softmax
@@ -141,6 +156,7 @@ class SpikingAttention(Streams):
         **dict.fromkeys(("spikes_encoder", "spikes_qkv", "spikes_attention", "spikes_output"), ()),
     }
     W_v: NDArray[np.float64] = attrs.field(converter=weight_matrix)  # type: ignore[misc]  # those before are keywords
+    b_v: NDArray[np.float64] | None = attrs.field(default=None, converter=bias_vector)
     mode: str = choice("streaming", "staged", "streaming")
     softmax: Circuit = attrs.field(factory=lambda: Escape(rate=100 * b2.Hz, dt=1 * b2.ms), validator=check_softmax)
     tau_s: Quantity = quantity(1 * b2.second, above=0 * b2.ms)
@@ -149,13 +165,18 @@ class SpikingAttention(Streams):
     w: float = number(0.1, above=0)
     start: float = number(12.0)
     release: float = number(0.2, above=0)
-    first_spikes: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
-    settle: int = attrs.field(default=128, validator=attrs.validators.instance_of(int))
+    first_spikes: int = attrs.field(default=3, validator=_whole(1))
+    settle: int = attrs.field(default=128, validator=_whole(0))
 
     @property
     def matrices(self) -> tuple[NDArray[np.float64], ...]:
         """Weights of the streams."""
         return self.W_q, self.W_k, self.W_v
+
+    @property
+    def given_biases(self) -> tuple[NDArray[np.float64] | None, ...]:
+        """Biases of the streams, None for none."""
+        return self.b_q, self.b_k, self.b_v
 
     @property
     def staged(self) -> bool:  # type: ignore[override]

@@ -97,7 +97,7 @@ class Coincidence(Streams):
     def shared_input_bias(self, x: ArrayLike) -> NDArray[np.float64]:
         """Closed form of what shared input spikes add to the diagonal of `products`, (samples, heads, tokens).
 
-        Bernoulli input, no delay, no leak, weights >= 0 that a step cannot sum to more than one threshold.
+        Bernoulli input, no delay, no leak, no biases, weights >= 0 that a step cannot sum to more than one threshold.
 
         Raises
         ------
@@ -106,10 +106,10 @@ class Coincidence(Streams):
         """
         scaled = self.scaled_weights()
         simple = isinstance(self.encoder, Bernoulli) and self.tau_m is None and self.delay == 0 * b2.second
-        if not simple or scaled.min() < 0 or scaled.sum(axis=1).max() > 1 + 1e-9:
+        if not simple or self.biases.any() or scaled.min() < 0 or scaled.sum(axis=1).max() > 1 + 1e-9:
             raise InputError(
-                f"{self.name}: the closed form needs Bernoulli input, no delay, no leak, and weights of at least 0 "
-                f"that sum to at most 1 threshold; got sums up to {scaled.sum(axis=1).max():.3g}"
+                f"{self.name}: the closed form needs Bernoulli input, no delay, no leak, no biases, and weights of "
+                f"at least 0 that sum to at most 1 threshold; got sums up to {scaled.sum(axis=1).max():.3g}"
             )
         samples = as_samples(x, self.features)
         both = (self.W_q * self.W_k).reshape(self.features, self.heads, self.width).sum(axis=-1)

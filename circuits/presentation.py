@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from biospike import execution, recording
 from biospike.errors import InputError
 from biospike.packing import NUMPY_SECONDS_PER_NEURON, NUMPY_SECONDS_PER_STEP
-from circuits.projection import BlockShape, Slots
+from biospike.random import MOST_STEPS
+from circuits.projection import BlockShape, Slots, check_sizes
 from circuits.token_circuit import TokenCircuit, as_samples
 
 import brian2 as b2
@@ -192,9 +193,19 @@ def plan_presentation(
     circuit.check(circuit.dt)
     steps = execution.count_steps(duration, circuit.dt, like=1 * b2.second)
     marks = execution.mark_windows(windows, steps, float(circuit.dt), FIRST_WINDOW)
+    end = circuit.timing(int(marks[-1]), circuit.dt).end
+    if end > MOST_STEPS:
+        raise InputError(
+            f"{circuit.name}: duration = {duration} is {end} steps with those before the window; at most {MOST_STEPS} "
+            f"can be counted"
+        )
+    samples, n, _ = x.shape
+    one = BlockShape(
+        slots=1, tokens=n, features=circuit.features, heads=circuit.heads, width=circuit.width, checkpoints=len(marks)
+    )
+    check_sizes(circuit.name, circuit.sizes(one))
     fitted = circuit.fitted(x)
     fitted.check_input(x)
-    samples, n, _ = x.shape
     plan = Presentation(
         circuit=fitted,
         x=x,

@@ -1,11 +1,11 @@
 """Token spikes through weights into ON and OFF populations of LIF neurons, and the spike words they form.
 
-A unit is one signed number, q_d = sum_f x_f*W_fd. Its dendrite sums the weighted spikes of a step, and a pair of LIF
-neurons reads it with opposite signs: u_t = beta*u_{t-1} + I_t, spike at u >= 1, u -= 1, with beta = exp(-dt/tau_m). The
-threshold is subtracted at the spike (SpikingJelly's soft reset); the paper's reset, after the decay, is the same only
-without a leak. Without a leak (tau_m = inf) the rates are the positive and the negative part of q, in spikes a
-step, as long as abs(q) < 1; their difference is q. With a leak they are those of
-`biospike.theory.leaky_rate.leaky_lif_rate`.
+A unit is one signed number, q_d = b_d + sum_f x_f*W_fd. Its dendrite sums the bias, a constant input at every step,
+and then the weighted spikes of the step in the order of their neurons. A pair of LIF neurons reads it with opposite
+signs: u_t = beta*u_{t-1} + I_t, spike at u >= 1, u -= 1, with beta = exp(-dt/tau_m). The threshold is subtracted at the
+spike (SpikingJelly's soft reset); the paper's reset, after the decay, is the same only without a leak. Without a leak
+(tau_m = inf) the rates are the positive and the negative part of q, in spikes a step, as long as abs(q) < 1; their
+difference is q. With a leak they are those of `biospike.theory.leaky_rate.leaky_lif_rate`.
 
 Assumptions: spikes reach the dendrite in the step they are sent and the membranes in the next one. Input of a step
 beyond the threshold is not lost: the surplus stays on the membrane. Membranes have no lower bound, so the neuron of the
@@ -15,14 +15,15 @@ stationary from the start.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import count_spikes
+from biospike.circuit import WIDE, check_indices, count_spikes
 from biospike.encoding import Encoder
 from biospike.random import uniform
 from biospike.spike_words import BITS, bit, words
@@ -31,7 +32,8 @@ import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
 
 DENDRITES = """
-current  : 1                    # weighted spikes of the step, in thresholds
+current  : 1                    # bias and weighted spikes of the step, in thresholds
+bias     : 1 (constant)         # constant input, in thresholds a step
 """
 NEURONS = """
 dv/dt = -v/tau_m : 1            # u_t = beta*u_{t-1} + I_t
@@ -44,6 +46,8 @@ from_step : integer (shared, constant)   # input counts from this step on
 INTEGRATE = "v += polarity*current*int(t_in_timesteps >= from_step)"
 POPULATION_STRIDE = 2**56
 """Random numbers of the neurons of a population are indexed from a multiple of this."""
+MOST_POPULATIONS = 2**63 // POPULATION_STRIDE
+"""Populations of a network: indices of random numbers are signed integers of 64 bits."""
 WORDS = """
 word     : integer              # spikes that arrived in the last step, one bit a neuron
 """
@@ -83,10 +87,16 @@ class BlockShape:
         return self.heads * self.width
 
 
+def check_sizes(name: str, sizes: Mapping[str, int]) -> None:
+    """Raise `InputError` if a group or its synapses, by what they are, are more than Brian2 can number."""
+    what = max(sizes, key=sizes.__getitem__)
+    check_indices(sizes[what], f"{name}: {what} of tokens and weights of this size")
+
+
 def dendrites(units: int, name: str) -> b2.NeuronGroup:
-    """Group whose ``current`` is read by neurons before the thresholds and cleared after them."""
+    """Group whose ``current`` is read by neurons before the thresholds and falls back to the bias after them."""
     group = b2.NeuronGroup(units, DENDRITES, namespace={}, name=name)
-    group.run_regularly("current = 0", when="after_thresholds", name=f"{name}_clear_each_step")
+    group.run_regularly("current = bias", when="after_thresholds", name=f"{name}_clear_each_step")
     return group
 
 
@@ -99,7 +109,7 @@ def lif_pairs(source: b2.NeuronGroup, name: str, checkpoints: int) -> b2.NeuronG
         threshold="v >= 1",
         reset=f"v -= 1\n{count_spike}",
         method="exact",
-        dtype={"bit": np.int64},
+        dtype=WIDE,
         namespace={},
         name=name,
     )
@@ -121,13 +131,22 @@ def connect(source: b2.NeuronGroup, target: b2.NeuronGroup, features: int, fan: 
 
 def word_group(size: int, name: str) -> b2.NeuronGroup:
     """Spike words, filled by synapses and cleared in the next step once they were read (before_groups, order 0)."""
-    group = b2.NeuronGroup(size, WORDS, dtype={"word": np.int64}, namespace={}, name=name)
+    group = b2.NeuronGroup(size, WORDS, dtype=WIDE, namespace={}, name=name)
     group.run_regularly("word = 0", when="before_groups", order=1, name=f"{name}_clear_each_step")
     return group
 
 
 def spell(source: b2.NeuronGroup, target: b2.NeuronGroup, word: NDArray[np.int64], name: str) -> b2.Synapses:
-    """One synapse a neuron, by which its spike sets its bit in its word."""
+    """One synapse a neuron, by which its spike sets its bit in its word.
+
+    Raises
+    ------
+    TypeError
+        If the bit of the neurons is narrower than a word, and would be cut.
+    """
+    width = np.dtype(source.variables["bit"].dtype)
+    if width != np.int64:
+        raise TypeError(f"{source.name}: bit is {width}; make the group with dtype=WIDE")
     synapses = b2.Synapses(source, target, on_pre="word_post += bit_pre", namespace={}, name=name)
     synapses.connect(i=np.arange(len(source)), j=word)
     return synapses
@@ -156,12 +175,17 @@ class Vocabulary:
     row: NDArray[np.int64]
 
     @staticmethod
+    def layout(shape: BlockShape) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the attributes."""
+        r, h, n, d = shape.slots, shape.heads, shape.tokens, shape.width
+        return (r, 2, 2, h, n, words(d)), (r, 2, h, d, words(n)), (r, h, n, words(n))
+
+    @staticmethod
     def of(shape: BlockShape) -> Vocabulary:
         """Lay out the words of a network."""
-        r, h, n, d = shape.slots, shape.heads, shape.tokens, shape.width
         places, start = [], 0
-        for size in ((r, 2, 2, h, n, words(d)), (r, 2, h, d, words(n)), (r, h, n, words(n))):
-            count = int(np.prod(size))
+        for size in Vocabulary.layout(shape):
+            count = math.prod(size)
             places.append(np.arange(start, start + count).reshape(size))
             start += count
         return Vocabulary(*places)

@@ -29,11 +29,14 @@ from numpy.typing import ArrayLike, NDArray
 from biospike.errors import InputError
 from circuits import projection
 from circuits.attention import SpikingAttention
-from circuits.projection import BlockShape, Slots, checkpoint_state, pair_state
+from circuits.projection import MOST_POPULATIONS, BlockShape, Slots, checkpoint_state, pair_state
 from circuits.token_circuit import Timing, TokenCircuit, as_samples, read_marks, read_total
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
+
+MOST_BLOCKS = (MOST_POPULATIONS - 1) // 5
+"""Populations are numbered: the encoder, up to four of every block, then a residual each."""
 
 
 def _prefix(layer: int) -> str:
@@ -80,6 +83,10 @@ class Stack(TokenCircuit):
     def __attrs_post_init__(self) -> None:
         if not self.blocks or len(self.W_o) != len(self.blocks):
             raise InputError(f"Stack: one W_o for each block, got {len(self.W_o)} for {len(self.blocks)} blocks")
+        if len(self.blocks) > MOST_BLOCKS:
+            raise InputError(
+                f"Stack: at most {MOST_BLOCKS} blocks have random numbers of their own, got {len(self.blocks)}"
+            )
         first = self.blocks[0]
         expected = (first.heads * first.width, first.features)
         for number, (block, out) in enumerate(zip(self.blocks, self.W_o, strict=True)):
@@ -127,6 +134,12 @@ class Stack(TokenCircuit):
     def structure(self) -> dict[str, Any]:
         """Everything that `build` reads besides the size."""
         return {f"block {number}": block.structure for number, block in enumerate(self.blocks)}
+
+    def sizes(self, shape: BlockShape) -> dict[str, int]:
+        """See `TokenCircuit`; behind the first block every feature is an ON and an OFF neuron."""
+        doubled = attrs.evolve(shape, features=2 * shape.features)
+        attended = 2 * shape.slots * shape.tokens * shape.units * shape.features
+        return self.blocks[0].sizes(doubled) | {"synapses of W_o": attended}
 
     def check(self, dt: Quantity) -> None:
         """See `TokenCircuit`."""
@@ -253,7 +266,7 @@ class Stack(TokenCircuit):
                 skip = np.tile(scale * signed.ravel(), shape.slots * shape.tokens * features)
             else:
                 skip = np.full(slots.x.size, scale / block.encoder.full_count(1))
-            state[f"{name}_skip.w"] = skip
+            state |= {f"{name}_skip.w": skip, f"{name}_dendrites.bias": 0.0}
             row_rate = float(block.softmax.rate) * float(dt)  # type: ignore[attr-defined]
             per_spike = scale * out / (row_rate * block.known_scales[2].repeat(block.width)[:, None])
             both = np.stack([per_spike, -per_spike], axis=1).reshape(2 * shape.units, features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, ClassVar, Self
 
 import attrs
@@ -46,6 +47,16 @@ def weight_matrix(value: ArrayLike) -> NDArray[np.float64]:
     return matrix
 
 
+def bias_vector(value: ArrayLike | None) -> NDArray[np.float64] | None:
+    """Converter of biases."""
+    if value is None:
+        return None
+    try:
+        return np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"biases must be numbers (heads*width,), or None for none, got {value!r}") from None
+
+
 def _leaky_rates(weights: NDArray[np.float64], x: NDArray[np.float64], beta: float) -> NDArray[np.float64]:
     """`leaky_lif_rate`, remembered: a minute for large blocks, and every check and limit asks for the same."""
     return _remembered_rates(np.ascontiguousarray(weights).tobytes(), np.ascontiguousarray(x).tobytes(), len(x), beta)
@@ -58,7 +69,7 @@ def _remembered_rates(weights: bytes, x: bytes, inputs: int, beta: float) -> NDA
 
 
 def weights_come_first(cls: type, fields: list[Any]) -> list[Any]:
-    """Let weights be positional arguments and nothing else, in base and derived classes."""
+    """Let weights, not biases, be positional arguments and nothing else, in base and derived classes."""
     return [field if field.name.startswith("W_") else field.evolve(kw_only=True) for field in fields]
 
 
@@ -69,9 +80,11 @@ class Streams(TokenCircuit):
     Parameters
     ----------
     W_q, W_k : array (features, heads*width)
-        Weights, of any sign. A feature that is always 1 carries a bias.
+        Weights, of any sign.
     heads
         Number of heads.
+    b_q, b_k : array (heads*width,), optional
+        Biases: constant input of every unit at every step, beside its synapses and scaled as they are.
     scales : array (streams, heads), optional
         Spikes per step that stand for a query, key (or value) of 1. None: `fitted` chooses them.
     peak_rate
@@ -95,6 +108,8 @@ class Streams(TokenCircuit):
     W_q: NDArray[np.float64] = attrs.field(converter=weight_matrix)
     W_k: NDArray[np.float64] = attrs.field(converter=weight_matrix)
     heads: int = attrs.field(default=1, validator=attrs.validators.instance_of(int))
+    b_q: NDArray[np.float64] | None = attrs.field(default=None, converter=bias_vector)
+    b_k: NDArray[np.float64] | None = attrs.field(default=None, converter=bias_vector)
     scales: NDArray[np.float64] | None = None
     peak_rate: float = number(0.8, above=0, maximum=1)
     encoder: Encoder = attrs.field(factory=Bernoulli, validator=check_encoder)
@@ -110,6 +125,11 @@ class Streams(TokenCircuit):
             raise InputError(f"{name}: the weights must have one shape, got {sorted(shapes)}")
         if self.heads < 1 or self.W_q.shape[1] % self.heads:
             raise InputError(f"{name}: heads must divide the {self.W_q.shape[1]} columns of W_q, got {self.heads}")
+        columns = self.W_q.shape[1]
+        for stream, bias in zip(self.streams, self.given_biases, strict=True):
+            if bias is not None and (bias.shape != (columns,) or not np.isfinite(bias).all()):
+                found = f"shape {bias.shape}" if bias.shape != (columns,) else f"{bias[~np.isfinite(bias)][0]}"
+                raise InputError(f"{name}: b_{stream[0]} must be finite, one of each of {columns} columns, got {found}")
         if self.phase is not None and not 0 <= self.phase < 1:
             raise InputError(f"{name}: phase must be in [0, 1) or None, got {self.phase}")
 
@@ -117,6 +137,17 @@ class Streams(TokenCircuit):
     def matrices(self) -> tuple[NDArray[np.float64], ...]:
         """Weights of the streams."""
         return self.W_q, self.W_k
+
+    @property
+    def given_biases(self) -> tuple[NDArray[np.float64] | None, ...]:
+        """Biases of the streams, None for none."""
+        return self.b_q, self.b_k
+
+    @property
+    def biases(self) -> NDArray[np.float64]:
+        """Biases (streams, heads*width), 0 for none."""
+        none = np.zeros(self.W_q.shape[1])
+        return np.stack([none if bias is None else bias for bias in self.given_biases])
 
     @property
     def features(self) -> int:  # type: ignore[override]
@@ -138,14 +169,26 @@ class Streams(TokenCircuit):
         """Everything that `build` reads besides the size."""
         return {"encoder": self.encoder.name, "copies": self.copies, "delay": float(self.delay)}
 
+    def sizes(self, shape: BlockShape) -> dict[str, int]:
+        """See `TokenCircuit`."""
+        tokens, streams = shape.slots * shape.tokens, len(self.streams)
+        return {
+            "input neurons": tokens * self.copies * shape.features,
+            "neurons of queries, keys and values": 2 * tokens * streams * shape.units,
+            "synapses of the weights": tokens * shape.features * streams * shape.units,
+            "score neurons": tokens * shape.heads * shape.tokens,
+            "spike words": sum(map(math.prod, Vocabulary.layout(shape))),
+        }
+
     def check(self, dt: Quantity) -> None:
         """Require a delay on the grid."""
         check_multiple(self.name, "delay", self.delay, dt)
 
     def units(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Signed queries, keys (and values) X @ W, shape (samples, tokens, streams, heads, width)."""
+        """Signed queries, keys (and values) X @ W + b, shape (samples, tokens, streams, heads, width)."""
         size = (*x.shape[:-1], self.heads, self.width)
-        return np.stack([(x @ matrix).reshape(size) for matrix in self.matrices], axis=2)
+        pairs = zip(self.matrices, self.biases, strict=True)
+        return np.stack([(x @ matrix + bias).reshape(size) for matrix, bias in pairs], axis=2)
 
     def fitted(self, x: ArrayLike) -> Self:
         """Return a block whose `scales` give the largest query, key and value of each head the peak rate.
@@ -173,8 +216,15 @@ class Streams(TokenCircuit):
 
     def scaled_weights(self) -> NDArray[np.float64]:
         """Weights in thresholds for an input of one spike a step, (streams, features, heads*width)."""
-        per_unit = self.known_scales.repeat(self.width, axis=1)
-        return np.stack(self.matrices) * per_unit[:, None, :]
+        return np.stack(self.matrices) * self._scale_per_unit[:, None, :]
+
+    def scaled_biases(self) -> NDArray[np.float64]:
+        """Biases in thresholds a step, (streams, heads*width)."""
+        return self.biases * self._scale_per_unit
+
+    @property
+    def _scale_per_unit(self) -> NDArray[np.float64]:
+        return self.known_scales.repeat(self.width, axis=1)
 
     def rates(self, x: ArrayLike) -> NDArray[np.float64]:
         """Spikes per step of the ON and OFF neurons, shape (samples, tokens, streams, heads, width, 2).
@@ -201,9 +251,11 @@ class Streams(TokenCircuit):
         if not isinstance(self.encoder, Bernoulli):
             raise InputError(f"{self.name}: rates with a leak are known for Bernoulli input, got {self.encoder.name}")
         beta = float(np.exp(-float(self.dt / self.tau_m)))
-        flat = y.reshape(-1, self.features)
+        # To the membranes a bias is a feature that spikes at every step.
+        flat = np.pad(y.reshape(-1, self.features), ((0, 0), (0, 1)), constant_values=1.0)
+        streams = np.concatenate([self.scaled_weights(), self.scaled_biases()[:, None]], axis=1)
         both = [
-            np.stack([_leaky_rates(polarity * stream, flat, beta) for stream in self.scaled_weights()], axis=1)
+            np.stack([_leaky_rates(polarity * stream, flat, beta) for stream in streams], axis=1)
             for polarity in (1, -1)
         ]
         return np.stack([one.reshape(drive.shape) for one in both], axis=-1)
@@ -267,8 +319,9 @@ class Streams(TokenCircuit):
     def stream_state(
         self, shape: BlockShape, slots: Slots, *, from_step: int = 0, population: int = 1, prefix: str = ""
     ) -> dict[str, Any]:
-        """Initial state of the membranes of `wire_streams`."""
-        return projection.pair_state(
+        """Initial state of the dendrites and membranes of `wire_streams`."""
+        biases = np.broadcast_to(self.scaled_biases().ravel(), (shape.slots * shape.tokens, self.biases.size))
+        return {f"{prefix}dendrites.bias": biases} | projection.pair_state(
             f"{prefix}neurons",
             slots,
             2 * shape.tokens * len(self.streams) * shape.units,
@@ -283,7 +336,8 @@ class Streams(TokenCircuit):
         self.rates(x)
 
     def describe(self) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]:
-        """See `TokenCircuit`: scales in spikes per step, and weights."""
-        named = zip(self.streams, self.matrices, strict=True)
-        weights = {f"W_{stream}": (("feature", "column"), matrix) for stream, matrix in named}
-        return {"scales": (("stream", "head"), self.known_scales), **weights}
+        """See `TokenCircuit`: scales in spikes per step, weights and biases, 0 for none."""
+        stored: dict[str, Any] = {"scales": (("stream", "head"), self.known_scales)}
+        for stream, matrix, bias in zip(self.streams, self.matrices, self.biases, strict=True):
+            stored |= {f"W_{stream}": (("feature", "column"), matrix), f"b_{stream}": (("column",), bias)}
+        return stored

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from biospike.errors import InputError
+from biospike.random import MOST_STEPS
 from circuits.projection import BlockShape, Slots
 
 import brian2 as b2
@@ -35,7 +36,7 @@ class Timing(NamedTuple):
     end: int
 
 
-NEVER = 2**31 - 1
+NEVER = MOST_STEPS
 
 
 def read_marks(result: dict[str, NDArray[Any]], name: str, checkpoints: int, size: tuple[int, ...]) -> NDArray[Any]:
@@ -76,6 +77,10 @@ class TokenCircuit(abc.ABC):
     @abc.abstractmethod
     def structure(self) -> dict[str, Any]:
         """Everything that `build` reads besides the size."""
+
+    @abc.abstractmethod
+    def sizes(self, shape: BlockShape) -> dict[str, int]:
+        """Neurons of the largest groups, and synapses between two, by what they are."""
 
     @abc.abstractmethod
     def check(self, dt: Quantity) -> None:

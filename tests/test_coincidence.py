@@ -3,6 +3,8 @@
 import attrs
 import numpy as np
 import pytest
+from oracles import attention_loop as loop
+from oracles.recorded_block import record_block
 
 from biospike import runtime
 from biospike.encoding import Bernoulli, Poisson, Regular
@@ -185,3 +187,25 @@ def test_bad_input_is_refused_before_anything_runs(tokens, options, words, monke
         present(circuit(delay="0.5 ms"), X, duration="20 ms")
     with pytest.raises(ValueError, match="SpikingAttention"):
         present(X, X, duration="20 ms")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("size", [31, 32, 33, 63, 64, 65, 127, 128, 129])
+@pytest.mark.parametrize("of", ["tokens", "units"])
+def test_counts_at_every_boundary_are_those_of_an_independent_loop(size, of):
+    tokens, width = (size, 2) if of == "tokens" else (4, size)
+    rng = np.random.default_rng(size)
+    x = rng.uniform(0.2, 0.8, (2, tokens, 5))
+    one = circuit(rng.normal(size=(2, 5, 2 * width)), delay=2 * b2.ms, encoders="shared")
+    plan, spikes, found = record_block(one, x, 20, slots=2, windows=2)
+    onset = plan.circuit.timing(20, one.dt).onset
+    for mark, counted in zip(plan.marks.tolist(), np.moveaxis(found["coincidences"], -1, 0), strict=True):
+        expected = np.zeros(counted.shape, dtype=int)
+        for arrived in loop.arrivals(spikes["neurons"], delay=2)[onset : onset + mark]:
+            for pair, signed in arrived.items():
+                expected[pair] += signed
+        np.testing.assert_array_equal(counted, expected)
+    beyond = np.abs(expected)[..., size - 1 :, :] if of == "tokens" else np.abs(expected)
+    assert beyond.sum() > 20
+    last = sum(unit == width - 1 for some in spikes["neurons"] for *_, unit, _ in some)
+    assert last > 20

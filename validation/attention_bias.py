@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from biospike import metrics
 from biospike.ideal.softmax import softmax
 from circuits.coincidence import Coincidence
-from validation.attention_measures import measure
+from validation.attention_measures import measure, stored_bias
 from validation.softmax_tables import mean_of_known, pooled_floor
 
 Array = NDArray[np.float64]
@@ -65,6 +65,8 @@ def shared_input_bias(data: xr.Dataset) -> float:
     circuit = Coincidence(
         W_q=data["W_query"].values,
         W_k=data["W_key"].values,
+        b_q=stored_bias(data, "query"),
+        b_k=stored_bias(data, "key"),
         heads=data.sizes["head"],
         scales=data["scales"].values[:2],
         encoders="shared",
@@ -72,7 +74,7 @@ def shared_input_bias(data: xr.Dataset) -> float:
     )
     try:
         bias = circuit.shared_input_bias(data["tokens"].values)
-    except ValueError:  # signed weights, or a delay
+    except ValueError:  # signed weights, biases, or a delay
         return np.nan
     return float(bias.mean()) * float(data.attrs["score_scale"])
 

@@ -76,6 +76,11 @@ def root_mean_square(error: Array) -> Array:
     return np.sqrt(mean_of_known(error**2, axis=(-2, -1)))
 
 
+def stored_bias(data: xr.Dataset, stream: str) -> Array | None:
+    """Bias of a stream of ``counts.nc``; None in files that were written before blocks had any."""
+    return data[f"b_{stream}"].values if f"b_{stream}" in data else None
+
+
 def measure(data: xr.Dataset, mode: str) -> Measured:
     """Scores, attention and outputs of one mode of ``counts.nc``."""
     mine = data.sel(mode=mode)
@@ -83,6 +88,9 @@ def measure(data: xr.Dataset, mode: str) -> Measured:
         W_q=data["W_query"].values,
         W_k=data["W_key"].values,
         W_v=data["W_value"].values,
+        b_q=stored_bias(data, "query"),
+        b_k=stored_bias(data, "key"),
+        b_v=stored_bias(data, "value"),
         heads=data.sizes["head"],
         score_scale=float(data.attrs["score_scale"]),
     )

@@ -45,8 +45,8 @@ def verify(problem: Problem, counts: Counts, reference: Counts, agreement: str) 
         apart = int(np.abs(counts.astype(np.int64) - reference).max())
         return f"a key is {apart} spikes from the loop's, more than {DETERMINISTIC}" if apart > DETERMINISTIC else ""
     windows = zip(problem.marks, np.moveaxis(counts, -1, 0), np.moveaxis(reference, -1, 0), strict=True)
-    wrong = (f"{text} in {mark} steps" for mark, *both in windows if (text := _law(problem, *both)))
-    return next(wrong, "")
+    words = (f"{text} in {mark} steps" for mark, *both in windows if (text := _law(problem, *both)))
+    return next(words, "")
 
 
 def _broken(problem: Problem, counts: Counts, reference: Counts) -> str:
