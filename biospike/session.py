@@ -23,7 +23,7 @@ import brian2 as b2
 from brian2.devices.device import RuntimeDevice
 
 # Not ``import ... as``: the package has a proxy of the same name in the place of the module.
-_devices = importlib.import_module("brian2.devices.device")
+_devices: Any = importlib.import_module("brian2.devices.device")
 
 _one_at_a_time = threading.RLock()
 

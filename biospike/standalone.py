@@ -77,6 +77,26 @@ def compiler_version(path: str) -> str:
     return done.stdout.splitlines()[0]
 
 
+def try_compiler() -> None:
+    """Raise `BuildError`, with the last line that it printed, if the compiler cannot compile an empty program."""
+    if path := compiler():
+        _try_compiler(path)
+
+
+@functools.cache
+def _try_compiler(path: str) -> None:
+    with tempfile.TemporaryDirectory() as private:
+        done = subprocess.run(
+            [path, *FLAGS, "-x", "c++", "-", "-o", "main"],
+            input=b"int main() { return 0; }\n",
+            cwd=private,
+            capture_output=True,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise BuildError(f"{path} cannot compile an empty program:\n{_tail(done.stderr)}")
+
+
 @functools.cache
 def processor() -> str:
     """Model and instruction sets of this processor: ``-march=native`` binaries do not travel."""
@@ -173,6 +193,16 @@ def _file(kind: type) -> Path:
             "put it into a module to compile it, or use target 'numpy'"
         )
     return file
+
+
+def check_importable(kind: type) -> None:
+    """Raise `BuildError` unless another process can import the circuit, as the one that generates code does."""
+    _file(kind)
+    if kind.__module__ == "__main__" or not _is_found(kind):
+        raise BuildError(
+            f"{kind.__name__} is defined in the script that runs or in a function; put it into a module to compile it, "
+            "or use target 'numpy'"
+        )
 
 
 def _request_key(circuit: Buildable, shape: Sized, path: str) -> str:
@@ -302,15 +332,10 @@ def _project_text(project: Path) -> list[str]:
 
 
 def _generate(circuit: Buildable, shape: Sized, project: Path) -> None:
-    kind = type(circuit)
-    if kind.__module__ == "__main__" or not _is_found(kind):
-        raise BuildError(
-            f"{kind.__name__} is defined in the script that runs or in a function; put it into a module to compile it, "
-            "or use target 'numpy'"
-        )
+    check_importable(type(circuit))
     try:
         request = pickle.dumps((circuit, shape, str(project)))
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
+    except (pickle.PicklingError, TypeError, AttributeError) as error:  # all of which it raises
         raise BuildError(f"{circuit.name} cannot be sent to the process that generates code: {error}") from None
     # The generator works in a private directory, where no preference file of Brian2's lies about.
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
