@@ -67,7 +67,7 @@ def of_a_function():
     ("make", "reason"),
     [
         (without_source, "the source of Own cannot be found"),
-        (of_a_notebook, "Own is defined in the script that runs"),
+        (of_a_notebook, "the source of Own cannot be found"),
         (of_a_function, "Own is defined in the script that runs or in a function"),
     ],
 )

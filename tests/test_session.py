@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import random
 import signal
 import sys
@@ -63,7 +64,7 @@ def session():
         "handlers": [(one.level, list(one.filters)) for one in handlers],
         "excepthook": sys.excepthook,
         "warnings": (list(warnings.filters), warnings.showwarning),
-        "numpy": repr(np.random.get_state()),  # noqa: NPY002
+        "numpy": pickle.dumps(np.random.get_state()),  # noqa: NPY002
         "random": random.getstate(),
         "interrupt": signal.getsignal(signal.SIGINT),
         "directory": os.getcwd(),
