@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from biospike.errors import InputError
 from biospike.parameters import quantity, to_plain
 from biospike.random import BRIAN_FUNCTIONS
+from biospike.session import assemble
 
 import brian2 as b2
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
@@ -198,7 +199,11 @@ class Circuit(abc.ABC):
 
     @abc.abstractmethod
     def build(self, shape: Shape) -> b2.Network:
-        """Network with groups named ``keys`` and ``hub``; runs nothing."""
+        """Network with groups named ``keys`` and ``hub``; runs nothing.
+
+        Its objects have the default clock of the session that builds it: inside `biospike.runtime.preferences`, where
+        all runs of ours are built, one that nobody else has.
+        """
 
     @abc.abstractmethod
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
@@ -361,4 +366,4 @@ def rows_of_keys(
         # The arguments of a compiled run are read here, since hub_index is one of them.
         b2.get_device().apply_run_args()
     inhibition.connect(j="hub_index_pre")
-    return b2.Network(key_group, hub_group, inhibition)
+    return assemble(key_group, hub_group, inhibition)

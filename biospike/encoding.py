@@ -20,6 +20,7 @@ from biospike.circuit import ADDRESS, WIDE, check_indices, count_spikes
 from biospike.errors import InputError
 from biospike.parameters import number
 from biospike.random import BRIAN_FUNCTIONS, MOST_STEPS, exponential, uniform
+from biospike.session import assemble
 
 import brian2 as b2
 
@@ -183,7 +184,7 @@ def encode(
     dt = 1e-3
     with runtime.preferences("numpy", dt):
         group = encoder.build(trials * x.size)
-        network = b2.Network(group)
+        network = assemble(group)
         state = {"x": np.tile(x, trials), "seed": seed, "trial": trial, "index": index}
         state |= encoder.state((seed, trial, index))
         runtime.assign(network, {f"{group.name}.{name}": value for name, value in state.items()})

@@ -123,18 +123,64 @@ def _run(plan: Plan, target: str, binary: standalone.Binary | None, number: int)
 
 
 def build_plans(plans: Sequence[Plan], target: str, *, progress: bool) -> None:
-    """Compile side by side what `execute` would compile for each plan, and keep it cached."""
-    compiled = [plan for plan in plans if choose_target(plan, target)[0] == "cpp_standalone"]
-    missing = [plan for plan in compiled if not standalone.is_built(plan.circuit, plan.shape())]
-    build = joblib.delayed(lambda plan: standalone.build(plan.circuit, plan.shape()))
+    """Compile side by side what `execute` would compile for each plan, and keep it cached.
+
+    Raises
+    ------
+    biospike.standalone.BuildError
+        If that fails for a target that was asked for by name.
+    """
+    failed = _build([plan for plan in plans if choose_target(plan, target)[0] == "cpp_standalone"], progress)
+    if failed and target != "auto":
+        raise next(iter(failed.values()))
+
+
+def settle_targets(plans: Sequence[Plan], target: str, *, progress: bool = False) -> list[tuple[str, str]]:
+    """Return the target that runs each plan and why; what ``auto`` chose to compile is compiled, or numpy runs it.
+
+    Raises
+    ------
+    InputError, biospike.standalone.BuildError
+        As `choose_target`, which chooses.
+    """
+    chosen = [choose_target(plan, target) for plan in plans]
+    compiled = [plan for plan, (own, _) in zip(plans, chosen, strict=True) if own == "cpp_standalone"]
+    failed = _build(compiled, progress) if target == "auto" else {}
+    return [
+        ("numpy", _shorten(failed[id(plan)])) if id(plan) in failed else one
+        for plan, one in zip(plans, chosen, strict=True)
+    ]
+
+
+def _build(plans: Sequence[Plan], progress: bool) -> dict[int, standalone.BuildError]:
+    """Build what is not in the cache, and return the errors by the `id` of their plan."""
+    alike: dict[Any, list[Plan]] = {}
+    for plan in plans:
+        alike.setdefault((type(plan.circuit), str(plan.circuit.structure), plan.shape().sizes), []).append(plan)
+    missing = [some for some in alike.values() if not standalone.is_built(some[0].circuit, some[0].shape())]
     workers = joblib.Parallel(n_jobs=check_jobs(None), prefer="threads", return_as="generator_unordered")
-    hidden = not (progress and missing)
-    for _ in tqdm(workers(map(build, missing)), total=len(missing), desc="build", unit="circuit", disable=hidden):
-        pass
+    done = workers(joblib.delayed(_try_build)(some) for some in missing)
+    bar = tqdm(done, total=len(missing), desc="build", unit="circuit", disable=not (progress and missing))
+    return {id(plan): error for some, error in bar if error is not None for plan in some}
+
+
+def _try_build(plans: list[Plan]) -> tuple[list[Plan], standalone.BuildError | None]:
+    """Build what plans of one circuit and size share."""
+    try:
+        standalone.build(plans[0].circuit, plans[0].shape())
+    except standalone.BuildError as error:
+        return plans, error
+    return plans, None
+
+
+def _shorten(error: standalone.BuildError) -> str:
+    """What failed, and the last line that was printed."""
+    lines = str(error).splitlines()
+    return " ".join(dict.fromkeys([lines[0], lines[-1]]))
 
 
 def choose_target(plan: Plan, target: str) -> tuple[str, str]:
-    """Return the target to use and why.
+    """Return the target to use and why; nothing is built.
 
     Raises
     ------
@@ -145,22 +191,25 @@ def choose_target(plan: Plan, target: str) -> tuple[str, str]:
     """
     if target not in TARGETS:
         raise InputError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
-    found = standalone.compiler()
     if target == "auto":
-        seconds = plan.numpy_seconds
-        if found is None:
-            return "numpy", "no C++ compiler was found"
-        if seconds > WORTH_A_BUILD:
-            return "cpp_standalone", f"numpy would take about {seconds:.0f} s"
-        if standalone.is_built(plan.circuit, plan.shape()):
-            return "cpp_standalone", "the binary is in the cache"
-        return "numpy", f"about {seconds:.0f} s of work is not worth a build"
-    if target in ("cpp_standalone", "cython") and found is None:
+        return _choose(plan)
+    if target in ("cpp_standalone", "cython") and standalone.compiler() is None:
         raise standalone.BuildError(
             f"target '{target}' needs a C++ compiler and none was found (g++, clang++ or $CXX); "
             "install one or use target 'numpy'"
         )
     return target, "asked for"
+
+
+def _choose(plan: Plan) -> tuple[str, str]:
+    seconds = plan.numpy_seconds
+    if standalone.compiler() is None:
+        return "numpy", "no C++ compiler was found"
+    if seconds > WORTH_A_BUILD:
+        return "cpp_standalone", f"numpy would take about {seconds:.0f} s"
+    if standalone.is_built(plan.circuit, plan.shape()):
+        return "cpp_standalone", "the binary is in the cache"
+    return "numpy", f"about {seconds:.0f} s of work is not worth a build"
 
 
 def check_jobs(jobs: int | None) -> int:

@@ -1,7 +1,9 @@
 """Import Brian2 before anything else of this project does, from an empty directory.
 
 Brian2 evaluates a file ``brian_preferences`` of the working directory when it is first imported, so that whoever can
-leave a file there can run code, and change every number.
+leave a file there can run code, and change every number. It also puts a hook in the way of uncaught errors, which calls
+each of them a bug of Brian2's: who imports biospike keeps the hook that he has. Who has imported Brian2 himself before
+has chosen both, the file and the hook, and keeps them.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import sys
 import tempfile
 
 if "brian2" not in sys.modules:
-    _working = os.open(".", os.O_RDONLY)
+    _working, _hook = os.open(".", os.O_RDONLY), sys.excepthook
     with tempfile.TemporaryDirectory() as _empty:
         os.chdir(_empty)
         try:
@@ -19,3 +21,4 @@ if "brian2" not in sys.modules:
         finally:
             os.fchdir(_working)
             os.close(_working)
+            sys.excepthook = _hook

@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-import threading
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.standalone import FLAGS, Buildable, Sized
+from biospike.session import own_session as preferences
+from biospike.standalone import Buildable, Sized
+from biospike.translation_unit import BuildError
 
 import brian2 as b2
-from brian2.devices.device import RuntimeDevice
-
-_one_at_a_time = threading.Lock()
-"""Brian2's device, clock and preferences are those of the process."""
-
-
-@contextmanager
-def preferences(target: str, dt: float) -> Iterator[None]:
-    """Brian2's global settings that a number depends on, and its clock, for one run; restored afterwards.
-
-    Raises
-    ------
-    RuntimeError
-        If the caller has set Brian2 to a standalone device, under which nothing can run here.
-    """
-    if not isinstance(b2.get_device(), RuntimeDevice):
-        raise RuntimeError(
-            f"Brian2's device is {type(b2.get_device()).__name__}; call brian2.set_device('runtime') before simulating "
-            f"with target '{target}', or use target 'cpp_standalone', which works in a process of its own"
-        )
-    changed = {
-        "codegen.target": target,
-        "codegen.cpp.extra_compile_args_gcc": list(FLAGS),
-        "codegen.loop_invariant_optimisations": True,
-        "core.default_float_dtype": np.float64,
-        "core.default_integer_dtype": np.int32,
-        "legacy.refractory_timing": False,
-    }
-    before = {name: b2.prefs[name] for name in changed}
-    step = b2.defaultclock.dt
-    try:
-        for name, value in changed.items():
-            b2.prefs[name] = value
-        b2.defaultclock.dt = dt * b2.second
-        yield
-    finally:
-        for name, value in before.items():
-            b2.prefs[name] = value
-        b2.defaultclock.dt = step
+from brian2.utils.logger import std_silent
 
 
 def assign(network: b2.Network, state: dict[str, Any]) -> None:
@@ -74,8 +39,16 @@ def run(
     wanted: list[str],
     target: str,
 ) -> dict[str, NDArray[Any]]:
-    """Build, start and read a circuit in this process; arguments and results as `biospike.standalone.run`."""
-    with _one_at_a_time, preferences(target, dt):
+    """Build, start and read a circuit in this process; arguments and results as `biospike.standalone.run`.
+
+    Raises
+    ------
+    BuildError
+        If a compiler that the target needs fails, with the last line that it printed.
+    RunError
+        If somebody stopped the run.
+    """
+    with preferences(target, dt), _compiler_failures():
         network = circuit.build(shape)
         assign(network, state)
         network.run(duration * b2.second, namespace={})
@@ -84,3 +57,18 @@ def run(
             group, variable = name.split(".")
             results[name] = np.array(getattr(network[group], f"{variable}_")[:])
         return results
+
+
+@contextmanager
+def _compiler_failures() -> Iterator[None]:
+    """Turn what is raised where Cython's compiler fails into a `BuildError`; Brian2 keeps what the compiler said."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and "distutils" not in type(cause).__module__:
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        said = Path(getattr(std_silent, "dest_fname_stderr", os.devnull)).read_text(errors="replace").strip()
+        raise BuildError("\n".join([str(cause), *said.splitlines()[-1:]])) from error

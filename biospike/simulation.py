@@ -104,7 +104,7 @@ def simulate_each(
         As `simulate`.
     """
     workers = execution.check_jobs(jobs)
-    chosen = [execution.choose_target(work, target) for work in plans]
+    chosen = execution.settle_targets(plans, target, progress=progress)
     targets, reasons = zip(*chosen, strict=True) if chosen else ((), ())
     sized = [work if own == "cpp_standalone" else fitted(work) for work, own in zip(plans, targets, strict=True)]
     done = execution.execute_each(list(zip(sized, targets, strict=True)), jobs=workers, progress=progress)

@@ -68,8 +68,33 @@ def compiler() -> str | None:
 
 @functools.cache
 def compiler_version(path: str) -> str:
-    """First line of ``compiler --version``."""
-    return subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    """First line of ``compiler --version``; `BuildError` if it does not answer."""
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
+        raise BuildError(f"the C++ compiler {path} does not work: {said}") from None
+    return done.stdout.splitlines()[0]
+
+
+def try_compiler() -> None:
+    """Raise `BuildError`, with the last line that it printed, if the compiler cannot compile an empty program."""
+    if path := compiler():
+        _try_compiler(path)
+
+
+@functools.cache
+def _try_compiler(path: str) -> None:
+    with tempfile.TemporaryDirectory() as private:
+        done = subprocess.run(
+            [path, *FLAGS, "-x", "c++", "-", "-o", "main"],
+            input=b"int main() { return 0; }\n",
+            cwd=private,
+            capture_output=True,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise BuildError(f"{path} cannot compile an empty program:\n{_tail(done.stderr)}")
 
 
 @functools.cache
@@ -135,10 +160,49 @@ def _source(kind: type) -> str:
     """Digest of the modules that define the circuit and its bases, and of those beside them that it may compose."""
     sources: set[Path] = set()
     for base in kind.__mro__:
-        if base.__module__ not in sys.stdlib_module_names:
-            own = Path(inspect.getfile(base))
+        if base.__module__ not in sys.stdlib_module_names or not _is_found(base):
+            own = _file(base)
             sources |= {own, *own.parent.rglob("*.py")} if (own.parent / "__init__.py").exists() else {own}
     return _digest(*(source.read_text() for source in sorted(sources)))
+
+
+def _is_found(kind: type) -> bool:
+    """Whether the class is what stands under its name in its module: what another process would import."""
+    found: Any = sys.modules.get(kind.__module__)
+    for name in kind.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is kind
+
+
+def _file(kind: type) -> Path:
+    """File that defines a class.
+
+    Raises
+    ------
+    BuildError
+        If there is none, as in a notebook and for ``exec``: what is not known cannot be told apart from another version
+        of itself, so it must not be found in a cache.
+    """
+    try:
+        file = Path(inspect.getfile(kind))
+    except (TypeError, OSError):
+        file = Path()
+    if not file.is_file() or not (_is_found(kind) or "<locals>" in kind.__qualname__):
+        raise BuildError(
+            f"the source of {kind.__name__} cannot be found, as it is with what a notebook or exec defines; "
+            "put it into a module to compile it, or use target 'numpy'"
+        )
+    return file
+
+
+def check_importable(kind: type) -> None:
+    """Raise `BuildError` unless another process can import the circuit, as the one that generates code does."""
+    _file(kind)
+    if kind.__module__ == "__main__" or not _is_found(kind):
+        raise BuildError(
+            f"{kind.__name__} is defined in the script that runs or in a function; put it into a module to compile it, "
+            "or use target 'numpy'"
+        )
 
 
 def _request_key(circuit: Buildable, shape: Sized, path: str) -> str:
@@ -195,7 +259,10 @@ def _seal(directory: Path) -> dict[str, str]:
 def is_built(circuit: Buildable, shape: Sized) -> bool:
     """Whether `build` would find the binary in the cache."""
     path = compiler()
-    return path is not None and _cached(_request_key(circuit, shape, path)) is not None
+    try:
+        return path is not None and _cached(_request_key(circuit, shape, path)) is not None
+    except BuildError:
+        return False
 
 
 def _cached(key: str) -> Binary | None:
@@ -265,12 +332,11 @@ def _project_text(project: Path) -> list[str]:
 
 
 def _generate(circuit: Buildable, shape: Sized, project: Path) -> None:
-    if type(circuit).__module__ == "__main__":
-        raise BuildError(
-            f"{type(circuit).__name__} is defined in the script that runs; put it into a module to compile it, "
-            "or use target 'numpy'"
-        )
-    request = pickle.dumps((circuit, shape, str(project)))
+    check_importable(type(circuit))
+    try:
+        request = pickle.dumps((circuit, shape, str(project)))
+    except (pickle.PicklingError, TypeError, AttributeError) as error:  # all of which it raises
+        raise BuildError(f"{circuit.name} cannot be sent to the process that generates code: {error}") from None
     # The generator works in a private directory, where no preference file of Brian2's lies about.
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def grid(
     durations, seeds, trials, checkpoints, dt
         As in `biospike.simulate`, which checks them.
     target
-        ``auto`` is compiled C++ where there is a compiler, else numpy.
+        ``auto`` is compiled C++ where a compiler works, else numpy, with a warning if there is one that does not.
 
     Raises
     ------
@@ -126,7 +127,8 @@ def grid(
         If there is no point at all, or one is not accepted by `simulate`.
     """
     rows = logits if isinstance(logits, Mapping) else {"logits": logits}
-    chosen = ("cpp_standalone" if standalone.compiler() else "numpy") if target == "auto" else target
+    tried = [*circuits]
+    chosen = _choose_target(tried) if target == "auto" else target
     points = [
         Point(
             circuit=circuit,
@@ -139,13 +141,27 @@ def grid(
             target=chosen,
             labels={"circuit": circuit.name, "logits": name, "duration": str(duration), "seed": seed},
         )
-        for circuit, (name, values), duration, seed in itertools.product(circuits, rows.items(), durations, seeds)
+        for circuit, (name, values), duration, seed in itertools.product(tried, rows.items(), durations, seeds)
     ]
     if not points:
         raise InputError("a sweep needs at least one circuit, one set of logits, one duration and one seed")
     for point in points:
         point.check()
     return points
+
+
+def _choose_target(circuits: Sequence[Circuit]) -> str:
+    """``auto``: the compiled target if the compiler works and every circuit can be compiled."""
+    if standalone.compiler() is None:
+        return "numpy"
+    try:
+        standalone.try_compiler()
+        for circuit in circuits:
+            standalone.check_importable(type(circuit))
+    except standalone.BuildError as error:
+        warnings.warn(f"target 'auto' is numpy: {' '.join(str(error).split())}", stacklevel=3)
+        return "numpy"
+    return "cpp_standalone"
 
 
 def vary(kind: type[Circuit], values: Mapping[str, Sequence[Any]]) -> list[Circuit]:

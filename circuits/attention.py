@@ -48,6 +48,7 @@ from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from biospike.parameters import choice, number, quantity
 from biospike.random import MOST_STEPS
+from biospike.session import assemble
 from biospike.spike_words import COINCIDENCES
 from biospike.standalone import RunError
 from circuits.coincidence import SCORE_DIMS, read_words, score_equations, score_size
@@ -287,7 +288,7 @@ class SpikingAttention(Streams):
 
     def build(self, shape: BlockShape) -> b2.Network:
         """Network from ``encoder`` to ``outputs``; runs nothing."""
-        return b2.Network(*self.wire(shape)[0])
+        return assemble(*self.wire(shape)[0])
 
     def wire(
         self, shape: BlockShape, source: b2.NeuronGroup | None = None, prefix: str = ""

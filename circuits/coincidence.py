@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from biospike.encoding import Bernoulli
 from biospike.errors import InputError
+from biospike.session import assemble
 from biospike.spike_words import COINCIDENCES, words
 from circuits.projection import BlockShape, Slots, Vocabulary, checkpoint_state
 from circuits.streams import Streams, weights_come_first
@@ -129,7 +130,7 @@ class Coincidence(Streams):
         )
         read_words(scores, axons, vocabulary, shape)
         scores.run_regularly(count, when="before_groups", name="scores_each_step")
-        return b2.Network(*front, axons, scores)
+        return assemble(*front, axons, scores)
 
     def timing(self, window: int, dt: Quantity, origin: int = 0) -> Timing:
         """The window opens when the first product can arrive."""

@@ -45,6 +45,7 @@ from biospike.encoding import Bernoulli
 from biospike.errors import InputError
 from biospike.parameters import choice, number
 from biospike.random import MOST_STEPS
+from biospike.session import assemble
 
 import brian2 as b2
 
@@ -190,7 +191,7 @@ class TaylorExponential(Exponential):
         synapses = b2.Synapses(inputs, outputs, on_pre="arrived_post += 1", namespace={}, name="coincidence")
         # Copy j excites detectors j..J of its value.
         synapses.connect(j="k for k in range(i, (i//order + 1)*order)", namespace={"order": self.order})
-        return b2.Network(inputs, outputs, synapses)
+        return assemble(inputs, outputs, synapses)
 
     def state(self, z: Array, address: tuple[int, Any, Any]) -> dict[str, Any]:
         """Identical copies all have the address of the first."""
@@ -262,7 +263,7 @@ class VetoExponential(Exponential):
         excite = b2.Synapses(candidates, outputs, on_pre="excitation_post += 1", namespace={}, name="excite")
         for synapses in (veto, excite):
             synapses.connect(j="i")
-        return b2.Network(inputs, candidates, outputs, veto, excite)
+        return assemble(inputs, candidates, outputs, veto, excite)
 
     def state(self, z: Array, address: tuple[int, Any, Any]) -> dict[str, Any]:
         """The first window opens with the first step."""

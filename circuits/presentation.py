@@ -170,7 +170,7 @@ def present(
         circuit, tokens, duration=duration, trials=trials, seed=seed, windows=windows, key_mask=key_mask
     )
     workers = execution.check_jobs(jobs)
-    target, reason = execution.choose_target(plan, target)
+    [(target, reason)] = execution.settle_targets([plan], target, progress=progress)
     joined = execution.execute(plan, target, jobs=workers, progress=progress)
     return _dataset(plan, joined, target, reason)
 

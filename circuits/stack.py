@@ -27,6 +27,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from biospike.errors import InputError
+from biospike.session import assemble
 from circuits import projection
 from circuits.attention import SpikingAttention
 from circuits.projection import MOST_POPULATIONS, BlockShape, Slots, checkpoint_state, pair_state
@@ -230,7 +231,7 @@ class Stack(TokenCircuit):
             signs = 1 if number == 0 else 2
             skip.connect(i=sent.ravel(), j=np.arange(len(dendrites)).repeat(signs))
             objects += [*wired, dendrites, source, attended, skip]
-        return b2.Network(*objects)
+        return assemble(*objects)
 
     def _origins(self, window: int, dt: Quantity) -> list[int]:
         """Step from which each layer's tokens spike, and at last the residual of the last layer."""

@@ -308,7 +308,6 @@ class TestConfig:
             study.prepare(attrs.evolve(study.Config(), **change))
 
     def test_command_line_ends_with_one_line(self, monkeypatch, capsys):
-        monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which the command line resets
         monkeypatch.setattr(sys, "argv", ["calibrate_design_rule", "--preset", "none"])
         with pytest.raises(SystemExit) as stop:
             command_line.run(study.Config, study.main, study.__doc__)

@@ -151,16 +151,6 @@ def test_bad_input_is_refused_before_anything_runs(change, words, monkeypatch):
         simulate(Race(), options.pop("logits"), **options)
 
 
-def test_a_standalone_device_of_the_caller_is_refused_not_run_into(tmp_path):
-    b2.set_device("cpp_standalone", build_on_run=False)
-    try:
-        with pytest.raises(RuntimeError, match="set_device"):
-            simulate(Race(), LOGITS, duration=WINDOW, target="numpy")
-    finally:
-        b2.get_device().reinit()
-        b2.set_device("runtime")
-
-
 def test_no_compiler(monkeypatch):
     monkeypatch.setattr(standalone, "compiler", lambda: None)
     with pytest.raises(standalone.BuildError, match="needs a C\\+\\+ compiler"):
@@ -168,12 +158,6 @@ def test_no_compiler(monkeypatch):
     data = simulate(Race(), LOGITS, duration=WINDOW, target="auto")
     assert data.attrs["target"] == "numpy"
     assert "no C++ compiler" in data.attrs["target_reason"]
-
-
-def test_runs_leave_no_preferences_behind():
-    before = (b2.prefs["codegen.target"], float(b2.defaultclock.dt))
-    counts(Race())
-    assert (b2.prefs["codegen.target"], float(b2.defaultclock.dt)) == before
 
 
 @pytest.fixture(scope="module")

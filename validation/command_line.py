@@ -25,9 +25,7 @@ Config = TypeVar("Config")
 
 def run(config: type[Config], work: Callable[[Config], None], description: str) -> None:
     """Read the command line into `config`, do the work, and turn any expected failure into one line and status 2."""
-    # Brian2 replaces the hook so that every error reads like one of its bugs.
-    sys.excepthook = sys.__excepthook__
-    # It also collects garbage before every run of a network: what the imports made need not be looked through.
+    # Brian2 collects garbage before every run of a network: what the imports made need not be looked through.
     gc.collect()
     gc.freeze()
     started = time.time()

@@ -28,11 +28,13 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from biospike import runtime
 from biospike.errors import InputError
 from biospike.ideal.softmax import entmax15, softmax, sparsemax
 from biospike.metrics import total_variation
 from biospike.plots import BLUE, GREEN, RED, STYLE, save_figure
 from biospike.recording import git_revision, versions, write_atomically
+from biospike.session import assemble
 from validation import command_line
 from validation.data import attention_rows
 from validation.softmax_report import markdown
@@ -119,25 +121,21 @@ def simulate(transfer: Transfer, logits: Array, config: Config) -> Array:
     u = transfer.scale * (tiled - np.nanmax(tiled, axis=1, keepdims=True))
     # The inhibition starts where it will balance: u - I of the strongest key is the inverse of its share.
     balance = -transfer.inverse(np.nanmax(transfer.limit(tiled), axis=1))
-    hub = b2.NeuronGroup(len(tiled), HUB, method="euler", dt=STEP, namespace={"w": GAIN, "R0": RATE})
-    hub.I = balance
-    keys = b2.NeuronGroup(
-        len(row), KEYS.format(curve=transfer.curve), threshold="v >= 1", reset="v -= 1\ncount += 1",
-        method="euler", dt=STEP, namespace={"R0": RATE},
-    )  # fmt: skip
-    keys.row, keys.u = row, u[there]
-    keys.v = np.random.default_rng(config.seed).random(len(row))
-    keys.I = b2.linked_var(hub, "I", index=row)
-    inhibit = b2.Synapses(keys, hub, on_pre="I_post += w", dt=STEP, namespace={"w": GAIN})
-    inhibit.connect(i=np.arange(len(row)), j=row)
-    before = b2.prefs.codegen.target
-    b2.prefs.codegen.target = "cython" if config.target == "cython" else "numpy"
-    try:
-        b2.Network(hub, keys, inhibit).run(config.spikes / RATE, namespace={})
-    finally:
-        b2.prefs.codegen.target = before
-    counts = np.zeros(tiled.shape)
-    counts[there] = keys.count[:]
+    with runtime.preferences("cython" if config.target == "cython" else "numpy", float(STEP)):
+        hub = b2.NeuronGroup(len(tiled), HUB, method="euler", dt=STEP, namespace={"w": GAIN, "R0": RATE})
+        hub.I = balance
+        keys = b2.NeuronGroup(
+            len(row), KEYS.format(curve=transfer.curve), threshold="v >= 1", reset="v -= 1\ncount += 1",
+            method="euler", dt=STEP, namespace={"R0": RATE},
+        )  # fmt: skip
+        keys.row, keys.u = row, u[there]
+        keys.v = np.random.default_rng(config.seed).random(len(row))
+        keys.I = b2.linked_var(hub, "I", index=row)
+        inhibit = b2.Synapses(keys, hub, on_pre="I_post += w", dt=STEP, namespace={"w": GAIN})
+        inhibit.connect(i=np.arange(len(row)), j=row)
+        assemble(hub, keys, inhibit).run(config.spikes / RATE, namespace={})
+        counts = np.zeros(tiled.shape)
+        counts[there] = keys.count[:]
     return np.asarray((counts / counts.sum(axis=1, keepdims=True)).reshape(config.trials, *logits.shape))
 
 

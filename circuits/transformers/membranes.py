@@ -26,12 +26,14 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike import runtime
 from biospike.circuit import check_indices
 from biospike.errors import InputError
 from biospike.ideal.attention.layers import Reals, Spikes
 from biospike.ideal.lif import DiscreteLIF, SpikingJellyHard, SpikingJellySoft
 from biospike.neurons import LIF
 from biospike.parameters import quantity
+from biospike.session import assemble
 from circuits.transformers.tape import DT as STEP
 
 import brian2 as b2
@@ -155,16 +157,17 @@ class Membranes:
     def _simulate(self, kind: DiscreteLIF, drive: NDArray[np.float64]) -> Volley:
         check_indices(drive.size, "currents of all timesteps")
         steps, n = drive.shape
-        if isinstance(kind, SpikingJellySoft) and kind.tau == math.inf and not kind.decay_input:
-            group, factor = integrators(n, self.dt, kind.v_th, self.refractory), 1.0
-        else:
-            cell = mapped(kind, self.refractory)
-            group, factor = cell.build(n, self.dt), gain(kind)  # type: ignore[arg-type]
-        stimulus = b2.TimedArray(drive * factor * UNIT, dt=STEP)
-        group.namespace["stimulus"] = stimulus
-        # Before the update of the membrane in the first step of a timestep.
-        group.run_regularly("v_inf = stimulus(t, i)", dt=STEP, when="start")
-        monitor = b2.SpikeMonitor(group)
-        network = b2.Network(group, *group.contained_objects, monitor)
-        network.run(steps * STEP, namespace={})
-        return Volley(np.array(monitor.i, dtype=np.int64), np.array(monitor.t / b2.second) + float(self.dt))
+        with runtime.preferences("numpy", float(self.dt)):
+            if isinstance(kind, SpikingJellySoft) and kind.tau == math.inf and not kind.decay_input:
+                group, factor = integrators(n, self.dt, kind.v_th, self.refractory), 1.0
+            else:
+                cell = mapped(kind, self.refractory)
+                group, factor = cell.build(n, self.dt), gain(kind)  # type: ignore[arg-type]
+            stimulus = b2.TimedArray(drive * factor * UNIT, dt=STEP)
+            group.namespace["stimulus"] = stimulus
+            # Before the update of the membrane in the first step of a timestep.
+            group.run_regularly("v_inf = stimulus(t, i)", dt=STEP, when="start")
+            monitor = b2.SpikeMonitor(group)
+            network = assemble(group, *group.contained_objects, monitor)
+            network.run(steps * STEP, namespace={})
+            return Volley(np.array(monitor.i, dtype=np.int64), np.array(monitor.t / b2.second) + float(self.dt))

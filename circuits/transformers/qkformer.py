@@ -33,6 +33,7 @@ from biospike.ideal.attention import (
     QKFormerSSA,
     QKTokenAttention,
 )
+from biospike.session import assemble
 from circuits.transformers.block import BlockSize, TransformerCircuit
 from circuits.transformers.layers import SCALED, WEIGHTED, discrete_neurons, gates, project, project_state, synapses
 from circuits.transformers.spikformer import SpikformerCircuit
@@ -72,7 +73,7 @@ class MaskedKeyCircuit(TransformerCircuit):
         output = discrete_neurons(shape.rows * C, "output", LIF, drive=WEIGHTED, onset=at["output"], tape=tape)
         q, k = np.moveaxis(shape.grid(shape.rows, 2, C), 1, 0)
         gate, owner = np.arange(shape.rows * C), self.mask_of(shape).ravel()
-        return b2.Network(
+        return assemble(
             x,
             project(x, qk, C, 2 * C),
             qk,

@@ -18,6 +18,7 @@ import attrs
 import numpy as np
 
 from biospike.ideal.attention import LIF, LIF_HALF, SpikeDrivenAttention
+from biospike.session import assemble
 from circuits.transformers.block import BlockSize, TransformerCircuit
 from circuits.transformers.layers import SCALED, WEIGHTED, discrete_neurons, gates, project, project_state, synapses
 from circuits.transformers.tape import Spikes, recorded
@@ -51,7 +52,7 @@ class SpikeDrivenCircuit(TransformerCircuit):
         channel = np.broadcast_to(shape.grid(shape.batch, 1, C), (shape.batch, shape.tokens, C)).ravel()
         keys = synapses(qkv, kv, "a_post = 1", k, own)
         values = synapses(qkv, kv, "b_post = 1", v, own, part="_values")
-        return b2.Network(
+        return assemble(
             x,
             project(x, qkv, C, 3 * C),
             qkv,

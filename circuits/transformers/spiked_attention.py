@@ -24,6 +24,7 @@ from biospike import runtime, standalone
 from biospike.circuit import check_indices
 from biospike.ideal.attention import SpikeSoftmax
 from biospike.ideal.attention.spiked_attention import OneSpike
+from biospike.session import assemble
 from circuits.transformers.layers import synapses
 from circuits.transformers.tape import DT
 
@@ -86,7 +87,7 @@ class SpikeSoftmaxCircuit:
         keys.run_regularly(FALL, when="end", name="keys_fall_each_step")
         rows = b2.NeuronGroup(shape.rows, ROWS, namespace={}, name="rows")
         key = np.arange(shape.rows * shape.keys)
-        return b2.Network(keys, rows, synapses(keys, rows, "total_post += trace_pre", key, key // shape.keys))
+        return assemble(keys, rows, synapses(keys, rows, "total_post += trace_pre", key, key // shape.keys))
 
     def run(self, scores: ArrayLike, target: str = "numpy") -> OneSpike:
         """Spikes and shares of scores (rows, keys) in nats; see `SpikeSoftmax.run`."""

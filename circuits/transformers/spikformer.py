@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.ideal.attention import LIF, LIF_HALF, SpikformerSSA
+from biospike.session import assemble
 from biospike.spike_words import BITS, bit, words
 from circuits.projection import spell, word_group
 from circuits.transformers.block import BlockSize, TransformerCircuit, check_word
@@ -124,7 +125,7 @@ class SpikformerCircuit(TransformerCircuit):
         j = shape.grid(b, n, h, d).transpose(0, 2, 3, 1)[:, :, None]
         read_out = synapses(weights, attention, READ_OUT, i, j)
         output = discrete_neurons(shape.rows * C, "output", LIF, drive=WEIGHTED, onset=at["output"], tape=tape)
-        return b2.Network(
+        return assemble(
             x,
             project(x, qkv, C, 3 * C),
             qkv,

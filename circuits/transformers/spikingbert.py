@@ -27,6 +27,7 @@ import numpy as np
 from biospike.errors import InputError
 from biospike.ideal.attention import IF, SpikingBertAttention
 from biospike.ideal.lif import DiscreteLIF, SpikingJellySoft
+from biospike.session import assemble
 from biospike.spike_words import bit
 from circuits.projection import spell, word_group
 from circuits.transformers.block import BlockSize, TransformerCircuit, check_word
@@ -155,7 +156,7 @@ class SpikingBertCircuit(TransformerCircuit):
         link_words(output, axons, {"arrived": own}, HOLD_VALUES)
         pair = shape.grid(b, h, n, n)
         asked = shape.grid(b, n, h, d).transpose(0, 2, 1, 3)
-        return b2.Network(
+        return assemble(
             x,
             project(x, query, C, C),
             project(x, kv, C, 2 * C),

@@ -25,6 +25,7 @@ import numpy as np
 
 from biospike.errors import InputError
 from biospike.ideal.attention import LIF, DualSpikeAttention
+from biospike.session import assemble
 from biospike.spike_words import bit
 from circuits.projection import spell, word_group
 from circuits.transformers.block import BlockSize, TransformerCircuit, check_word
@@ -117,7 +118,7 @@ class DualSpikeCircuit(TransformerCircuit):
         gather = shape.grid(b, n, shape.channels)[:, self.block.patches]
         pre, post = np.broadcast_arrays(gather.reshape(b, 1, 1, N, -1, 1), unit.reshape(b, h, 2, N, 1, d))
         scores, sums = shape.grid(b, h, N, 1, n), shape.grid(b, n, h, d).transpose(0, 2, 3, 1)[:, :, None]
-        return b2.Network(
+        return assemble(
             x,
             synapses(x, y, "current_post += w", pre, post, model="w : 1"),
             y,
