@@ -122,8 +122,9 @@ def refuse_codes(raw: NDArray[Any], values: NDArray[np.float64], name: str) -> N
 def _unpacked(values: Any) -> Any:
     """What `numpy.asarray` converts without loss: it drops masks, and fails on tensors that have a gradient."""
     if isinstance(values, np.ma.MaskedArray):
-        masked = np.ma.getmaskarray(values).any() and values.dtype.kind in "biuf"
-        return values.astype(np.float64).filled(np.nan) if masked else values.data
+        mask = np.ma.getmaskarray(values)
+        masked = mask.any() and values.dtype.kind in "biuf"
+        return np.where(mask, np.nan, values.data.astype(np.float64)) if masked else values.data
     if isinstance(values, (list, tuple)):
         return values if all(isinstance(one, (int, float)) for one in values) else [_unpacked(one) for one in values]
     if hasattr(values, "detach") and hasattr(values, "is_floating_point"):

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from biospike.arrays import float_array
+from biospike.arrays import plain_array
 from biospike.errors import InputError
 
 AXES = ("layer", "batch", "head", "query")
@@ -34,10 +34,10 @@ def rows_of(dump: ArrayLike) -> xr.DataArray:
     InputError
         If it has another number of dimensions, or is not of numbers.
     """
-    values = float_array(dump, "logits")
-    if not 2 <= values.ndim <= len(AXES) + 1 or values.size == 0:
+    values = plain_array(dump, "logits")
+    if values.dtype.kind not in "iuf" or not 2 <= values.ndim <= len(AXES) + 1 or values.size == 0:
         raise InputError(
-            f"a dump of the shape {values.shape}; accepted are (batch, heads, queries, keys), (heads, queries, keys) "
+            f"a dump of {values.dtype} {values.shape}; accepted are numbers (batch, heads, queries, keys), (heads, queries, keys) "
             "and (queries, keys)"
         )
     return xr.DataArray(
