@@ -37,8 +37,8 @@ def rows_of(dump: ArrayLike) -> xr.DataArray:
     values = plain_array(dump, "logits")
     if values.dtype.kind not in "iuf" or not 2 <= values.ndim <= len(AXES) + 1 or values.size == 0:
         raise InputError(
-            f"a dump of {values.dtype} {values.shape}; accepted are numbers (batch, heads, queries, keys), (heads, queries, keys) "
-            "and (queries, keys)"
+            f"a dump of {values.dtype} {values.shape}; accepted are numbers (batch, heads, queries, keys), (heads, "
+            "queries, keys) and (queries, keys)"
         )
     return xr.DataArray(
         values.reshape(-1, values.shape[-1]),

@@ -30,7 +30,7 @@ from biospike.simulation import plan, simulate_each
 from circuits import SOFTMAX_CIRCUITS
 from validation import command_line, softmax_sweep
 from validation.data import attention_rows
-from validation.logits_file import read_logits
+from validation.logits_file import Rows, read_rows
 from validation.softmax_drawing import Raster, draw_convergence, drawing
 from validation.softmax_report import report
 from validation.softmax_tables import CONVERGENCE, converge, halving, summarise
@@ -58,8 +58,11 @@ class Config:
     """Options of ``compare_softmax``."""
 
     logits: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Rows of logits in nats: .npy, .npz (array 'logits') or .csv; NaN, -inf or an empty field masks a key.
-    Default: 72 real attention rows of a trained transformer, shipped with biospike."""
+    """Rows of logits in nats: .npy, .npz (array 'logits') or .csv; NaN, -inf, a fill such as -1e4 or an empty field
+    masks a key. A dump (batch, heads, queries, keys) is flattened. Default: 72 real attention rows of a trained
+    transformer, shipped with biospike."""
+    no_frame: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Read all of a text file as logits, also what looks like header and index of a data frame."""
     circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = tuple(SOFTMAX_CIRCUITS)
     """Circuits to run."""
     duration: Annotated[str, tyro.conf.arg(metavar="TIME")] = "2 s"
@@ -95,6 +98,8 @@ class Study:
     """Of every circuit, at its own step."""
     halved: list[Plan]
     """The same at half of it, for one short window."""
+    row_names: list[str] | None = None
+    """Of the rows of a dump, such as "b0 h3 q5"."""
 
 
 def prepare(config: Config) -> Study:
@@ -105,7 +110,8 @@ def prepare(config: Config) -> Study:
     InputError
         Naming the value and what is accepted.
     """
-    logits = attention_rows() if config.logits is None else read_logits(config.logits)
+    rows = Rows(attention_rows()) if config.logits is None else read_rows(config.logits, frame=not config.no_frame)
+    logits = rows.logits
     if not config.circuits:
         raise InputError(f"--circuits needs at least one of {', '.join(SOFTMAX_CIRCUITS)}")
     circuits: dict[str, Circuit] = {}
@@ -130,7 +136,7 @@ def prepare(config: Config) -> Study:
     halved = [plan(circuit, logits, dt=circuit.dt / 2, **full | less) for circuit in circuits.values()]
     for work in plans:
         choose_target(work, config.target)
-    return Study(config, logits, circuits, duration, plans, halved)
+    return Study(config, logits, circuits, duration, plans, halved, rows.names)
 
 
 def run(study: Study) -> Iterator[xr.Dataset]:
@@ -206,6 +212,8 @@ def main(config: Config) -> None:
         convergence = pd.DataFrame(fits)[CONVERGENCE]
         draw(draw_convergence, summary, convergence, out)
         data = join(results)
+        if study.row_names is not None:
+            data = data.assign_coords(row_name=("row", study.row_names))
         save(data, out / "counts.nc")
         for name, table in (("summary", summary), ("convergence", convergence)):
             write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))

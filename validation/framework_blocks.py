@@ -233,9 +233,8 @@ def _block(file: Archive, model: Model, name: str, orientation: str | None) -> A
     for key in sorted(others & set(file.left)):
         value = file.left.pop(key)
         given[key] = value if key.startswith("rate") else tuple(map(int, value)) if key == "size" else value.item()
-    file.require_nothing_left(
-        [*(f"{layer}.weight, {layer}.bias, {layer}.bn.*" for layer in layer_names(model)), *others]
-    )
+    layers = [f"{layer}.weight, {layer}.bias, {layer}.bn.*" for layer in layer_names(model)]
+    file.require_nothing_left([*layers, *others])
     try:
         return model.reference(**given)
     except (TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from biospike.arrays import plain_array
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
-from biospike.rows import dump_names, rows_of
+from biospike.rows import row_names, rows_of
 from validation import archive, mask_names
 from validation.archive import Archive
 from validation.array_files import load_arrays
@@ -67,8 +67,8 @@ def read_rows(path: Path, *, frame: bool = True) -> Rows:
         raw = plain_array(raw, "logits")
         if raw.ndim <= 2 or raw.size == 0:
             return Rows(check_logits(raw))
-        names = dump_names(raw.shape) if raw.ndim <= 5 else []
-        return Rows(check_logits(raw.reshape(-1, raw.shape[-1]), names) if names else check_logits(rows_of(raw)), names)
+        rows = rows_of(raw)
+        return Rows(check_logits(rows), row_names(rows))
     except InputError as error:
         raise InputError(f"--logits {path}: {error}") from None
 
@@ -100,7 +100,7 @@ def _of_archive(file: Archive) -> NDArray[Any]:
 
 
 def _over_logits(mask: Mask, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Mask that broadcasts with logits: of keys (keys,), (rows, keys) or (batch, keys), of scores (..., queries, keys)."""
+    """Mask as it broadcasts with logits: (keys,), (rows, keys), (batch, keys) of a dump, or (..., queries, keys)."""
     attend = mask.attend
     if not mask.of_scores and attend.ndim == 2 and len(shape) == 4:
         attend = attend[:, None, None, :]

@@ -72,8 +72,9 @@ def _score_mask(name: str, value: NDArray[Any]) -> Mask:
     senses = [attend for attend in (given, ~given) if attend.any(axis=-1).all()]
     if len(senses) != 1:
         raise InputError(
-            f"{name} as {value.dtype} means ignore in nn.MultiheadAttention and attend in scaled_dot_product_attention, "
-            "and both are possible here: give key_mask (True = attend), or floats of 0 and -inf"
+            f"{name} as {value.dtype}: True means ignore in nn.MultiheadAttention and attend in "
+            "scaled_dot_product_attention, and both are possible here: give key_mask (True = attend), or floats of 0 "
+            "and -inf"
         )
     return Mask(senses[0], of_scores=True)
 
@@ -85,9 +86,10 @@ def _of_additive(name: str, value: NDArray[Any]) -> BoolArray:
     if not whole.all():  # fills: the same decision as of logits
         added = mask_fills(added, name)
     if (added[~np.isnan(added)] != 0).any():
+        biased = added[~np.isnan(added) & (added != 0)].flat[0]
         raise InputError(
-            f"{name} adds {added[~np.isnan(added) & (added != 0)].flat[0]:g} to scores; as floats it must be 0 = attend, "
-            "and NaN, -inf or a fill such as -1e4 where a key is masked"
+            f"{name} adds {biased:g} to scores; as floats it must be 0 = attend, and NaN, -inf or a fill "
+            "such as -1e4 where a key is masked"
         )
     return np.asarray(added == 0)
 
@@ -136,7 +138,7 @@ def as_block_mask(mask: Mask, tokens: int, samples: int) -> tuple[BoolArray | No
     keys = attend[:, -1]
     if len(attend) not in (1, samples):
         raise InputError(
-            f"a mask of scores, of the shape {mask.attend.shape}, differs between heads, which none may here"
+            f"a mask of scores of the shape {mask.attend.shape} differs between heads: accepted is one of all"
         )
     whole = np.broadcast_to(keys[:, None], attend.shape)
     lower = np.tril(np.ones((tokens, tokens), dtype=bool))

@@ -174,8 +174,8 @@ def _decimal_sign(fields: Fields) -> str:
         raise InputError(f"{with_comma[0]!r}: commas and points in numbers (fields separated by {separator})")
     if all(THOUSANDS.fullmatch(field) for field in with_comma):
         raise InputError(
-            f"{with_comma[0]!r}: a comma that may part the decimals or the thousands (fields separated by {separator}); "
-            "write a point, or nothing"
+            f"{with_comma[0]!r}: the comma may part decimals or thousands (fields separated by {separator}); write a "
+            "point, or nothing"
         )
     if all(DECIMAL_COMMA.fullmatch(field) or is_number(field) for field in with_comma):
         return ","

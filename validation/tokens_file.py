@@ -157,9 +157,10 @@ def _assemble(
     file.require_nothing_left(UNDERSTOOD)
     matrices, used = _matrices(given, X.shape[-1], number, width, seeds)
     columns = matrices["q"].shape[1]
-    for bias, values in biases.items():
+    for side, values in biases.items():
         if values.shape != (columns,):
-            raise InputError(f"{bias} has the shape {values.shape}; accepted is ({columns},), one for each column")
+            raise InputError(f"{side} has the shape {values.shape}; accepted is ({columns},), one for each column")
+    origin = f"weights drawn with seeds {', '.join(map(str, used))}" if used else "its weights"
     return TokenInput(
         X=X,
         W_q=matrices["q"],
@@ -167,8 +168,7 @@ def _assemble(
         W_v=matrices["v"],
         heads=number,
         labels=labels,
-        source=f"tokens of {name}, "
-        + (f"weights drawn with seeds {', '.join(map(str, used))}" if used else "its weights"),
+        source=f"tokens of {name}, {origin}",
         key_mask=key_mask,
         score_scale=score_scale,
         biases=biases,
@@ -240,12 +240,11 @@ def _masks(file: Archive, tokens: int, samples: int) -> tuple[NDArray[np.bool_] 
     found = [file.take(readers) for readers in (mask_names.KEY_MASKS, mask_names.SCORE_MASKS)]
     split = [mask_names.as_block_mask(mask, tokens, samples) for mask in found if mask is not None]
     keys = [mask for mask, _ in split if mask is not None]
-    if len(keys) == 2 and not np.array_equal(*np.broadcast_arrays(*keys)):
+    wrong = [mask.shape for mask in keys if mask.shape not in ((tokens,), (samples, tokens))]
+    if wrong:
+        raise InputError(f"a mask of keys has the shape {wrong[0]}; accepted are ({tokens},) and ({samples}, {tokens})")
+    if len(keys) == 2 and not (keys[0] == keys[1]).all():
         raise InputError("the mask of keys and that of scores disagree; leave one of them out")
-    if keys and keys[0].shape not in ((tokens,), (samples, tokens)):
-        raise InputError(
-            f"a mask of keys has the shape {keys[0].shape}; accepted are ({tokens},) and ({samples}, {tokens})"
-        )
     return (keys[0] if keys else None), bool(flag) or any(causal for _, causal in split)
 
 

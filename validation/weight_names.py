@@ -23,9 +23,10 @@ Reader = Callable[[str, NDArray[Any]], Any]
 IN_OUT, OUT_IN = "in-out", "out-in"
 ORIENTATIONS = (IN_OUT, OUT_IN)
 STREAMS = ("q", "k", "v")
-MODULES = {stream: (stream, f"{stream}_proj", f"to_{stream}", f"{stream}_lin") for stream in STREAMS}
-for _stream, _word in zip(STREAMS, ("query", "key", "value"), strict=True):
-    MODULES[_stream] += (_word, f"{_word}_proj")
+PLAIN = {stream: (f"{stream}_proj", f"to_{stream}", f"{stream}_lin") for stream in STREAMS}
+WORDS = {"q": ("query", "query_proj"), "k": ("key", "key_proj"), "v": ("value", "value_proj")}
+MODULES = {stream: (stream, *PLAIN[stream], *WORDS[stream]) for stream in STREAMS}
+"""Modules that project on a stream."""
 FUSED = ("in_proj", "qkv", "to_qkv", "c_attn")
 """Modules that project on queries, keys and values at once."""
 
@@ -127,18 +128,10 @@ def _third_of(stream: str, read: Reader, axis: int = 0) -> Reader:
 def _other_names(stream: str, *, told: bool) -> list[str]:
     """Names that say what a matrix is and not how it lies; a bare one may be anything unless the user has told."""
     big = stream.upper()
-    names = [
-        f"w{stream}",
-        f"w_{stream}",
-        f"W{stream}",
-        f"W{big}",
-        f"W_{big}",
-        f"w{big}",
-        f"w_{big}",
-        f"{stream}_weight",
-    ]
-    names += [f"{module}_weight" for module in MODULES[stream][4:]] + list(MODULES[stream][1:4])
-    return names + ([stream, big, *MODULES[stream][4:]] if told else [])
+    names = [f"{letter}{mark}{which}" for letter in "wW" for mark in ("", "_") for which in (stream, big)]
+    names += [f"{module}_weight" for module in (stream, *WORDS[stream])] + list(PLAIN[stream])
+    own = f"W_{stream}"
+    return [name for name in names if name != own] + ([stream, big, *WORDS[stream]] if told else [])
 
 
 def _turned(values: FloatArray, orientation: str) -> FloatArray:
@@ -158,9 +151,7 @@ def _only_possible(name: str, values: FloatArray, features: int | None) -> str:
 def _fitting(name: str, values: FloatArray, orientation: str, features: int | None) -> FloatArray:
     if features is not None and len(values) != features:
         shape = values.shape if orientation == IN_OUT else values.shape[::-1]
-        raise InputError(
-            f"{name} {shape} is read as {orientation}, which needs {features} features, as the tokens have"
-        )
+        raise InputError(f"{name} {shape} is read as {orientation}, but the tokens have {features} features")
     return values
 
 
