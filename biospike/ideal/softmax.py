@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from biospike.arrays import plain_array, refuse_codes
 from biospike.errors import InputError, InputWarning
-from biospike.ideal.fills import mask_fills
+from biospike.ideal.fills import LARGEST_FILL, mask_fills
 from biospike.rows import row_names
 
 ACCEPTED = "accepted are finite numbers in nats, and NaN or -inf for a masked key"
@@ -108,8 +108,9 @@ def check_logits(logits: Any, names: Sequence[str] | None = None) -> NDArray[np.
             f"logits have shape {values.shape}; accepted are (rows, keys), or (keys,) for one row; biospike.rows_of "
             "makes rows of (batch, heads, queries, keys)"
         )
+    above = np.where(values > LARGEST_FILL, values, np.nan)
+    refuse_codes(raw, values if np.isnan(above).all() else above, "logits")
     values = mask_fills(np.atleast_2d(values), row_names=names)
-    refuse_codes(raw, values, "logits")
     if _like_probabilities(values):
         warnings.warn(
             "logits: every row sums to 1: these look like probabilities; log(p) has the same softmax",
