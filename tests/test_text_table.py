@@ -45,7 +45,7 @@ class TestFrames:
         frame = pd.DataFrame(Z)
         whole = np.vstack([[np.nan, 0, 1, 2], np.column_stack([[0, 1], Z])])
         np.testing.assert_array_equal(read(tmp_path, frame.to_csv(), frame=False), whole)
-        with pytest.raises(InputError, match="'a' in line 1 is not a number"):
+        with pytest.raises(InputError, match=r"'a' is not a number .line 1"):
             read(tmp_path, "a,b\n1,2\n3,4\n", frame=False)
 
     def test_tables_of_r(self, tmp_path):
@@ -59,9 +59,9 @@ class TestFrames:
             (",a,b\n.5,1,2\n.25,3,4\n", "header of a data frame, but"),
             (",0,1,2\n0,.5,-1,2\n", "fewer than two rows"),
             ("0,1,2\n1,5,6\n2,7,8\n", "may each be the header or the index"),
-            ("a,1\n2,3\n4,5\n", "'a' in line 1 is not a number"),
-            ("1,2\na,3\n4,5\n", "'a' in line 2 is not a number"),
-            ("a,b,c\n1,2,x\n4,5,6\n", "'x' in line 2 is not a number"),
+            ("a,1\n2,3\n4,5\n", "'a' is not a number .line 1"),
+            ("1,2\na,3\n4,5\n", "'a' is not a number .line 2"),
+            ("a,b,c\n1,2,x\n4,5,6\n", "'x' is not a number .line 2"),
         ],
     )
     @pytest.mark.filterwarnings("ignore::biospike.errors.InputWarning")
@@ -114,10 +114,10 @@ class TestText:
         ("text", "words"),
         [
             ("1;2\t3\n", "separated by semicolons and by tabs"),
-            ("1|2|3\n", r"'1\|2\|3' in line 1 is not a number.*separated by blanks"),
+            ("1|2|3\n", r"'1\|2\|3' is not a number .line 1.*separated by blanks"),
             ("1.5;2,5\n", "commas and points in numbers .*separated by semicolons"),
             ("1,234;5,678\n", "may part decimals or thousands .*separated by semicolons"),
-            ("1_0,2\n", "'1_0' in line 1 is not a number.*separated by commas"),
+            ("1_0,2\n", "'1_0' is not a number .line 1.*separated by commas"),
             ('"1,2\n3,4\n', "cannot be told apart|quotation mark"),
             ("0\n50256\n1012\n", "token ids"),
         ],

@@ -47,7 +47,8 @@ def load_arrays(path: Path, option: str, suffixes: tuple[str, ...], *, frame: bo
     """
     ending = _ending(path)
     if ending not in suffixes:
-        raise InputError(f"{option} {path}: expected a file that ends in {', '.join(suffixes)}")
+        accepted = (" or " if len(suffixes) == 2 else ", ").join(suffixes)
+        raise InputError(f"{option} {path}: expected a file that ends in {accepted}")
     if not path.is_file():
         raise InputError(f"{option} {path}: there is no such file")
     try:

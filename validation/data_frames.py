@@ -72,7 +72,7 @@ def _frame(lines: Lines, is_number: Callable[[str], bool]) -> tuple[int, int]:
         return 1, 0
     if label(columns) and _large(lines, 1):
         return 0, 1
-    if corner and len(first) > 1 and label(first[1:]):
+    if not first[0] and len(first) > 1 and label(first[1:]):
         raise InputError(
             f"the first line ({_shown(first)}) is the header of a data frame, but the first column "
             f"({_shown(columns[1:])}) is not its index, which is 0, 1, 2, ... or text, or the rest has fewer than two "

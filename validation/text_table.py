@@ -147,7 +147,7 @@ def _as_numbers(fields: Fields) -> NDArray[Any]:
             value = _number(field.replace(",", ".") if decimal == "," else field)
             if value is None:
                 raise InputError(
-                    f"{field!r} in line {fields.numbers[at]} is not a number; expected rows of numbers, without a "
+                    f"{field!r} is not a number (line {fields.numbers[at]}); expected rows of numbers, without a "
                     f"header or with the whole frame of a table (fields separated by {separator})"
                 )
             values[at, place] = value

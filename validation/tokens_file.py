@@ -26,6 +26,8 @@ UNDERSTOOD = (
     "X, tokens, W_q, q_proj.weight, in_proj_weight, seed_q, b_q, q_proj.bias, heads, key_mask, attention_mask",
     "key_padding_mask, attn_mask, causal, score_scale",
 )
+DESCRIPTIONS = ("layer", "sentence", "provenance", "logits", "output")
+"""What the shipped file holds besides: where its tokens come from, and what attention makes of them."""
 TOY_SCALE = 3.0
 """Score scale of the toy. With that of ordinary attention, 0.71, its logits differ by at most 0.3 nats."""
 
@@ -142,6 +144,8 @@ def _assemble(
     seeds: Sequence[int] | None,
     orientation: str | None,
 ) -> TokenInput:
+    for description in DESCRIPTIONS:
+        file.left.pop(description, None)
     if "X" not in file.left:
         raise InputError(f"expected an array named 'X', found {', '.join(file.names) or 'nothing'}")
     X = _tokens(file.left.pop("X"))
