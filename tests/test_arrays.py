@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -179,6 +179,7 @@ class TestFills:
             np.testing.assert_array_equal(softmax(check_logits(rows)), softmax(np.where(rows == fill, np.nan, rows)))
 
     @pytest.mark.filterwarnings("ignore::biospike.errors.InputWarning")
+    @settings(max_examples=60, deadline=None)
     @given(
         hnp.arrays(
             float,

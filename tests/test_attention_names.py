@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from biospike import InputError
-from validation import compare_attention, compare_frameworks
+from biospike import InputError, load, save
+from validation import command_line, compare_attention, compare_frameworks
+from validation.compare_softmax import Config, join, prepare, run
 from validation.framework_blocks import read_weights
 from validation.logits_file import read_rows
 from validation.tokens_file import read_tokens
@@ -252,3 +253,28 @@ class TestBlocks:
             compare_frameworks.prepare(compare_frameworks.Config(orientation="in-out"))
         with pytest.raises(InputError, match="--orientation is for a file given by --tokens"):
             compare_attention.prepare(compare_attention.Config(orientation="in-out"))
+
+
+class TestCommandLine:
+    def test_row_names_are_kept_with_the_counts(self, tmp_path):
+        np.save(tmp_path / "z.npy", RNG.normal(size=(1, 2, 2, 3)))
+        config = Config(
+            logits=tmp_path / "z.npy", circuits=("integrate",), duration="30 ms", trials=1, target="numpy", quiet=True
+        )
+        study = prepare(config)
+        save(join(list(run(study)), study.row_names), tmp_path / "counts.nc")
+        data = load(tmp_path / "counts.nc")
+        assert data["row_name"].values.tolist() == ["b0 h0 q0", "b0 h0 q1", "b0 h1 q0", "b0 h1 q1"]
+        assert data["spike_count"].sum() > 0
+
+    def test_what_was_taken_for_what_is_said_once_in_one_line_each(self, tmp_path, monkeypatch, capsys):
+        (tmp_path / "z.csv").write_text(",0,1,2\n0,.5,1,-1e4\n1,2,1,0\n")
+        monkeypatch.setattr("sys.argv", ["compare_softmax", "--logits", str(tmp_path / "z.csv"), "--target", "numpy"])
+        monkeypatch.setattr(command_line, "_keep_provenance", lambda *_: None)
+        studies = []
+        command_line.run(Config, lambda config: studies.append(prepare(config)), "")
+        np.testing.assert_array_equal(studies[0].logits, [[0.5, 1, np.nan], [2, 1, 0]])
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 2
+        assert said[0].startswith("note: the first line (blank, 0, 1, ...) and the first column (0, 1) are left out")
+        assert said[1].startswith("note: logits: 1 key of -10000 is masked")

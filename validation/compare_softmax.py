@@ -166,8 +166,11 @@ def run(study: Study) -> Iterator[xr.Dataset]:
         yield data.assign_coords(window_ms=windows, window_halved_ms=float(halved["window_ms"][-1]))
 
 
-def join(results: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Join what `run` yields along a new dimension `circuit`; what differs between circuits becomes a coordinate."""
+def join(results: Sequence[xr.Dataset], row_names: Sequence[str] | None = None) -> xr.Dataset:
+    """Join what `run` yields along a new dimension `circuit`; what differs between circuits becomes a coordinate.
+
+    So do the names of rows, `row_name`, if there are any.
+    """
     parts = []
     for data in results:
         own = {name: ("circuit", [data.attrs[name]]) for name in OWN_ATTRIBUTES}
@@ -177,6 +180,7 @@ def join(results: Sequence[xr.Dataset]) -> xr.Dataset:
         part.attrs = {key: value for key, value in data.attrs.items() if key not in {*own, "circuit"}}
         parts.append(part)
     joined = xr.concat(parts, dim="circuit", data_vars="minimal", coords="minimal", compat="override", join="exact")
+    joined = joined if row_names is None else joined.assign_coords(row_name=("row", list(row_names)))
     return joined.assign_attrs(compilers=", ".join(sorted({data.attrs["compiler"] for data in results})))
 
 
@@ -211,9 +215,7 @@ def main(config: Config) -> None:
         summary = pd.concat(summaries, ignore_index=True)
         convergence = pd.DataFrame(fits)[CONVERGENCE]
         draw(draw_convergence, summary, convergence, out)
-        data = join(results)
-        if study.row_names is not None:
-            data = data.assign_coords(row_name=("row", study.row_names))
+        data = join(results, study.row_names)
         save(data, out / "counts.nc")
         for name, table in (("summary", summary), ("convergence", convergence)):
             write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
