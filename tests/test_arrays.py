@@ -132,6 +132,12 @@ def test_masks_of_ones_and_zeros(mask):
     np.testing.assert_array_equal(bool_array(mask, "key_mask", SENSE), [True, False])
 
 
+@pytest.mark.parametrize("mask", [[True, False, True], [1, 0, 1], np.float32([1, 0, 1]), Tensor([1.0, 0.0, 1.0])])
+def test_a_block_takes_key_masks_of_ones_and_zeros(mask):
+    unmasked = SpikingAttention(Z, Z, Z).unmasked(mask, 1, 3)
+    np.testing.assert_array_equal(unmasked, np.broadcast_to([True, False, True], (1, 3, 3)))
+
+
 @pytest.mark.parametrize("mask", [[0.5, 1], [2, 1], [-1e9, 0], [np.nan, 1], np.ma.masked_array([1, 0], [0, 1]), ["a"]])
 def test_every_other_mask_is_refused_with_its_sense(mask):
     with pytest.raises(InputError, match=f"key_mask must be .*{SENSE}"):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.arrays import float_array, refuse_codes
+from biospike.arrays import plain_array, refuse_codes
 from biospike.errors import InputError
 from validation.archive import Archive
 
@@ -92,13 +92,14 @@ def take_bias(archive: Archive, stream: str) -> FloatArray | None:
 
 def matrix(name: str, value: NDArray[Any]) -> FloatArray:
     """Weights as a matrix; the kernel of a convolution of size 1 is one."""
+    value = plain_array(value, name)
     if value.ndim > 2 and all(size == 1 for size in value.shape[2:]):
         value = value.reshape(value.shape[:2])
     if value.ndim != 2 or value.dtype.kind not in "biuf":
         raise InputError(
             f"{name} must be a matrix of the shape (features, heads*width) or a seed, got {value.dtype} {value.shape}"
         )
-    values = float_array(value, name)
+    values = value.astype(np.float64)
     refuse_codes(value, values, name)
     return values
 
@@ -156,6 +157,7 @@ def _fitting(name: str, values: FloatArray, orientation: str, features: int | No
 
 
 def _vector(name: str, value: NDArray[Any]) -> FloatArray:
+    value = plain_array(value, name)
     if value.ndim != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
         raise InputError(f"{name} must be finite numbers (heads*width,), got {value.dtype} {value.shape}")
     return value.astype(np.float64)

@@ -115,7 +115,7 @@ def check_logits(logits: Any, names: Sequence[str] | None = None) -> NDArray[np.
         warnings.warn(
             "logits: every row sums to 1: these look like probabilities; log(p) has the same softmax",
             InputWarning,
-            stacklevel=2,
+            stacklevel=1,  # always this line, so that Python says it once
         )
     return values
 

@@ -192,6 +192,7 @@ def test_good_configurations_give_every_combination(tmp_path, rates, seeds, dura
         ("circuits = ['race']\n[escape]\nw = 0.1", "circuits does not name it"),
         ("trials = 0", "trials .* got 0"),
         ("trials = true", "whole number"),
+        ("no_frame = 1", "no_frame must be true or false, got 1"),
         ("seed = [1, 1]", "twice"),
         ("seed = {first = 1, count = 10000000}", "count must be"),
         ("seed = {first = 1, count = 100000}\nduration = ['1 s', '2 s']", "are more than 100000"),
