@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.errors import InputError
+from biospike.errors import InputError, InputWarning
 from validation.text_table import read_text
 
 TEXT = (".csv", ".tsv")
@@ -56,6 +56,8 @@ def load_arrays(path: Path, option: str, suffixes: tuple[str, ...], *, frame: bo
         return read_text(content, ending, frame=frame) if ending in TEXT else _numpy(content)
     except InputError as error:
         raise InputError(f"{option} {path}: {error}") from None
+    except InputWarning:  # which the user has made an error
+        raise
     except Exception as error:  # a damaged file makes its readers raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{option} {path}: cannot be read as {ending} ({reason})") from None

@@ -78,7 +78,7 @@ def _frame(lines: Lines, is_number: Callable[[str], bool]) -> tuple[int, int]:
             f"({_shown(columns[1:])}) is not its index, which is 0, 1, 2, ... or text, or the rest has fewer than two "
             f"rows or columns; leave the header out, or {KEEP}"
         )
-    if len(lines) == 2 and len(first) > 1 and label(first):
+    if len(lines) == 2 and len(first) > 1 and label(first) and is_number(first[0]):
         warnings.warn(
             f"the first line ({_shown(first)}) is read as numbers; leave it out if it is a header",
             InputWarning,

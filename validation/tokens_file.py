@@ -65,7 +65,7 @@ class TokenInput:
     source: str
     key_mask: NDArray[np.bool_] | None = None
     score_scale: float | None = None
-    biases: dict[str, NDArray[np.float64]] = attrs.field(factory=dict)
+    biases: dict[str, Any] = attrs.field(factory=dict)
     causal: bool = False
 
 
