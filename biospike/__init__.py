@@ -1,9 +1,10 @@
 """biospike: a biophysical reference simulator for spiking attention."""
 
 from biospike import isolation as isolation  # first: it imports Brian2
-from biospike.errors import InputError
+from biospike.errors import InputError, InputWarning
 from biospike.neurons import LIF
 from biospike.recording import load, save
+from biospike.rows import rows_of
 from biospike.simulation import simulate
 
-__all__ = ["LIF", "InputError", "load", "save", "simulate"]
+__all__ = ["LIF", "InputError", "InputWarning", "load", "rows_of", "save", "simulate"]

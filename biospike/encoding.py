@@ -16,6 +16,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, runtime
+from biospike.arrays import float_array
 from biospike.circuit import ADDRESS, WIDE, check_indices, count_spikes
 from biospike.errors import InputError
 from biospike.parameters import number
@@ -171,7 +172,7 @@ def encode(
         If a value is outside [0, 1] or not finite, the checkpoints do not increase from at least 1, or trials or seed
         are out of range.
     """
-    x = np.asarray(x, dtype=float)
+    x = float_array(x, "x")
     outside = ~((x >= 0) & (x <= 1))
     if x.ndim != 1 or outside.any():
         raise InputError(f"x must be one list of values in [0, 1], got {x[outside][0] if outside.any() else x.shape}")

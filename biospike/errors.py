@@ -9,3 +9,7 @@ class InputError(ValueError):
     Raised for arguments, options, parameters and files, before anything is simulated. A command line prints it as one
     line and exits with status 2; any other `ValueError` is an error of the program and is shown with its traceback.
     """
+
+
+class InputWarning(UserWarning):
+    """Input that is taken, and what it was taken for: a command line prints it as one line."""

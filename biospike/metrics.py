@@ -14,6 +14,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import rel_entr
 
+from biospike.arrays import bool_array, float_array
 from biospike.errors import InputError
 
 Array = NDArray[np.float64]
@@ -48,12 +49,13 @@ def smoothed_shares(counts: ArrayLike, unmasked: ArrayLike | None = None, smooth
     Raises
     ------
     InputError
-        If a count or the smoothing is negative, or a masked key has fired.
+        If a count is negative or NaN, as that of a masked entry, the smoothing is negative, or a masked key has fired.
     """
-    spikes = np.asarray(counts, dtype=float)
-    takes_part = np.broadcast_to(True if unmasked is None else np.asarray(unmasked, dtype=bool), spikes.shape)
-    if (spikes < 0).any():
-        raise InputError(f"spike counts must be at least 0, got {spikes[spikes < 0][0]:g}")
+    spikes = float_array(counts, "spike counts")
+    part = True if unmasked is None else bool_array(unmasked, "unmasked", "True is a key that takes part")
+    takes_part = np.broadcast_to(part, spikes.shape)
+    if not (spikes >= 0).all():
+        raise InputError(f"spike counts must be at least 0, got {spikes[~(spikes >= 0)][0]:g}")
     if not smoothing >= 0:
         raise InputError(f"smoothing must be at least 0 spikes, got {smoothing}")
     if (spikes[~takes_part] > 0).any():
@@ -68,7 +70,7 @@ def total_variation(a: ArrayLike, b: ArrayLike) -> Array:
 
     NaN where either row is NaN, which is how `shares` marks a silent row.
     """
-    return np.asarray(np.abs(np.asarray(a, dtype=float) - np.asarray(b, dtype=float)).sum(axis=-1) / 2)
+    return np.asarray(np.abs(float_array(a, "shares") - float_array(b, "shares")).sum(axis=-1) / 2)
 
 
 def kl_divergence(p: ArrayLike, q: ArrayLike) -> Array:
@@ -87,7 +89,7 @@ def kl_divergence(p: ArrayLike, q: ArrayLike) -> Array:
     array (...)
         Infinite where q misses a key, NaN where either row is NaN.
     """
-    return np.asarray(rel_entr(np.asarray(p, dtype=float), np.asarray(q, dtype=float)).sum(axis=-1))
+    return np.asarray(rel_entr(float_array(p, "shares"), float_array(q, "shares")).sum(axis=-1))
 
 
 def bca_interval(
@@ -117,7 +119,7 @@ def bca_interval(
     InputError
         If `confidence` is not between 0 and 1.
     """
-    values = np.atleast_1d(np.asarray(samples, dtype=float))
+    values = np.atleast_1d(float_array(samples, "samples"))
     if not 0 < confidence < 1:
         raise InputError(f"confidence must be between 0 and 1, got {confidence}")
     low = np.full(values.shape[:-1], np.nan)
@@ -184,7 +186,7 @@ def interval_cv(
     """
     if not np.shape(gap_sum) == np.shape(gap_square_sum) == np.shape(gap_count):
         raise InputError(f"gap sums differ in shape: {[np.shape(a) for a in (gap_sum, gap_square_sum, gap_count)]}")
-    total, square, count = (np.asarray(a, dtype=float).sum(axis=pool) for a in (gap_sum, gap_square_sum, gap_count))
+    total, square, count = (float_array(a, "gap sums").sum(axis=pool) for a in (gap_sum, gap_square_sum, gap_count))
     trains = np.size(gap_count) / max(count.size, 1)
 
     enough = (count >= 2) & (count >= minimum_gaps * trains)
@@ -242,7 +244,7 @@ def fit_order(spikes: ArrayLike, tv_trials: ArrayLike, *, minimum_spikes: float 
     InputError
         If the shapes do not match, the spikes decrease, or fewer than 3 different spike counts are left.
     """
-    spikes, trials = np.asarray(spikes, dtype=float), np.asarray(tv_trials, dtype=float)
+    spikes, trials = float_array(spikes, "spikes"), float_array(tv_trials, "tv_trials")
     if spikes.ndim != 1 or trials.ndim != 2 or trials.shape[1] != spikes.size or not trials.size:
         raise InputError(f"expected (checkpoints,) and (trials, checkpoints), got {spikes.shape} and {trials.shape}")
     if (np.diff(spikes) < 0).any():

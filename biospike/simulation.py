@@ -15,6 +15,7 @@ from biospike.circuit import Circuit, check_rows
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
 from biospike.packing import MOMENTS, Plan, cut, fitted
+from biospike.rows import row_names
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -46,7 +47,8 @@ def simulate(
     circuit
         From `circuits`, for example ``Race()``.
     logits
-        Array (rows, keys) or (keys,), in nats; NaN or -inf masks a key.
+        Array (rows, keys) or (keys,), in nats; NaN or -inf masks a key, and so does a fill such as -1e4. Attention
+        logits (batch, heads, queries, keys) become rows by `biospike.rows_of`.
     duration
         Window, such as ``2*second`` or ``"2 s"``; rounded up to whole steps.
     trials
@@ -70,7 +72,8 @@ def simulate(
     xarray.Dataset
         `spike_count` (trial, row, key, checkpoint), cumulative; `gap_sum`, `gap_square_sum` (trial, row, key), moments
         of the intervals between a key's spikes, counted in spikes of the row; `logits` and `limit` (row, key);
-        coordinates `window_ms` and `timesteps` of the checkpoints. Attributes: parameters, seed, target, versions.
+        coordinates `window_ms` and `timesteps` of the checkpoints, and `row_name` of rows that `biospike.rows_of` made.
+        Attributes: parameters, seed, target, versions.
 
     Raises
     ------
@@ -81,7 +84,8 @@ def simulate(
     """
     work = plan(circuit, logits, duration=duration, trials=trials, seed=seed, checkpoints=checkpoints, dt=dt)
     [data] = simulate_each([work], target=target, jobs=jobs, progress=progress)
-    return data
+    names = row_names(logits)
+    return data if names is None else data.assign_coords(row_name=("row", names))
 
 
 def simulate_each(

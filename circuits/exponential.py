@@ -40,6 +40,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, runtime
+from biospike.arrays import float_array
 from biospike.circuit import KEY_STRIDE, MOST_KEYS, check_indices, check_rows
 from biospike.encoding import Bernoulli
 from biospike.errors import InputError
@@ -101,7 +102,7 @@ class Exponential(abc.ABC):
 
     def check(self, z: ArrayLike) -> Array:
         """Return z as an array; raise `InputError` naming the first logit that is out of range or not a number."""
-        values = np.asarray(z, dtype=float)
+        values = float_array(z, "logits")
         outside = ~((values >= -self.bound) & (values <= self.highest))
         if outside.any():
             limits = f"[{-self.bound:g}, {self.highest:g}]"

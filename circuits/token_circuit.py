@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.arrays import bool_array, float_array
 from biospike.errors import InputError
 from biospike.random import MOST_STEPS
 from circuits.projection import BlockShape, Slots
@@ -37,6 +38,7 @@ class Timing(NamedTuple):
 
 
 NEVER = MOST_STEPS
+ATTEND = "True or 1 is a key that is attended to, as in Hugging Face's attention_mask"
 
 
 def read_marks(result: dict[str, NDArray[Any]], name: str, checkpoints: int, size: tuple[int, ...]) -> NDArray[Any]:
@@ -125,13 +127,14 @@ class TokenCircuit(abc.ABC):
 
         Parameters
         ----------
-        key_mask : array (tokens,) or (samples, tokens) of bool, optional
-            False for padding tokens, to which nobody attends.
+        key_mask : array (tokens,) or (samples, tokens) of bool, or of 0 and 1, optional
+            True for tokens that are attended to; False for padding tokens, to which nobody attends.
         """
-        keys = np.ones((samples, tokens), dtype=bool) if key_mask is None else np.asarray(key_mask)
-        if keys.dtype != bool or keys.shape not in ((tokens,), (samples, tokens)):
+        given = np.ones((samples, tokens), dtype=bool) if key_mask is None else key_mask
+        keys = bool_array(given, "key_mask", ATTEND)
+        if keys.shape not in ((tokens,), (samples, tokens)):
             raise InputError(
-                f"key_mask must be bool of shape ({tokens},) or ({samples}, {tokens}), got {keys.dtype} {keys.shape}"
+                f"key_mask must be bool of shape ({tokens},) or ({samples}, {tokens}), where {ATTEND}; got {keys.shape}"
             )
         return np.broadcast_to(np.broadcast_to(keys, (samples, tokens))[:, None, :], (samples, tokens, tokens))
 
@@ -144,7 +147,7 @@ def as_samples(x: ArrayLike, features: int) -> NDArray[np.float64]:
     InputError
         If the shape does not fit or a value is outside [0, 1].
     """
-    values = np.asarray(x, dtype=float)
+    values = float_array(x, "tokens")
     samples = values[None] if values.ndim == 2 else values
     if samples.ndim != 3 or samples.size == 0 or samples.shape[2] != features:
         raise InputError(

@@ -148,7 +148,7 @@ def test_default_input_is_the_shipped_rows():
 class TestLogitsFiles:
     def test_formats_agree(self, tmp_path):
         np.save(tmp_path / "a.npy", LOGITS)
-        np.savez(tmp_path / "b.npz", logits=LOGITS, other=np.zeros(2))
+        np.savez(tmp_path / "b.npz", logits=LOGITS, key_mask=np.ones(LOGITS.shape[1]))
         np.savez(tmp_path / "c.npz", LOGITS)
         (tmp_path / "d.csv").write_text(
             "\n".join(",".join("" if np.isnan(x) else repr(float(x)) for x in row) for row in LOGITS)
@@ -157,7 +157,7 @@ class TestLogitsFiles:
             np.testing.assert_array_equal(read_logits(tmp_path / name), LOGITS)
 
     def test_csv_masks(self, tmp_path):
-        (tmp_path / "z.csv").write_text("1, -inf, nan\n2,3\n")
+        (tmp_path / "z.csv").write_text("1, -inf, nan\n2,3,\n")
         np.testing.assert_array_equal(read_logits(tmp_path / "z.csv"), [[1, np.nan, np.nan], [2, 3, np.nan]])
 
     @pytest.mark.parametrize(

@@ -130,6 +130,7 @@ def test_errors_name_row_and_value(share_of):
         share_of(3.0)
 
 
+@pytest.mark.filterwarnings("ignore::biospike.errors.InputWarning")
 @given(rows())
 def test_check_logits_makes_masks_nan_and_copies(z):
     before = z.copy()

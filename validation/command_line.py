@@ -9,6 +9,7 @@ import re
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ import attrs
 import tyro
 
 from biospike import provenance
-from biospike.errors import InputError
+from biospike.errors import InputError, InputWarning
 from biospike.standalone import BuildError, RunError
 
 Config = TypeVar("Config")
@@ -31,7 +32,10 @@ def run(config: type[Config], work: Callable[[Config], None], description: str) 
     started = time.time()
     try:
         options = _parse(config, description)
-        work(options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", InputWarning)
+            warnings.showwarning = _in_one_line(warnings.showwarning)
+            work(options)
         _keep_provenance(options, started)
     except (InputError, OSError, BuildError, RunError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -39,6 +43,18 @@ def run(config: type[Config], work: Callable[[Config], None], description: str) 
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _in_one_line(show: Callable[..., None]) -> Callable[..., None]:
+    """As `warnings.showwarning`, without the line of code for what is said of the user's input."""
+
+    def say(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if issubclass(category, InputWarning):
+            print(f"note: {' '.join(str(message).split())}", file=sys.stderr)
+        else:
+            show(message, category, *place, **options)
+
+    return say
 
 
 def _keep_provenance(options: Any, started: float) -> None:

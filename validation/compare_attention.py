@@ -55,8 +55,12 @@ class Config:
 
     tokens: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Tokens in [0, 1]: .npy with X (tokens, features), or .npz with X and, optionally, weights W_q, W_k, W_v
-    (features, heads*width) or integer seeds for them, key_mask, heads, and names of the tokens. Default: 11 tokens and
-    4 heads of width 32 of a trained transformer, shipped with biospike."""
+    (features, heads*width) or integer seeds for them, key_mask, heads, and names of the tokens; also under PyTorch's
+    and Hugging Face's names. Default: 11 tokens and 4 heads of width 32 of a trained transformer, shipped with
+    biospike."""
+    orientation: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """in-out or out-in: how weights of the file lie whose name does not say it, as W_q (in-out) and q_proj.weight
+    (out-in) do."""
     toy: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """The paper's toy input X = [[0.8, 0.2], [0.3, 0.7]] with identity weights, one head and a score scale of 3."""
     mode: Annotated[str, tyro.conf.arg(metavar="NAME")] = "both"
@@ -135,8 +139,9 @@ def prepare(config: Config) -> Study:
         delay=config.delay,
         tau_s=config.tau_s,
         tau_m=config.tau_m,
-        causal=config.causal,
+        causal=config.causal or tokens.causal,
         score_scale=tokens.score_scale if config.score_scale is None else config.score_scale,
+        **tokens.biases,
     ).fitted(tokens.X)
     modes = MODES if config.mode == "both" else (config.mode,)
     blocks = {mode: attrs.evolve(block, mode=mode) for mode in modes}
@@ -171,10 +176,17 @@ def _read(config: Config) -> TokenInput:
     if config.toy and config.tokens is not None:
         raise InputError(f"--toy is an input of its own: leave out --tokens {config.tokens}")
     if config.tokens is not None:
-        return tokens_file.read_tokens(config.tokens, heads=config.heads, width=config.width, seeds=config.weight_seeds)
-    for option, value in (("--weight-seeds", config.weight_seeds), ("--width", config.width)):
+        return tokens_file.read_tokens(
+            config.tokens,
+            heads=config.heads,
+            width=config.width,
+            seeds=config.weight_seeds,
+            orientation=config.orientation,
+        )
+    of_file = {"weight-seeds": config.weight_seeds, "width": config.width, "orientation": config.orientation}
+    for option, value in of_file.items():
         if value is not None:
-            raise InputError(f"{option} is for a file given by --tokens; this input has its own weights")
+            raise InputError(f"--{option} is for a file given by --tokens; this input has its own weights")
     return tokens_file.toy() if config.toy else tokens_file.shipped()
 
 

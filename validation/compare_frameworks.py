@@ -54,7 +54,11 @@ class Config:
     """spikingjelly, snntorch. Default: those that are installed."""
     weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Your own weights for the one block named by --blocks: .npz with LAYER.weight (units, features), LAYER.bias and
-    LAYER.bn.{weight,bias,running_mean,running_var} for its layers q, k, v, projection or y, and heads."""
+    LAYER.bn.{weight,bias,running_mean,running_var} for its layers q, k, v, projection or y, and heads; q, k
+    and v also as W_q (features, units) and under the names of PyTorch and Hugging Face."""
+    orientation: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """in-out or out-in: how weights of the file lie whose name does not say it, as W_q (in-out) and q_proj.weight
+    (out-in) do."""
     size: Annotated[str, tyro.conf.arg(metavar="NAME")] = "published"
     """published, or small: at most 96 channels."""
     trials: int = 1
@@ -126,10 +130,12 @@ def prepare(config: Config) -> Study:
     command_line.at_least(trials=(config.trials, 1), trains=(config.trains, 1), seed=(config.seed, 0))
     frameworks, missing = chosen_frameworks(config.frameworks)
     own = None
+    if config.orientation is not None and config.weights is None:
+        raise InputError("--orientation is for a file given by --weights")
     if config.weights is not None:
         if len(config.blocks) != 1 or config.blocks[0] not in MODELS:
             raise InputError(f"--weights needs --blocks with exactly one of {', '.join(MODELS)}")
-        own = read_weights(config.weights, config.blocks[0])
+        own = read_weights(config.weights, config.blocks[0], config.orientation)
     pairs = []
     for name in config.blocks:
         if name in MODELS:

@@ -8,6 +8,7 @@ one of them. Deliberate errors show how small a difference would be seen.
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +22,7 @@ from tqdm import tqdm
 
 from biospike import simulate
 from biospike.circuit import Batch, Circuit
-from biospike.errors import InputError
+from biospike.errors import InputError, InputWarning
 from biospike.execution import count_steps
 from biospike.parameters import parse_quantity
 from biospike.plots import save_figure
@@ -46,6 +47,9 @@ OTHER_TRIALS = 2**20
 """Initial membranes of NEST are drawn with the trial numbers from here on, which Brian2 does not use."""
 SHOWN = ["circuit", "measure", "brian2", "nest", "difference", "low", "high", "seed_to_seed", "rank", "verdict"]
 
+MOST_NAMED = 12
+"""Rows that a note names."""
+
 
 @attrs.frozen
 class Config:
@@ -54,6 +58,8 @@ class Config:
     logits: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Rows of logits in nats: .npy, .npz (array 'logits') or .csv; NaN, -inf or an empty field masks a key.
     Default: real attention rows of a trained transformer, shipped with biospike."""
+    no_frame: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Read all of a text file as logits, also what looks like header and index of a data frame."""
     rows: int = 12
     """How many of the rows are run, spread evenly over all of them."""
     circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = tuple(names())
@@ -98,7 +104,7 @@ def prepare(config: Config) -> Study:
     InputError
         Naming the value and what is accepted, or the extra that is missing.
     """
-    logits = attention_rows() if config.logits is None else read_logits(config.logits)
+    logits = attention_rows() if config.logits is None else read_logits(config.logits, frame=not config.no_frame)
     if not 1 <= config.rows <= len(logits):
         raise InputError(f"--rows {config.rows}: expected 1 to {len(logits)}, the rows there are")
     if config.trials < 2:
@@ -107,7 +113,12 @@ def prepare(config: Config) -> Study:
         raise InputError(f"--neurons {config.neurons}: expected at least 2, for an error of their mean")
     if not config.circuits:
         raise InputError(f"--circuits needs at least one of {', '.join(names())}")
-    logits = logits[np.linspace(0, len(logits) - 1, config.rows).astype(int)]
+    chosen = np.linspace(0, len(logits) - 1, config.rows).astype(int)
+    if config.logits is not None and len(chosen) < len(logits):
+        shown = ", ".join(map(str, chosen[:MOST_NAMED])) + (", ..." if len(chosen) > MOST_NAMED else "")
+        text = f"{len(chosen)} of {len(logits)} rows of --logits are run, {shown}; --rows {len(logits)} runs them all"
+        warnings.warn(text, InputWarning, stacklevel=2)
+    logits = logits[chosen]
     circuits: dict[str, Circuit] = {}
     for name in config.circuits:
         if name not in names():

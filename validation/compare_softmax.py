@@ -30,7 +30,7 @@ from biospike.simulation import plan, simulate_each
 from circuits import SOFTMAX_CIRCUITS
 from validation import command_line, softmax_sweep
 from validation.data import attention_rows
-from validation.logits_file import read_logits
+from validation.logits_file import Rows, read_rows
 from validation.softmax_drawing import Raster, draw_convergence, drawing
 from validation.softmax_report import report
 from validation.softmax_tables import CONVERGENCE, converge, halving, summarise
@@ -58,8 +58,11 @@ class Config:
     """Options of ``compare_softmax``."""
 
     logits: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Rows of logits in nats: .npy, .npz (array 'logits') or .csv; NaN, -inf or an empty field masks a key.
-    Default: 72 real attention rows of a trained transformer, shipped with biospike."""
+    """Rows of logits in nats: .npy, .npz (array 'logits') or .csv; NaN, -inf, a fill such as -1e4 or an empty field
+    masks a key. A dump (batch, heads, queries, keys) is flattened. Default: 72 real attention rows of a trained
+    transformer, shipped with biospike."""
+    no_frame: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Read all of a text file as logits, also what looks like header and index of a data frame."""
     circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = tuple(SOFTMAX_CIRCUITS)
     """Circuits to run."""
     duration: Annotated[str, tyro.conf.arg(metavar="TIME")] = "2 s"
@@ -95,6 +98,8 @@ class Study:
     """Of every circuit, at its own step."""
     halved: list[Plan]
     """The same at half of it, for one short window."""
+    row_names: list[str] | None = None
+    """Of the rows of a dump, such as "b0 h3 q5"."""
 
 
 def prepare(config: Config) -> Study:
@@ -105,7 +110,8 @@ def prepare(config: Config) -> Study:
     InputError
         Naming the value and what is accepted.
     """
-    logits = attention_rows() if config.logits is None else read_logits(config.logits)
+    rows = Rows(attention_rows()) if config.logits is None else read_rows(config.logits, frame=not config.no_frame)
+    logits = rows.logits
     if not config.circuits:
         raise InputError(f"--circuits needs at least one of {', '.join(SOFTMAX_CIRCUITS)}")
     circuits: dict[str, Circuit] = {}
@@ -130,7 +136,7 @@ def prepare(config: Config) -> Study:
     halved = [plan(circuit, logits, dt=circuit.dt / 2, **full | less) for circuit in circuits.values()]
     for work in plans:
         choose_target(work, config.target)
-    return Study(config, logits, circuits, duration, plans, halved)
+    return Study(config, logits, circuits, duration, plans, halved, rows.names)
 
 
 def run(study: Study) -> Iterator[xr.Dataset]:
@@ -160,8 +166,11 @@ def run(study: Study) -> Iterator[xr.Dataset]:
         yield data.assign_coords(window_ms=windows, window_halved_ms=float(halved["window_ms"][-1]))
 
 
-def join(results: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Join what `run` yields along a new dimension `circuit`; what differs between circuits becomes a coordinate."""
+def join(results: Sequence[xr.Dataset], row_names: Sequence[str] | None = None) -> xr.Dataset:
+    """Join what `run` yields along a new dimension `circuit`; what differs between circuits becomes a coordinate.
+
+    So do the names of rows, `row_name`, if there are any.
+    """
     parts = []
     for data in results:
         own = {name: ("circuit", [data.attrs[name]]) for name in OWN_ATTRIBUTES}
@@ -171,6 +180,7 @@ def join(results: Sequence[xr.Dataset]) -> xr.Dataset:
         part.attrs = {key: value for key, value in data.attrs.items() if key not in {*own, "circuit"}}
         parts.append(part)
     joined = xr.concat(parts, dim="circuit", data_vars="minimal", coords="minimal", compat="override", join="exact")
+    joined = joined if row_names is None else joined.assign_coords(row_name=("row", list(row_names)))
     return joined.assign_attrs(compilers=", ".join(sorted({data.attrs["compiler"] for data in results})))
 
 
@@ -205,7 +215,7 @@ def main(config: Config) -> None:
         summary = pd.concat(summaries, ignore_index=True)
         convergence = pd.DataFrame(fits)[CONVERGENCE]
         draw(draw_convergence, summary, convergence, out)
-        data = join(results)
+        data = join(results, study.row_names)
         save(data, out / "counts.nc")
         for name, table in (("summary", summary), ("convergence", convergence)):
             write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))

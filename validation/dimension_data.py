@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import difflib
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from biospike.arrays import plain_array
 from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
+from validation.array_files import load_arrays
 from validation.data import attention_rows, token_block
 from validation.image_sets import digits, natural_patches
 
 FloatArray = NDArray[np.float64]
 
-SUFFIXES = (".npy", ".npz", ".csv")
+SUFFIXES = (".npy", ".npz", ".csv", ".tsv")
 ARRAY_NAMES = ("samples", "data", "X")
 """Arrays looked for in a ``.npz`` file with several."""
+LABELS = ("labels", "label", "y", "target", "targets")
+"""Arrays beside the samples that do not change their dimension."""
 PATCHES = 2000
 FEWEST = 10
 
@@ -100,14 +103,16 @@ def data_sets(names: Sequence[str], seed: int, patches: int = PATCHES) -> dict[s
     return {name: _flat(SETS[name](seed, patches)) for name in names}
 
 
-def read_samples(path: Path) -> FloatArray:
+def read_samples(path: Path, *, frame: bool = True) -> FloatArray:
     """Read samples, one a row, flattened.
 
     Parameters
     ----------
     path
-        ``.npy`` (samples, ...); ``.npz`` with such an array, the only one or named `samples`, `data` or `X`; ``.csv``
-        of numbers, without header.
+        ``.npy`` (samples, ...); ``.npz`` with such an array, the only one or named `samples`, `data` or `X`, beside
+        `LABELS`; ``.csv`` or ``.tsv`` of numbers, see `validation.text_table`.
+    frame
+        Whether header and index of a data frame are dropped from text.
 
     Returns
     -------
@@ -116,45 +121,31 @@ def read_samples(path: Path) -> FloatArray:
     Raises
     ------
     InputError
-        If the file is missing, unreadable or not at least 10 finite samples that differ, naming file and value.
+        If the file is missing, unreadable or not at least 10 finite samples that differ, or holds a name that is not
+        understood, naming file and value.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"--data {path}: expected a file that ends in {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise InputError(f"--data {path}: there is no such file")
+    loaded = load_arrays(path, "--data", SUFFIXES, frame=frame)
     try:
-        return _check(_read(path))
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"--data {path}: cannot be read as {path.suffix} ({error})") from None
-    except ValueError as error:
+        return _check(loaded if isinstance(loaded, np.ndarray) else _only(loaded))
+    except InputError as error:
         raise InputError(f"--data {path}: {error}") from None
 
 
-def _read(path: Path) -> NDArray[np.generic]:
-    if path.suffix.lower() == ".csv":
-        try:
-            table = pd.read_csv(path, header=None, dtype=str, skipinitialspace=True)
-        except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-            raise InputError(f"expected rows of numbers of one length ({error})") from None
-        except UnicodeDecodeError:
-            raise InputError("the file is not text") from None
-        numbers = table.apply(pd.to_numeric, errors="coerce")
-        wrong = table.to_numpy()[numbers.isna().to_numpy()]
-        if wrong.size:
-            raise InputError(f"{wrong[0]!r} is not a number; expected rows of numbers without a header")
-        return np.asarray(numbers.to_numpy(dtype=float))
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        names = [name for name in ARRAY_NAMES if name in loaded.files] or loaded.files
-        if len(names) != 1:
-            found = ", ".join(loaded.files) or "nothing"
-            raise InputError(f"expected one array, or one named {', '.join(ARRAY_NAMES)}; found {found}")
-        return np.asarray(loaded[names[0]])
+def _only(arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    """The array of an archive that holds the samples."""
+    others = [name for name in arrays if name not in LABELS]
+    names = [name for name in ARRAY_NAMES if name in others] or others
+    if len(names) != 1:
+        found = ", ".join(arrays) or "nothing"
+        raise InputError(f"expected one array, or one named {', '.join(ARRAY_NAMES)}; found {found}")
+    left = [name for name in others if name not in names]
+    if left:
+        raise InputError(f"{', '.join(left)}: not understood here; leave out what are neither samples nor labels")
+    return arrays[names[0]]
 
 
-def _check(samples: NDArray[np.generic]) -> FloatArray:
+def _check(given: NDArray[Any]) -> FloatArray:
+    samples = plain_array(given, "samples")
     if samples.dtype.kind not in "biuf":
         raise InputError(f"expected real numbers, got {samples.dtype}")
     if samples.ndim < 2 or len(samples) < FEWEST or not samples[0].size:

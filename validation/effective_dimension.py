@@ -40,6 +40,8 @@ class Config:
     data: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Samples, one a row: .npy (samples, ...), .npz (array 'samples', 'data' or 'X') or .csv. Default: the built-in
     sets."""
+    no_frame: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Read all of a text file as samples, also what looks like header and index of a data frame."""
     claim: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Published figure that the file is held against: CIFAR-10, CIFAR-100 or ImageNet."""
     sets: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
@@ -107,7 +109,7 @@ def prepare(config: Config) -> Study:
         raise InputError(f"--sets: {error}") from None
     if config.data is None:
         return Study(config, sets, None)
-    samples, name = read_samples(config.data), config.data.stem
+    samples, name = read_samples(config.data, frame=not config.no_frame), config.data.stem
     return Study(config, {name: samples} | {k: v for k, v in sets.items() if k != name}, name)
 
 

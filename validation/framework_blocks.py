@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,10 @@ from circuits.transformers import (
     SpikingBertCircuit,
 )
 from circuits.transformers.block import TransformerCircuit
+from validation.archive import HEADS, Archive, whole_number
+from validation.array_files import load_arrays
 from validation.framework_inputs import Tokens, matched_layer, random_weight
+from validation.weight_names import STREAMS, check_orientation, matrix, take_bias, take_weight
 
 INPUT_RATE = 0.2
 UNPUBLISHED = 0.1
@@ -184,7 +186,7 @@ def _dual_block(model: Model, x: NDArray[np.uint8], tokens: Tokens, rng: np.rand
     return block(y, np.maximum(attention.mean(axis=(0, 1, 3, 4)), 1 / attention.size))
 
 
-def read_weights(path: Path, name: str) -> Any:
+def read_weights(path: Path, name: str, orientation: str | None = None) -> Any:
     """Block with the weights of a file.
 
     Parameters
@@ -192,61 +194,82 @@ def read_weights(path: Path, name: str) -> Any:
     path
         ``.npz`` with `LAYER.weight` (units, features) and optionally `LAYER.bias` (units,), as PyTorch stores them,
         for every layer of the block; optionally its batch norm `LAYER.bn.weight`, `.bias`, `.running_mean` and
-        `.running_var`, to be folded in; `heads`; and for DSSA `p`, `size`, `rate_x` and `rate_a`.
+        `.running_var`, to be folded in; `heads`; and for DSSA `p`, `size`, `rate_x` and `rate_a`. Queries, keys and
+        values also under the names of `validation.weight_names`. What `save_weights` and ``--save-blocks`` write
+        besides, `x` and `spikes.*`, is left alone.
     name
         Key of `MODELS`.
+    orientation
+        "in-out" or "out-in", for matrices whose name does not say it.
 
     Raises
     ------
     InputError
-        If the file is missing or unreadable, lacks an array or has one of another shape, naming it.
+        If the file is missing or unreadable, lacks an array, or has one of another shape or that is not understood,
+        naming it.
     """
     model = MODELS[name]
+    check_orientation(orientation)
     if path.suffix.lower() != ".npz" or not path.is_file():
         raise InputError(f"--weights {path}: expected a file that exists and ends in .npz")
+    loaded = load_arrays(path, "--weights", (".npz",))
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: np.asarray(archive[key]) for key in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"--weights {path} cannot be read as an .npz archive of numbers: {error}") from None
-    known = set(arrays)
-    given: dict[str, Any] = {}
-    for layer in layer_names(model):
-        if f"{layer}.weight" not in known:
-            raise InputError(
-                f"--weights {path}: {name} needs {', '.join(f'{needed}.weight' for needed in layer_names(model))}; the "
-                f"file has {', '.join(sorted(known)) or 'nothing'}"
-            )
-        given[layer] = _folded(arrays, layer, path)
+        if isinstance(loaded, np.ndarray):
+            raise InputError("it is a single array under the name of an archive")
+        return _block(Archive(loaded), model, name, orientation)
+    except InputError as error:
+        raise InputError(f"--weights {path}: {error}") from None
+
+
+def _block(file: Archive, model: Model, name: str, orientation: str | None) -> Any:
+    for key in list(file.left):
+        if key == "x" or key.startswith("spikes.") or key.endswith(".num_batches_tracked"):
+            del file.left[key]
+    given: dict[str, Any] = {layer: _folded(file, layer, model, name, orientation) for layer in layer_names(model)}
+    heads = file.take({"heads": whole_number, **HEADS})
     others = {field.name for field in attrs.fields(model.reference)} - set(given)
-    for key in sorted(others & known):
-        value = arrays[key]
+    if "heads" in others:
+        given["heads"] = model.heads if heads is None else heads
+    for key in sorted(others & set(file.left)):
+        value = file.left.pop(key)
         given[key] = value if key.startswith("rate") else tuple(map(int, value)) if key == "size" else value.item()
-    given.setdefault("heads", model.heads)
-    if "heads" not in others:
-        del given["heads"]
+    layers = [f"{layer}.weight, {layer}.bias, {layer}.bn.*" for layer in layer_names(model)]
+    file.require_nothing_left([*layers, *others])
     try:
         return model.reference(**given)
     except (TypeError, ValueError) as error:
-        raise InputError(f"--weights {path} does not make a block {name}: {error}") from None
+        raise InputError(f"it does not make a block {name}: {error}") from None
 
 
-def _folded(arrays: dict[str, NDArray[Any]], layer: str, path: Path) -> Affine:
-    weight = arrays[f"{layer}.weight"].squeeze()
-    if weight.ndim != 2:
-        raise InputError(f"--weights {path}: {layer}.weight must be (units, features), got {weight.shape}")
-    units = len(weight)
-    bias = arrays.get(f"{layer}.bias", np.zeros(units))
-    norm = [arrays.get(f"{layer}.bn.{part}") for part in ("running_mean", "running_var", "weight", "bias")]
+def _folded(file: Archive, layer: str, model: Model, name: str, orientation: str | None) -> Affine:
+    norm = [file.left.pop(f"{layer}.bn.{part}", None) for part in ("running_mean", "running_var", "weight", "bias")]
+    weight, bias = _projection(file, layer, orientation)
+    if weight is None:
+        raise InputError(
+            f"{name} needs {', '.join(f'{needed}.weight' for needed in layer_names(model))}; the file has "
+            f"{', '.join(sorted(file.names)) or 'nothing'}"
+        )
+    units = weight.shape[1]
+    bias = np.zeros(units) if bias is None else bias
     missing = [array is None for array in norm]
     if any(missing) and not all(missing):
-        raise InputError(f"--weights {path}: {layer}.bn needs running_mean, running_var, weight and bias")
+        raise InputError(f"{layer}.bn needs running_mean, running_var, weight and bias")
     for array in [bias, *norm]:
         if array is not None and array.shape != (units,):
-            raise InputError(f"--weights {path}: what belongs to {layer} must be of {units} units, got {array.shape}")
+            raise InputError(f"what belongs to {layer} must be of {units} units, got {array.shape}")
     if all(missing):
-        return Affine(weight.T, bias)
-    return fold_batch_norm(weight.T, bias, *norm)  # type: ignore[arg-type]
+        return Affine(weight, bias)
+    return fold_batch_norm(weight, bias, *norm)  # type: ignore[arg-type]
+
+
+def _projection(
+    file: Archive, layer: str, orientation: str | None
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Weights (features, units) and biases of a layer, or None."""
+    if layer in STREAMS:
+        return take_weight(file, layer, orientation), take_bias(file, layer)
+    weight, bias = (file.left.pop(f"{layer}.{part}", None) for part in ("weight", "bias"))
+    return None if weight is None else matrix(f"{layer}.weight", weight).T, bias
 
 
 def save_weights(block: Any) -> dict[str, NDArray[Any]]:

@@ -104,6 +104,8 @@ class Config:
     """quick or paper."""
     logits: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Rows of logits in nats for the softmax circuits: .npy, .npz or .csv. Default: real attention rows, shipped."""
+    no_frame: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Read all of a text file as logits, also what looks like header and index of a data frame."""
     trials: int | None = None
     """Independent repetitions, at least 2. Default: that of the preset."""
     seed: int = 1
@@ -145,7 +147,7 @@ def prepare(config: Config) -> Study:
     if sizes.trials < 2:
         raise InputError(f"--trials must be at least 2, since intervals come from their spread; got {sizes.trials}")
     check_counts(sizes.trials, config.seed)
-    real = attention_rows() if config.logits is None else read_logits(config.logits)
+    real = attention_rows() if config.logits is None else read_logits(config.logits, frame=not config.no_frame)
     if config.logits is None and sizes.rows is not None:
         real = real[np.linspace(0, len(real) - 1, sizes.rows).astype(int)]
     if ((~np.isnan(real)).sum(axis=1) < 2).any():

@@ -4,6 +4,7 @@
 
     circuits = ["race", "escape"]
     logits = ["trained.npy", "random.csv"]     # paths beside this file; default: the shipped attention rows
+    no_frame = true                            # optional: read all of a text file as logits, no header or index
     duration = ["0.5 s", "2 s"]
     seed = {first = 1, count = 20}             # or a list
     trials = 8
@@ -41,7 +42,7 @@ LARGEST_FILE = 2**20
 """Bytes of a configuration; a larger file is not one."""
 MOST_POINTS = 10**5
 SHIPPED = "shipped"
-KEYS = ("circuits", "logits", "duration", "seed", "trials", "checkpoints", "dt", "target")
+KEYS = ("circuits", "logits", "no_frame", "duration", "seed", "trials", "checkpoints", "dt", "target")
 
 
 def read_sweep(path: Path) -> list[sweep.Point]:
@@ -102,8 +103,8 @@ def _member(value: str, accepted: Collection[str], what: str) -> None:
 def _one(table: dict[str, Any], key: str, default: Any, kind: type) -> Any:
     """Return a single value of a type; whole numbers are not truth values."""
     value = table.get(key, default)
-    if value is not default and (not isinstance(value, kind) or isinstance(value, bool)):
-        expected = {int: "a whole number", str: "a text"}[kind]
+    if value is not default and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
+        expected = {int: "a whole number", str: "a text", bool: "true or false"}[kind]
         raise InputError(f"{key} must be {expected}, got {value!r}")
     return value
 
@@ -140,7 +141,8 @@ def _seeds(table: dict[str, Any]) -> list[int]:
 
 def _logits(table: dict[str, Any], folder: Path) -> dict[str, NDArray[Any]]:
     names = _texts("logits", table.get("logits", SHIPPED))
-    return {name: attention_rows() if name == SHIPPED else read_logits(folder / name) for name in names}
+    frame = not _one(table, "no_frame", False, bool)
+    return {name: attention_rows() if name == SHIPPED else read_logits(folder / name, frame=frame) for name in names}
 
 
 def _circuits(name: str, given: Any) -> list[Circuit]:

@@ -7,12 +7,21 @@ f-I curve.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from biospike.errors import InputError
+from biospike.arrays import plain_array, refuse_codes
+from biospike.errors import InputError, InputWarning
+from biospike.ideal.fills import LARGEST_FILL, mask_fills
+from biospike.rows import row_names
 
 ACCEPTED = "accepted are finite numbers in nats, and NaN or -inf for a masked key"
+ROUNDING = 0.01
+"""Probabilities sum to 1 up to this, be they bfloat16 or text of three digits."""
 
 
 def softmax(logits: ArrayLike) -> NDArray[np.float64]:
@@ -67,37 +76,61 @@ def entmax15(logits: ArrayLike) -> NDArray[np.float64]:
     return np.maximum(z - _at_last_true(tau, descending >= tau), 0.0) ** 2
 
 
-def check_logits(logits: ArrayLike) -> NDArray[np.float64]:
+def check_logits(logits: Any, names: Sequence[str] | None = None) -> NDArray[np.float64]:
     """Validate the logits of a user.
 
     Parameters
     ----------
     logits
-        Array (rows, keys) or (keys,), nats; NaN or -inf masks a key.
+        Array (rows, keys) or (keys,), nats, of any kind that `biospike.arrays.plain_array` reads; NaN, -inf, a mask of
+        `numpy.ma`, or a fill as `biospike.ideal.fills.mask_fills` decides, masks a key.
+    names
+        What rows are called in messages; default the names of `biospike.rows_of`, or indices.
 
     Returns
     -------
     array (rows, keys)
-        A copy in double precision in which every masked key is NaN; one dimension becomes one row.
+        A copy in double precision in which every masked key is NaN; one dimension becomes one row. An `InputWarning`
+        says what was masked, and if rows look like probabilities.
 
     Raises
     ------
     InputError
         In one line that names the value and what is accepted: if the array is empty, not numeric, or neither one- nor
-        two-dimensional, if a logit is +inf, or if a row has no unmasked key.
+        two-dimensional, if a logit is +inf, if a row has no unmasked key or is padding, or if the logits are integers
+        that span so much that they are token ids or quantised values.
     """
-    values = _masked_as_nan(logits)
+    names = row_names(logits) if names is None else names
+    raw = plain_array(logits, "logits", ACCEPTED)
+    values = _masked_as_nan(raw, names)
     if values.ndim > 2:
-        raise InputError(f"logits have shape {values.shape}; accepted are (rows, keys), or (keys,) for one row")
-    return np.atleast_2d(values)
+        raise InputError(
+            f"logits have shape {values.shape}; accepted are (rows, keys), or (keys,) for one row; biospike.rows_of "
+            "makes rows of (batch, heads, queries, keys)"
+        )
+    above = np.where(values > LARGEST_FILL, values, np.nan)
+    refuse_codes(raw, values if np.isnan(above).all() else above, "logits")
+    values = mask_fills(np.atleast_2d(values), row_names=names)
+    if _like_probabilities(values):
+        warnings.warn(
+            "logits: every row sums to 1: these look like probabilities; log(p) has the same softmax",
+            InputWarning,
+            stacklevel=1,  # always this line, so that Python says it once
+        )
+    return values
 
 
-def _masked_as_nan(logits: ArrayLike) -> NDArray[np.float64]:
+def _like_probabilities(values: NDArray[np.float64]) -> bool:
+    """Whether rows sum to 1 without being whole numbers, as a row of one key or [1, 0, 0] may be by chance."""
+    known = np.where(np.isnan(values), 0.0, values)
+    if (known < 0).any() or not ((known > 0) & (known < 1)).any():
+        return False
+    return bool((np.abs(known.sum(axis=1) - 1) < ROUNDING).all())
+
+
+def _masked_as_nan(logits: ArrayLike, names: Sequence[str] | None = None) -> NDArray[np.float64]:
     """Copy in double precision with NaN at every masked key; the errors of all functions here."""
-    try:
-        raw = np.asarray(logits)
-    except ValueError:  # rows of unequal length
-        raise InputError(f"logits are not a rectangular array: {logits!r:.80}; {ACCEPTED}") from None
+    raw = plain_array(logits, "logits", ACCEPTED)
     if raw.dtype.kind not in "iuf":
         raise InputError(f"logits have the data type {raw.dtype}; {ACCEPTED}")
     if raw.ndim == 0:
@@ -109,17 +142,19 @@ def _masked_as_nan(logits: ArrayLike) -> NDArray[np.float64]:
 
     if np.isposinf(values).any():
         *row, key = (int(i) for i in np.argwhere(np.isposinf(values))[0])
-        raise InputError(f"logits: row {_name(row)} has inf at key {key}; {ACCEPTED}")
+        raise InputError(f"logits: row {_name(row, names)} has inf at key {key}; {ACCEPTED}")
     silent = np.isnan(values).all(axis=-1)
     if silent.any():
         row = [int(i) for i in np.argwhere(silent)[0]]
         content = raw[tuple(row)][:4].tolist()
-        raise InputError(f"logits: row {_name(row)} has no unmasked key (it begins {content}); {ACCEPTED}")
+        raise InputError(f"logits: row {_name(row, names)} has no unmasked key (it begins {content}); {ACCEPTED}")
     return values
 
 
-def _name(row: list[int]) -> str:
-    return str(row[0] if len(row) == 1 else tuple(row) if row else 0)
+def _name(row: list[int], names: Sequence[str] | None) -> str:
+    if len(row) != 1:
+        return str(tuple(row) if row else 0)
+    return str(row[0]) if names is None else names[row[0]]
 
 
 def _below_maximum(logits: ArrayLike) -> NDArray[np.float64]:

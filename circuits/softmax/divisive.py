@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit, Shape, check_rate, rows_of_keys
-from biospike.ideal.softmax import softmax
+from biospike.ideal.softmax import check_logits, softmax
 from biospike.parameters import number, quantity
 from biospike.random import uniform
 from biospike.theory.regularity import phase_tv
@@ -98,7 +98,7 @@ class Divisive(Circuit):
 
     def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Softmax, exactly, by the common gate."""
-        return softmax(logits)
+        return softmax(check_logits(logits))
 
     def row_rate(self, logits: NDArray[np.float64]) -> Quantity:
         """Stationary output rate of each row, shape (rows,): the positive root of the equation above."""

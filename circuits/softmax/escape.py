@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit, Shape, check_rate, rows_of_keys
 from biospike.errors import InputError
-from biospike.ideal.softmax import softmax
+from biospike.ideal.softmax import check_logits, softmax
 from biospike.parameters import number, quantity
 from biospike.random import MOST_DRAWS, gamma, uniform
 from biospike.theory.concentration import multinomial_tv, renewal_tv
@@ -123,7 +123,7 @@ class Escape(Circuit):
 
     def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Softmax, exactly, by the common gate."""
-        return softmax(logits)
+        return softmax(check_logits(logits))
 
     def expected_tv(
         self, p: NDArray[np.float64], spikes: NDArray[np.float64], target: NDArray[np.float64] | None = None

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Circuit, Shape, check_multiple, check_rate, rows_of_keys
-from biospike.ideal.softmax import softmax
+from biospike.ideal.softmax import check_logits, softmax
 from biospike.parameters import quantity
 from biospike.theory.concentration import multinomial_tv
 
@@ -97,7 +97,7 @@ class Race(Circuit):
 
     def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Softmax, exactly."""
-        return softmax(logits)
+        return softmax(check_logits(logits))
 
     def row_rate(self, logits: NDArray[np.float64]) -> Quantity:
         """Output rate of each row in continuous time, 1/(t_inh + 1/Lambda), shape (rows,)."""

@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.arrays import float_array
 from biospike.errors import InputError
 from biospike.ideal.lif import DiscreteLIF, SpikingJellyHard, SpikingJellySoft
 
@@ -27,7 +28,7 @@ IF = SpikingJellySoft(tau=math.inf, v_th=1.0, decay_input=False)
 
 
 def _reals(value: Any) -> Reals:
-    array = np.array(value, dtype=float)
+    array = float_array(value, "weights")
     if not np.all(np.isfinite(array)):
         raise InputError("weights and biases must be finite")
     array.flags.writeable = False
@@ -96,12 +97,12 @@ def fold_batch_norm(
     InputError
         If a variance is negative, or the shapes do not match.
     """
-    spread = np.asarray(variance, dtype=float) + eps
+    spread = float_array(variance, "variance") + eps
     if np.any(spread <= 0):
         raise InputError(f"variance + eps must be above 0, got a minimum of {np.min(spread)}")
-    gain = np.asarray(gamma, dtype=float) / np.sqrt(spread)
-    shift = (np.asarray(bias, dtype=float) - np.asarray(mean, dtype=float)) * gain + np.asarray(beta, dtype=float)
-    return Affine(np.asarray(weight, dtype=float) * gain, shift)
+    gain = float_array(gamma, "gamma") / np.sqrt(spread)
+    shift = (float_array(bias, "bias") - float_array(mean, "mean")) * gain + float_array(beta, "beta")
+    return Affine(float_array(weight, "weights") * gain, shift)
 
 
 def ordered_matmul(a: ArrayLike, b: ArrayLike) -> Reals:

@@ -20,6 +20,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike
 
+from biospike.arrays import bool_array
 from biospike.ideal.attention.layers import (
     IF,
     Affine,
@@ -87,7 +88,8 @@ class SpikingBertAttention:
         q_heads, k_heads, v_heads = (split_heads(stage, self.heads) for stage in (q, k, v))
         scores = ordered_matmul(q_heads, np.swapaxes(k_heads, -1, -2)) / math.sqrt(self.channels // self.heads)
         if attend is not None:
-            scores = np.where(np.asarray(attend, dtype=bool)[:, None, None, :], scores, -np.inf)
+            keys = bool_array(attend, "attend", "True or 1 is a key that is attended to")
+            scores = np.where(keys[:, None, None, :], scores, -np.inf)
         probabilities = softmax(scores)
         context = merge_heads(ordered_matmul(probabilities, v_heads))
         return BertAttention(q, k, v, scores, probabilities, context, neurons(IF, context))

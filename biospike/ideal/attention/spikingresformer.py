@@ -22,6 +22,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.arrays import float_array
 from biospike.errors import InputError
 from biospike.ideal.attention.layers import (
     LIF,
@@ -70,7 +71,7 @@ def rate_scale(rate: ArrayLike, terms: int) -> Reals:
 
 def patch_weight(kernel: ArrayLike) -> Reals:
     """Weights (features, units) of a kernel (units, channels, p, p); features are (row, column, channel)."""
-    array = np.asarray(kernel, dtype=float)
+    array = float_array(kernel, "weights")
     return array.transpose(2, 3, 1, 0).reshape(-1, len(array))
 
 
