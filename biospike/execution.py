@@ -145,21 +145,16 @@ def choose_target(plan: Plan, target: str) -> tuple[str, str]:
     """
     if target not in TARGETS:
         raise InputError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
-    found = standalone.compiler()
     if target == "auto":
         seconds = plan.numpy_seconds
-        if found is None:
-            return "numpy", "no C++ compiler was found"
-        if seconds > WORTH_A_BUILD:
+        hindrance = standalone.hindrance()
+        if hindrance is None and seconds > WORTH_A_BUILD:
             return "cpp_standalone", f"numpy would take about {seconds:.0f} s"
         if standalone.is_built(plan.circuit, plan.shape()):
             return "cpp_standalone", "the binary is in the cache"
-        return "numpy", f"about {seconds:.0f} s of work is not worth a build"
-    if target in ("cpp_standalone", "cython") and found is None:
-        raise standalone.BuildError(
-            f"target '{target}' needs a C++ compiler and none was found (g++, clang++ or $CXX); "
-            "install one or use target 'numpy'"
-        )
+        return "numpy", hindrance or f"about {seconds:.0f} s of work is not worth a build"
+    if target in ("cpp_standalone", "cython") and standalone.compiler() is None:
+        raise standalone.BuildError(f"target '{target}' needs a C++ compiler: {standalone.missing_compiler()}")
     return target, "asked for"
 
 

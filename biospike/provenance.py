@@ -81,7 +81,6 @@ def keep(
     root = directory.resolve()
     ours = {path.resolve() for path in files.written}
     written = sorted(path for path in ours if path.is_file() and path.is_relative_to(root))
-    compiler = standalone.compiler()
     facts = {
         "study": study,
         "arguments": list(arguments),
@@ -91,7 +90,7 @@ def keep(
         "code": code_digest(),
         "git_revision": recording.git_revision(),
         "versions": recording.versions() | {name: version for name in PEERS if (version := _version(name))},
-        "compiler": standalone.compiler_version(compiler) if compiler else "none",
+        "compiler": standalone.toolchain()[0],
         "processor": standalone.processor().splitlines()[0].rpartition(": ")[2],
         "platform": platform.platform(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),

@@ -50,7 +50,7 @@ def versions() -> dict[str, str]:
 
 def provenance(circuit: standalone.Buildable, *, seed: int, target: str, reason: str, dt: float) -> dict[str, Any]:
     """Attributes of a result: who made it, from what, with what. Values fit netCDF."""
-    path = standalone.compiler() if target in ("cpp_standalone", "cython") else None
+    compiler, flags = standalone.toolchain() if target in ("cpp_standalone", "cython") else ("none", "none")
     return {
         "circuit": circuit.name,
         "parameters": json.dumps(to_plain(circuit)),
@@ -59,8 +59,8 @@ def provenance(circuit: standalone.Buildable, *, seed: int, target: str, reason:
         "seed": seed,
         "target": target,
         "target_reason": reason,
-        "compiler": standalone.compiler_version(path) if path else "none",
-        "compiler_flags": " ".join(standalone.FLAGS) if path else "none",
+        "compiler": compiler,
+        "compiler_flags": flags,
         "versions": json.dumps(versions()),
         "git_revision": git_revision(),
         "platform": platform.platform(),

@@ -88,7 +88,7 @@ class Point:
             "target": self.target,
             "code": standalone.code_digest(type(self.circuit)),
             "versions": recording.versions(),
-            "toolchain": standalone.toolchain() if self.target != "numpy" else "none",
+            "toolchain": " ".join(standalone.toolchain()) if self.target != "numpy" else "none",
         }
 
     def key(self) -> str:
@@ -126,7 +126,7 @@ def grid(
         If there is no point at all, or one is not accepted by `simulate`.
     """
     rows = logits if isinstance(logits, Mapping) else {"logits": logits}
-    chosen = ("cpp_standalone" if standalone.compiler() else "numpy") if target == "auto" else target
+    chosen = ("numpy" if standalone.hindrance() else "cpp_standalone") if target == "auto" else target
     points = [
         Point(
             circuit=circuit,
@@ -201,8 +201,8 @@ def sweep(
     workers = execution.check_jobs(jobs)
     folder = Path(directory, POINTS)
     folder.mkdir(parents=True, exist_ok=True)
-    for abandoned in (folder, standalone.cache_directory(), standalone.scratch_directory()):
-        remove_abandoned(abandoned)
+    remove_abandoned(folder)
+    standalone.remove_leftovers()
     keys = [point.key() for point in points]
     by_key = dict(zip(keys, points, strict=True))
     files = {key: folder / f"{key}.nc" for key in by_key}

@@ -28,14 +28,12 @@ def build(directory: Path) -> Path:
     """
     from biospike import standalone  # noqa: PLC0415  (it needs Brian2, which running the loop does not)
 
-    path = standalone.compiler()
-    if path is None:
-        raise standalone.BuildError("the hand-written loop needs a C++ compiler (g++, clang++ or $CXX)")
+    compiler, *arguments = standalone.compiler_command()
     binary = directory / "benchmark_loop"
-    command = [path, *standalone.FLAGS, str(SOURCE), "-o", str(binary)]
+    command = [compiler, *arguments, *standalone.FLAGS, str(SOURCE), "-o", str(binary)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise standalone.BuildError(f"{path} failed on {SOURCE.name}: {done.stderr[-2000:]}")
+        raise standalone.BuildError(f"{compiler} failed on {SOURCE.name}: {done.stderr[-2000:]}")
     return binary
 
 

@@ -16,15 +16,15 @@ PACKAGES = ("Cython", "torch", "snntorch", "spikingjelly", "nest-simulator")
 
 def describe() -> dict[str, Any]:
     """Processor, cores, memory, compiler, flags, versions and load, as plain values."""
-    path = standalone.compiler()
+    compiler, flags = standalone.toolchain()
     return {
         "processor": _from_proc("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
         "cores": check_jobs(None),
         "memory": _from_proc("/proc/meminfo", "MemTotal"),
         "caches": _caches(),
         "platform": platform.platform(),
-        "compiler": standalone.compiler_version(path) if path else "none",
-        "flags": " ".join(standalone.FLAGS),
+        "compiler": compiler,
+        "flags": flags,
         "versions": recording.versions() | {name: _version(name) for name in PACKAGES},
         "revision": recording.git_revision(),
         "load_average": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else [],

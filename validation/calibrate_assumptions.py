@@ -78,7 +78,7 @@ def prepare(config: Config) -> Lab:
     if config.target not in execution.TARGETS:
         raise InputError(f"target must be one of {', '.join(execution.TARGETS)}, got {config.target!r}")
     if config.target in ("cpp_standalone", "cython") and standalone.compiler() is None:
-        raise standalone.BuildError(f"target '{config.target}' needs a C++ compiler and none was found")
+        raise standalone.BuildError(f"target '{config.target}' needs a C++ compiler: {standalone.missing_compiler()}")
     return Lab(int(trials), preset["stretch"], config.seed, config.target, config.quiet)
 
 
