@@ -4,6 +4,9 @@ from biospike import isolation as isolation  # first: it imports Brian2
 from biospike.errors import InputError
 from biospike.neurons import LIF
 from biospike.recording import load, save
+from biospike.shadows import refuse_shadows
 from biospike.simulation import simulate
+
+refuse_shadows()
 
 __all__ = ["LIF", "InputError", "load", "save", "simulate"]

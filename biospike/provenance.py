@@ -96,7 +96,9 @@ def keep(
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
     }
     path = directory / f"{study.rpartition('.')[2]}{SUFFIX}"
-    files.write_atomically(path, lambda temporary: temporary.write_text(json.dumps(facts, indent=1) + "\n"))
+    files.write_atomically(
+        path, lambda temporary: temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    )
     return path
 
 
@@ -144,7 +146,7 @@ def _plain(value: Any) -> Any:
 
 def _read(record: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(record.read_text())
+        facts = json.loads(record.read_text(encoding="utf-8"))
         if not isinstance(facts, dict) or not isinstance(facts["files"], dict):
             raise InputError("it is not a record")
     except (OSError, ValueError, KeyError) as error:

@@ -31,7 +31,7 @@ def build(directory: Path) -> Path:
     compiler, *arguments = standalone.compiler_command()
     binary = directory / "benchmark_loop"
     command = [compiler, *arguments, *standalone.FLAGS, str(SOURCE), "-o", str(binary)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode != 0:
         raise standalone.BuildError(f"{compiler} failed on {SOURCE.name}: {done.stderr[-2000:]}")
     return binary
@@ -58,7 +58,9 @@ def run(binary: Path, problem: Problem, *, skip_closed: bool = False) -> Outcome
     with tempfile.TemporaryDirectory(prefix="biospike-loop-") as private:
         written, read = Path(private, "input"), Path(private, "output")
         written.write_bytes(encode(problem, skip_closed=skip_closed))
-        done = subprocess.run([str(binary), str(written), str(read)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [str(binary), str(written), str(read)], capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
         if done.returncode != 0 or done.stderr:
             raise RuntimeError(f"the hand-written loop failed with status {done.returncode}: {done.stderr}")
         found = np.fromfile(read, dtype=np.int32)
