@@ -233,7 +233,8 @@ def raster_figure(traces: Mapping[str, xr.Dataset]) -> Figure:
             inhibition.locator_params(axis="y", nbins=1)
             for panel in axes[:3]:
                 panel.tick_params(labelbottom=panel is inhibition)
-                panel.yaxis.set_label_coords(-0.125, 0.5)
+                # Beside the numbers of the keys, which are longer in a long row.
+                panel.yaxis.set_label_coords(-0.125 if shown_keys(trace).max() < 1000 else -0.16, 0.5)
             distance, bias = (float(total_variation(trace[which], trace["softmax"])) for which in ("share", "limit"))
             inhibition.annotate(f"{trace.sizes['spike']} spikes\nTV {distance:.3f}\nlimit TV {bias:.3f}", (1, 1),
                                 (5, 0), xycoords="axes fraction", textcoords="offset points", va="top",
