@@ -231,10 +231,10 @@ def raster_figure(traces: Mapping[str, xr.Dataset]) -> Figure:
             spikes.set_title(f"{chr(ord('a') + place)}  {name}")
             membrane.locator_params(axis="y", nbins=2)
             inhibition.locator_params(axis="y", nbins=1)
+            longest = max(len(text.get_text()) for panel in axes[:3] for text in panel.get_yticklabels())
             for panel in axes[:3]:
                 panel.tick_params(labelbottom=panel is inhibition)
-                # Beside the numbers of the keys, which are longer in a long row.
-                panel.yaxis.set_label_coords(-0.125 if shown_keys(trace).max() < 1000 else -0.16, 0.5)
+                panel.yaxis.set_label_coords(-0.125 if longest < 5 else -0.16, 0.5)  # not over the numbers
             distance, bias = (float(total_variation(trace[which], trace["softmax"])) for which in ("share", "limit"))
             inhibition.annotate(f"{trace.sizes['spike']} spikes\nTV {distance:.3f}\nlimit TV {bias:.3f}", (1, 1),
                                 (5, 0), xycoords="axes fraction", textcoords="offset points", va="top",
