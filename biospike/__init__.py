@@ -5,6 +5,9 @@ from biospike.errors import InputError, InputWarning
 from biospike.neurons import LIF
 from biospike.recording import load, save
 from biospike.rows import rows_of
+from biospike.shadows import refuse_shadows
 from biospike.simulation import simulate
+
+refuse_shadows()
 
 __all__ = ["LIF", "InputError", "InputWarning", "load", "rows_of", "save", "simulate"]

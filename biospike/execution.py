@@ -194,22 +194,18 @@ def choose_target(plan: Plan, target: str) -> tuple[str, str]:
     if target == "auto":
         return _choose(plan)
     if target in ("cpp_standalone", "cython") and standalone.compiler() is None:
-        raise standalone.BuildError(
-            f"target '{target}' needs a C++ compiler and none was found (g++, clang++ or $CXX); "
-            "install one or use target 'numpy'"
-        )
+        raise standalone.BuildError(f"target '{target}' needs a C++ compiler: {standalone.missing_compiler()}")
     return target, "asked for"
 
 
 def _choose(plan: Plan) -> tuple[str, str]:
     seconds = plan.numpy_seconds
-    if standalone.compiler() is None:
-        return "numpy", "no C++ compiler was found"
-    if seconds > WORTH_A_BUILD:
+    hindrance = standalone.hindrance()
+    if hindrance is None and seconds > WORTH_A_BUILD:
         return "cpp_standalone", f"numpy would take about {seconds:.0f} s"
     if standalone.is_built(plan.circuit, plan.shape()):
         return "cpp_standalone", "the binary is in the cache"
-    return "numpy", f"about {seconds:.0f} s of work is not worth a build"
+    return "numpy", hindrance or f"about {seconds:.0f} s of work is not worth a build"
 
 
 def check_jobs(jobs: int | None) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,15 @@ def owned_prefix(prefix: str) -> str:
 
 def remove_abandoned(directory: Path) -> None:
     """Remove temporary files and directories whose process, of this machine, has ended without removing them."""
-    for path in directory.iterdir() if directory.is_dir() else ():
+    for path in directory.iterdir() if os.access(directory, os.R_OK) and directory.is_dir() else ():
         owner = _OWNER.search(path.name)
         if owner is None or owner["node"] != platform.node() or _is_alive(int(owner["pid"])):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another user's
+                path.unlink()
 
 
 def _is_alive(pid: int) -> bool:
@@ -45,14 +47,12 @@ def _is_alive(pid: int) -> bool:
 
 def write_atomically(path: Path, write: Any) -> None:
     """Call ``write(temporary path)`` beside `path`, sync, then rename it into place; nothing half-written remains."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=owned_prefix(f".{path.stem[:64]}"), suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.parent / f"{owned_prefix(f'.{path.stem[:64]}')}{secrets.token_hex(4)}{path.suffix}"
+    temporary.touch(exist_ok=False)  # with the permissions that this user gives to files
     try:
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

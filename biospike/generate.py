@@ -1,7 +1,7 @@
-"""Write the C++ project of a circuit: run as ``python -m biospike.generate`` with a request on standard input.
+"""Write the C++ project of a circuit: `main` of a process of its own, with a request on standard input.
 
 Code generation needs a fresh process: Brian2's device is global, and a second project in one process renames its code
-objects. The request is a pickle of (circuit, shape, directory), made by `biospike.standalone`.
+objects. The request is a pickle of (circuit, shape, directory, digest of the code), made by `biospike.standalone`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pickle
 import sys
 from pathlib import Path
 
-from biospike.standalone import Buildable, Sized
+from biospike.standalone import Buildable, BuildError, Sized, code_digest
 
 import brian2 as b2
 from brian2.core.variables import ArrayVariable, DynamicArrayVariable
@@ -25,8 +25,18 @@ _mm_setcsr(_mm_getcsr() | 0x8040);  // flush to zero, denormals are zero
 """
 
 
-def generate(circuit: Buildable, shape: Sized, directory: str) -> None:
-    """Write the project of `circuit` into `directory`, with ``arrays.json``: name -> file name, dtype, length."""
+def generate(circuit: Buildable, shape: Sized, directory: str, code: str) -> None:
+    """Write the project of `circuit` into `directory`, with ``arrays.json``: name -> file name, dtype, length.
+
+    Raises
+    ------
+    BuildError
+        If the source is not the one whose digest is `code`: the build would be kept under the name of another.
+    """
+    if code_digest(type(circuit)) != code:
+        raise BuildError(
+            f"the source of {circuit.name} or of biospike was changed since it was imported: restart Python"
+        )
     b2.prefs.reset_to_defaults()  # whatever the user prefers elsewhere
     b2.set_device("cpp_standalone", build_on_run=False)
     device = b2.get_device()
@@ -45,8 +55,9 @@ def generate(circuit: Buildable, shape: Sized, directory: str) -> None:
         for name, variable in group.variables.items()
         if isinstance(variable, ArrayVariable) and variable.owner.name == group.name
     }
-    Path(directory, "arrays.json").write_text(json.dumps(arrays, indent=1, sort_keys=True))
+    Path(directory, "arrays.json").write_text(json.dumps(arrays, indent=1, sort_keys=True), encoding="utf-8")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Read the request and serve it."""
     generate(*pickle.load(sys.stdin.buffer))

@@ -14,11 +14,15 @@ import tempfile
 
 if "brian2" not in sys.modules:
     _working, _hook = os.open(".", os.O_RDONLY), sys.excepthook
+    # Brian2 writes the arguments into its log as UTF-8, whatever bytes a path among them has.
+    _arguments = sys.argv
+    sys.argv = [argument.encode(errors="backslashreplace").decode() for argument in _arguments]
     with tempfile.TemporaryDirectory() as _empty:
         os.chdir(_empty)
         try:
             import brian2  # noqa: F401
         finally:
+            sys.argv = _arguments
             os.fchdir(_working)
             os.close(_working)
             sys.excepthook = _hook

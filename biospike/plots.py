@@ -36,6 +36,8 @@ CIRCUIT_STYLE = {
 NEW_STYLE = ("0.3", "*")
 TRACE_COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 GREY = "0.55"
+RASTER_KEYS = 24
+"""Keys of a row that a raster has room for."""
 NO_FLOOR = 1e-6  # total variation below this is rounding
 HOLLOW: dict[str, Any] = {"linestyle": "", "mfc": "white", "mec": "black", "mew": 0.5}
 SILENT, LIMIT = HOLLOW | {"marker": "o"}, HOLLOW | {"marker": "d"}
@@ -143,7 +145,8 @@ class RasterAxes(NamedTuple):
 def raster(axes: RasterAxes, trace: xr.Dataset) -> RasterAxes:
     """One row of logits: the spikes of all its keys, a few membranes, the inhibition, and the shares that result.
 
-    Keys are drawn from the top in the order given. Those without a spike keep their line, with a ring at its end.
+    Keys are drawn from the top in the order given, of a longer row the `RASTER_KEYS` largest, which the figure says.
+    Those without a spike keep their line, with a ring at its end.
 
     Parameters
     ----------
@@ -152,23 +155,28 @@ def raster(axes: RasterAxes, trace: xr.Dataset) -> RasterAxes:
         ``time_ms`` (time), ``share``, ``softmax`` and ``limit`` (key); coordinate ``trace_key``; attributes
         ``circuit``, ``membrane_units``, ``inhibition_units``, ``inhibition_name`` and ``threshold``, NaN for none.
     """
-    keys = trace.sizes["key"]
     time, spike_time, spike_key = (trace[name].to_numpy() for name in ("time_ms", "spike_time_ms", "spike_key"))
     recorded = {int(key): TRACE_COLOURS[i % len(TRACE_COLOURS)] for i, key in enumerate(trace["trace_key"].to_numpy())}
+    shown = shown_keys(trace)
+    places = list(range(len(shown)))
     end = max(time[-1], spike_time.max(initial=time[-1]))
     for panel in axes[:3]:
         panel.set_xlim(time[0], end)
 
-    trains = [spike_time[spike_key == key] for key in range(keys)]
-    axes.spikes.hlines(range(keys), time[0], end, colors="0.88", linewidth=0.4, zorder=0)
-    colours = [recorded.get(key, "0.25") for key in range(keys)]
-    axes.spikes.eventplot(trains, colors=colours, linelengths=0.8, linewidths=0.7)
-    size = min(2.6, 0.7 * _points(axes.spikes) / keys)
-    silent = [key for key, train in enumerate(trains) if not train.size]
+    trains = [spike_time[spike_key == key] for key in shown]
+    axes.spikes.hlines(places, time[0], end, colors="0.88", linewidth=0.4, zorder=0)
+    colours = [recorded.get(int(key), "0.25") for key in shown]
+    # The offset of a single train would be 1 by default.
+    axes.spikes.eventplot(trains, lineoffsets=places, colors=colours, linelengths=0.8, linewidths=0.7)
+    size = min(2.6, 0.7 * _points(axes.spikes) / len(shown))
+    silent = [place for place, train in enumerate(trains) if not train.size]
     beside = axes.spikes.get_yaxis_transform()
     axes.spikes.plot([1.015] * len(silent), silent, transform=beside, clip_on=False, label="silent", ms=size, **SILENT)
-    axes.spikes.set(ylim=(keys - 0.4, -0.6), ylabel="key")
-    _number_keys(axes.spikes, keys, recorded)
+    axes.spikes.set(ylim=(len(shown) - 0.4, -0.6), ylabel="key")
+    _number_keys(axes.spikes, shown, recorded)
+    if len(shown) < trace.sizes["key"]:
+        note = f"{len(shown)} largest of {trace.sizes['key']} keys"
+        axes.spikes.set_title(note, loc="right", weight="normal", size="small", color="0.35")
 
     if np.isfinite(threshold := trace.attrs["threshold"]):
         axes.membrane.axhline(threshold, color=GREY, linestyle=":", linewidth=0.7, label="threshold", zorder=3)
@@ -183,17 +191,25 @@ def raster(axes: RasterAxes, trace: xr.Dataset) -> RasterAxes:
         units = trace.attrs[f"{kind}_units"]
         panel.set_ylabel(name if units in ("", "1") else f"{name}\n({units})", size="small")
 
-    ideal, share, limit = (trace[name].to_numpy() for name in ("softmax", "share", "limit"))
+    ideal, share, limit = (trace[name].to_numpy()[shown] for name in ("softmax", "share", "limit"))
     colour, _ = CIRCUIT_STYLE.get(trace.attrs["circuit"], NEW_STYLE)
-    axes.share.barh(range(keys), ideal, height=0.86, color="0.8", label="softmax")
-    axes.share.barh(range(keys), share, height=0.4, color=colour, label="measured")
-    axes.share.plot(limit, range(keys), label="limit", clip_on=False, zorder=3, ms=size, **LIMIT)
+    axes.share.barh(places, ideal, height=0.86, color="0.8", label="softmax")
+    axes.share.barh(places, share, height=0.4, color=colour, label="measured")
+    axes.share.plot(limit, places, label="limit", clip_on=False, zorder=3, ms=size, **LIMIT)
     axes.share.set(xlim=(0, 1.08 * np.nanmax([ideal, share, limit])), ylim=axes.spikes.get_ylim())
     axes.share.set_title("share", weight="normal", size=mpl.rcParams["axes.labelsize"])
     axes.share.tick_params(left=False, labelleft=False)
     axes.share.locator_params(axis="x", nbins=3)
     axes.share.xaxis.set_major_formatter("{x:g}")
     return axes
+
+
+def shown_keys(trace: xr.Dataset) -> NDArray[np.int64]:
+    """Return the keys that `raster` shows, ascending: those recorded, then those of the largest softmax."""
+    first = trace["trace_key"].to_numpy().astype(np.int64)
+    by_share = np.argsort(-trace["softmax"].to_numpy(), kind="stable")
+    order = np.concatenate([first, by_share[~np.isin(by_share, first)]])
+    return np.sort(order[:RASTER_KEYS])
 
 
 def raster_figure(traces: Mapping[str, xr.Dataset]) -> Figure:
@@ -215,9 +231,10 @@ def raster_figure(traces: Mapping[str, xr.Dataset]) -> Figure:
             spikes.set_title(f"{chr(ord('a') + place)}  {name}")
             membrane.locator_params(axis="y", nbins=2)
             inhibition.locator_params(axis="y", nbins=1)
+            longest = max(len(text.get_text()) for panel in axes[:3] for text in panel.get_yticklabels())
             for panel in axes[:3]:
                 panel.tick_params(labelbottom=panel is inhibition)
-                panel.yaxis.set_label_coords(-0.125, 0.5)
+                panel.yaxis.set_label_coords(-0.125 if longest < 5 else -0.16, 0.5)  # not over the numbers
             distance, bias = (float(total_variation(trace[which], trace["softmax"])) for which in ("share", "limit"))
             inhibition.annotate(f"{trace.sizes['spike']} spikes\nTV {distance:.3f}\nlimit TV {bias:.3f}", (1, 1),
                                 (5, 0), xycoords="axes fraction", textcoords="offset points", va="top",
@@ -272,16 +289,16 @@ def _points(axes: Axes) -> float:
     return float(axes.get_window_extent().transformed(axes.figure.dpi_scale_trans.inverted()).height * 72)
 
 
-def _number_keys(axes: Axes, keys: int, recorded: Mapping[int, str]) -> None:
+def _number_keys(axes: Axes, keys: NDArray[np.int64], recorded: Mapping[int, str]) -> None:
     """Label the recorded keys in their colours, and as many of the others as fit without touching."""
-    apart = int(np.ceil(5 * keys / _points(axes)))
+    apart = int(np.ceil(5 * len(keys) / _points(axes)))
     numbered: list[int] = []
-    for key in [*recorded, *range(keys)]:
-        if all(abs(key - other) >= apart for other in numbered):
-            numbered.append(key)
-    axes.set_yticks(numbered, [str(key) for key in numbered], size=5)
-    for key, label in zip(numbered, axes.get_yticklabels(), strict=True):
-        label.set_color(recorded.get(key, "black"))
+    for place in [*np.flatnonzero(np.isin(keys, list(recorded))), *range(len(keys))]:
+        if all(abs(place - other) >= apart for other in numbered):
+            numbered.append(int(place))
+    axes.set_yticks(numbered, [str(keys[place]) for place in numbered], size=5)
+    for place, label in zip(numbered, axes.get_yticklabels(), strict=True):
+        label.set_color(recorded.get(int(keys[place]), "black"))
 
 
 def _raster_legend(axes: Axes) -> None:

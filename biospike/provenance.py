@@ -90,23 +90,16 @@ def keep(
         "code": code_digest(),
         "git_revision": recording.git_revision(),
         "versions": recording.versions() | {name: version for name in PEERS if (version := _version(name))},
-        "compiler": _compiler(),
+        "compiler": standalone.toolchain()[0],
         "processor": standalone.processor().splitlines()[0].rpartition(": ")[2],
         "platform": platform.platform(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
     }
     path = directory / f"{study.rpartition('.')[2]}{SUFFIX}"
-    files.write_atomically(path, lambda temporary: temporary.write_text(json.dumps(facts, indent=1) + "\n"))
+    files.write_atomically(
+        path, lambda temporary: temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    )
     return path
-
-
-def _compiler() -> str:
-    """Version of the compiler; one that does not answer compiled nothing of these files."""
-    path = standalone.compiler()
-    try:
-        return standalone.compiler_version(path) if path else "none"
-    except standalone.BuildError:
-        return "none"
 
 
 def _files(given: Path) -> list[Path]:
@@ -153,7 +146,7 @@ def _plain(value: Any) -> Any:
 
 def _read(record: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(record.read_text())
+        facts = json.loads(record.read_text(encoding="utf-8"))
         if not isinstance(facts, dict) or not isinstance(facts["files"], dict):
             raise InputError("it is not a record")
     except (OSError, ValueError, KeyError) as error:

@@ -29,8 +29,12 @@ def git_revision() -> str:
     try:
         if not (root / ".git").exists():
             return "not a checkout"
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, encoding="utf-8", errors="replace", check=True
+        ).stdout.strip()
+        changes = subprocess.run(
+            [*git, "status", "--porcelain"], capture_output=True, encoding="utf-8", errors="replace", check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return "not a checkout"
     return head + ("+changes" if changes.strip() else "")
@@ -50,7 +54,7 @@ def versions() -> dict[str, str]:
 
 def provenance(circuit: standalone.Buildable, *, seed: int, target: str, reason: str, dt: float) -> dict[str, Any]:
     """Attributes of a result: who made it, from what, with what. Values fit netCDF."""
-    path = standalone.compiler() if target in ("cpp_standalone", "cython") else None
+    compiler, flags = standalone.toolchain() if target in ("cpp_standalone", "cython") else ("none", "none")
     return {
         "circuit": circuit.name,
         "parameters": json.dumps(to_plain(circuit)),
@@ -59,8 +63,8 @@ def provenance(circuit: standalone.Buildable, *, seed: int, target: str, reason:
         "seed": seed,
         "target": target,
         "target_reason": reason,
-        "compiler": standalone.compiler_version(path) if path else "none",
-        "compiler_flags": " ".join(standalone.FLAGS) if path else "none",
+        "compiler": compiler,
+        "compiler_flags": flags,
         "versions": json.dumps(versions()),
         "git_revision": git_revision(),
         "platform": platform.platform(),

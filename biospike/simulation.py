@@ -174,7 +174,7 @@ def _dataset(plan: Plan, joined: dict[str, NDArray[Any]], target: str, reason: s
     dims = ("trial", "row", "key")
     data = xr.Dataset(
         {
-            "spike_count": ((*dims, "checkpoint"), by_trial["spike_count"].astype(np.int32)),
+            "spike_count": ((*dims, "checkpoint"), by_trial["spike_count"].astype(np.int32, copy=False)),
             **{name: (dims, by_trial[name]) for name in MOMENTS},
             "logits": (("row", "key"), plan.logits, {"units": "nats", "missing": "NaN masks a key"}),
             "limit": (("row", "key"), plan.circuit.limit(plan.logits)),

@@ -6,13 +6,14 @@ included, is given when it is started, so other logits, seeds, trials, parameter
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import inspect
 import json
 import os
 import pickle
-import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,17 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.directories import cache_directory, obstacle, scratch_directory, starts_programs
 from biospike.files import owned_prefix, remove_abandoned
+from biospike.toolchain import (
+    compiler,
+    compiler_command,
+    compiler_digest,
+    compiler_flags,
+    compiler_version,
+    missing_compiler,
+    processor,
+)
 from biospike.translation_unit import FLAGS, BuildError, unite
 
 import brian2 as b2
@@ -32,79 +43,14 @@ import brian2 as b2
 # Start-up and file writing only: nothing in it is worth optimising, and it is half of the compile time.
 UNOPTIMISED = ("objects.cpp",)
 
+START_GENERATOR = "import sys; sys.path[:] = sys.argv[1:]; from biospike import generate; generate.main()"
+
 # What a child process inherits of the environment.
 INHERITED = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "BIOSPIKE_CACHE", "XDG_CACHE_HOME", "CXX")
-
-# The files of a run go through memory where there is room, which halves the time of a short one.
-MEMORY = Path("/dev/shm")
-ENOUGH_MEMORY = 2**28
 
 
 class RunError(RuntimeError):
     """A binary failed, was stopped, complained, or wrote less than it was asked for."""
-
-
-def cache_directory() -> Path:
-    """Where binaries are kept: ``$BIOSPIKE_CACHE``, else the user's cache directory."""
-    if own := os.environ.get("BIOSPIKE_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "biospike"
-
-
-def scratch_directory() -> Path:
-    """Where runs keep their files: ``$TMPDIR`` if it is set, else memory if there is room, else ``/tmp``."""
-    chosen = Path(tempfile.gettempdir())
-    if chosen != Path("/tmp") or not os.access(MEMORY, os.W_OK):
-        return chosen
-    return MEMORY if shutil.disk_usage(MEMORY).free > ENOUGH_MEMORY else chosen
-
-
-def compiler() -> str | None:
-    """Path of the C++ compiler (``$CXX``, else g++, else clang++), or None."""
-    if chosen := os.environ.get("CXX"):
-        return shutil.which(chosen)
-    return shutil.which("g++") or shutil.which("clang++")
-
-
-@functools.cache
-def compiler_version(path: str) -> str:
-    """First line of ``compiler --version``; `BuildError` if it does not answer."""
-    try:
-        done = subprocess.run([path, "--version"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
-        raise BuildError(f"the C++ compiler {path} does not work: {said}") from None
-    return done.stdout.splitlines()[0]
-
-
-def try_compiler() -> None:
-    """Raise `BuildError`, with the last line that it printed, if the compiler cannot compile an empty program."""
-    if path := compiler():
-        _try_compiler(path)
-
-
-@functools.cache
-def _try_compiler(path: str) -> None:
-    with tempfile.TemporaryDirectory() as private:
-        done = subprocess.run(
-            [path, *FLAGS, "-x", "c++", "-", "-o", "main"],
-            input=b"int main() { return 0; }\n",
-            cwd=private,
-            capture_output=True,
-            check=False,
-        )
-    if done.returncode != 0:
-        raise BuildError(f"{path} cannot compile an empty program:\n{_tail(done.stderr)}")
-
-
-@functools.cache
-def processor() -> str:
-    """Model and instruction sets of this processor: ``-march=native`` binaries do not travel."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return "\n".join(line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part")))
 
 
 def _digest(*parts: object) -> str:
@@ -112,15 +58,15 @@ def _digest(*parts: object) -> str:
 
 
 @functools.cache
-def _toolchain(path: str) -> str:
-    return _digest(compiler_version(path), FLAGS, UNOPTIMISED, processor())
+def _toolchain(command: tuple[str, ...]) -> str:
+    return _digest(compiler_digest(*command), FLAGS, UNOPTIMISED, processor())
 
 
 @functools.cache
 def _package_digest() -> str:
     """Digest of the source that generates code: this package's."""
     sources = sorted(Path(__file__).parent.rglob("*.py"))
-    return _digest(*(source.read_text() for source in sources))
+    return _digest(*(source.read_text(encoding="utf-8") for source in sources))
 
 
 class Buildable(Protocol):
@@ -144,10 +90,12 @@ class Sized(Protocol):
         """What is compiled in."""
 
 
-def toolchain() -> str:
-    """Compiler and flags: what compiled numbers may depend on besides the code."""
-    path = compiler()
-    return f"{compiler_version(path)} {' '.join(FLAGS)}" if path else "none"
+def toolchain() -> tuple[str, str]:
+    """Version of the compiler, and arguments of a compilation: what numbers may depend on besides the code."""
+    if compiler() is None:
+        return "none", "none"
+    command = compiler_command()
+    return compiler_version(*command), " ".join(compiler_flags(*command))
 
 
 def code_digest(kind: type) -> str:
@@ -163,7 +111,7 @@ def _source(kind: type) -> str:
         if base.__module__ not in sys.stdlib_module_names or not _is_found(base):
             own = _file(base)
             sources |= {own, *own.parent.rglob("*.py")} if (own.parent / "__init__.py").exists() else {own}
-    return _digest(*(source.read_text() for source in sorted(sources)))
+    return _digest(*(source.read_text(encoding="utf-8") for source in sorted(sources)))
 
 
 def _is_found(kind: type) -> bool:
@@ -205,7 +153,7 @@ def check_importable(kind: type) -> None:
         )
 
 
-def _request_key(circuit: Buildable, shape: Sized, path: str) -> str:
+def _request_key(circuit: Buildable, shape: Sized, command: tuple[str, ...]) -> str:
     """Identity of a build by what goes in; it spares the code generation of a second run."""
     return _digest(
         code_digest(type(circuit)),
@@ -215,7 +163,7 @@ def _request_key(circuit: Buildable, shape: Sized, path: str) -> str:
         b2.__version__,
         np.__version__,
         sys.version,
-        _toolchain(path),
+        _toolchain(command),
     )
 
 
@@ -242,9 +190,9 @@ class Binary:
 def _open(directory: Path, reused: bool) -> Binary | None:
     """Return the binary in `directory` if it is complete and unaltered."""
     try:
-        if json.loads((directory / "seal.json").read_text()) != _seal(directory):
+        if json.loads((directory / "seal.json").read_text(encoding="utf-8")) != _seal(directory):
             return None
-        arrays = json.loads((directory / "arrays.json").read_text())
+        arrays = json.loads((directory / "arrays.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return Binary(directory, {name: tuple(entry) for name, entry in arrays.items()}, reused)
@@ -258,20 +206,37 @@ def _seal(directory: Path) -> dict[str, str]:
 
 def is_built(circuit: Buildable, shape: Sized) -> bool:
     """Whether `build` would find the binary in the cache."""
-    path = compiler()
     try:
-        return path is not None and _cached(_request_key(circuit, shape, path)) is not None
+        return _cached(_request_key(circuit, shape, compiler_command())) is not None
     except BuildError:
         return False
+
+
+def hindrance() -> str | None:
+    """Why nothing can be compiled on this machine, in one line, or None: the compiler, or the place for binaries."""
+    if compiler() is None:
+        return missing_compiler()
+    try:
+        reason = obstacle(cache_directory())
+    except BuildError as error:
+        return str(error)
+    return reason and f"compiled binaries have no place: {reason}; name another directory in $BIOSPIKE_CACHE"
+
+
+def remove_leftovers() -> None:
+    """Remove what builds and runs left behind that were killed."""
+    remove_abandoned(scratch_directory())
+    with contextlib.suppress(BuildError):
+        remove_abandoned(cache_directory())
 
 
 def _cached(key: str) -> Binary | None:
     cache = cache_directory()
     try:
-        name = (cache / "requests" / key).read_text()
+        name = (cache / "requests" / key).read_text(encoding="utf-8")
     except OSError:
         return None
-    return _open(cache / "binaries" / name, reused=True)
+    return _open(cache / "binaries" / name, reused=True) if starts_programs(cache) else None
 
 
 def build(circuit: Buildable, shape: Sized) -> Binary:
@@ -280,14 +245,15 @@ def build(circuit: Buildable, shape: Sized) -> Binary:
     Raises
     ------
     BuildError
-        If there is no compiler, or the generator or the compiler failed (with the end of what it printed).
+        If there is no compiler or no place for binaries, or the generator or the compiler failed (with the end of what
+        it printed).
     """
-    path = compiler()
-    if path is None:
-        raise BuildError("no C++ compiler found (g++, clang++ or $CXX); install one or use target 'numpy'")
-    key = _request_key(circuit, shape, path)
+    command = compiler_command()
+    key = _request_key(circuit, shape, command)
     if found := _cached(key):
         return found
+    if reason := hindrance():
+        raise BuildError(reason)
     cache = cache_directory()
     try:
         for folder in ("requests", "binaries"):
@@ -300,11 +266,11 @@ def build(circuit: Buildable, shape: Sized) -> Binary:
     with building as private:
         project = Path(private, "project")
         _generate(circuit, shape, project)
-        name = _digest(_toolchain(path), b2.__version__, unite(project), *_project_text(project))
+        name = _digest(_toolchain(command), b2.__version__, unite(project), *_project_text(project))
         final = cache / "binaries" / name
         binary = _open(final, reused=True)
         if binary is None:
-            _compile(path, project)
+            _compile(command, project)
             if final.exists():
                 shutil.rmtree(final)
             try:
@@ -317,7 +283,7 @@ def build(circuit: Buildable, shape: Sized) -> Binary:
             if binary is None:
                 raise BuildError(f"the build in {final} did not survive its move; is the disk full?")
         link = Path(private, "link")
-        link.write_text(name)
+        link.write_text(name, encoding="utf-8")
         link.replace(cache / "requests" / key)
     return binary
 
@@ -326,22 +292,21 @@ def _project_text(project: Path) -> list[str]:
     """Everything that was generated, without the paths of the private directory."""
     files = sorted(f for f in project.rglob("*") if f.suffix in {".cpp", ".h"} or f.name == "arrays.json")
     constants = sorted((project / "static_arrays").glob("*"))
-    return [f"{f.relative_to(project)}\n{f.read_text()}" for f in files] + [
-        f"{f.name} {hashlib.sha256(f.read_bytes()).hexdigest()}" for f in constants
-    ]
+    written = [f"{file.relative_to(project)}\n{file.read_text(encoding='utf-8')}" for file in files]
+    return written + [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in constants]
 
 
 def _generate(circuit: Buildable, shape: Sized, project: Path) -> None:
     check_importable(type(circuit))
     try:
-        request = pickle.dumps((circuit, shape, str(project)))
+        request = pickle.dumps((circuit, shape, str(project), code_digest(type(circuit))))
     except (pickle.PicklingError, TypeError, AttributeError) as error:  # all of which it raises
         raise BuildError(f"{circuit.name} cannot be sent to the process that generates code: {error}") from None
-    # The generator works in a private directory, where no preference file of Brian2's lies about.
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    # The generator works in a private directory, where no preference file of Brian2's lies about, and imports from
+    # where this process does. PYTHONPATH could not say it of a path with a colon.
     done = subprocess.run(
-        [sys.executable, "-m", "biospike.generate"],
+        [sys.executable, "-X", "utf8", "-c", START_GENERATOR, *map(os.path.abspath, sys.path)],
         input=request,
         capture_output=True,
         cwd=project.parent,
@@ -352,30 +317,35 @@ def _generate(circuit: Buildable, shape: Sized, project: Path) -> None:
         raise BuildError(f"code generation of {circuit.name} failed:\n{_tail(done.stderr)}")
 
 
-def _compile(path: str, project: Path) -> None:
-    (project / "united.cpp").write_text(unite(project))
-    units = [("united.cpp", FLAGS), *((name, (*FLAGS, "-O0")) for name in UNOPTIMISED)]
+def _compile(command: tuple[str, ...], project: Path) -> None:
+    (project / "united.cpp").write_text(unite(project), encoding="utf-8")
+    flags = compiler_flags(*command)
+    units = [("united.cpp", flags), *((name, (*flags, "-O0")) for name in UNOPTIMISED)]
     running = [
         subprocess.Popen(
-            [path, *flags, "-I.", "-Ibrianlib", "-c", name, "-o", f"{name}.o"],
+            [command[0], *options, "-I.", "-Ibrianlib", "-c", name, "-o", f"{name}.o"],
             cwd=project,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        for name, flags in units
+        for name, options in units
     ]
     complaints = [process.communicate()[1] for process in running]
     for (name, _), process, complaint in zip(units, running, complaints, strict=True):
         if process.returncode != 0:
-            raise BuildError(f"{path} failed on {name}:\n{_tail(complaint)}")
+            raise _failure(command, f"failed on {name}", complaint)
     linked = subprocess.run(
-        [path, *(f"{name}.o" for name, _ in units), "-o", "main"], cwd=project, capture_output=True, check=False
+        [*command, *(f"{name}.o" for name, _ in units), "-o", "main"], cwd=project, capture_output=True, check=False
     )
-    if linked.returncode != 0:
-        raise BuildError(f"{path} failed to link:\n{_tail(linked.stderr)}")
+    if linked.returncode != 0 or not (project / "main").exists():
+        raise _failure(command, "failed to link", linked.stderr)
     for name, _ in units:
         (project / f"{name}.o").unlink()
-    (project / "seal.json").write_text(json.dumps(_seal(project)))
+    (project / "seal.json").write_text(json.dumps(_seal(project)), encoding="utf-8")
+
+
+def _failure(command: tuple[str, ...], what: str, said: bytes) -> BuildError:
+    return BuildError(f"the C++ compiler {shlex.join(command)} ($CXX) {what}:\n{_tail(said) or 'it said nothing'}")
 
 
 def _tail(output: bytes, lines: int = 12) -> str:
@@ -403,7 +373,9 @@ def run(
     RunError
         If the binary fails, is interrupted, prints to standard error or writes short files.
     """
-    with tempfile.TemporaryDirectory(dir=scratch_directory(), prefix=owned_prefix("biospike-")) as private:
+    with tempfile.TemporaryDirectory(
+        dir=scratch_directory(_bytes(binary)), prefix=owned_prefix("biospike-")
+    ) as private:
         arguments = []
         for name, value in state.items():
             _, dtype, length = binary.arrays[name]
@@ -417,13 +389,18 @@ def run(
         environment = {"LD_BIND_NOW": "1", "BIOSPIKE_DT": repr(dt), "BIOSPIKE_DURATION": repr(duration)}
         if library_path := os.environ.get("LD_LIBRARY_PATH"):
             environment["LD_LIBRARY_PATH"] = library_path
-        done = subprocess.run(
-            [str(binary.directory / "main"), "--results_dir", f"{private}/", *arguments],
-            cwd=private,
-            env=environment,
-            capture_output=True,
-            check=False,
-        )
+        program = binary.directory / "main"
+        try:
+            done = subprocess.run(
+                [str(program), "--results_dir", f"{private}/", *arguments],
+                cwd=private,
+                env=environment,
+                capture_output=True,
+                check=False,
+            )
+        except OSError as error:
+            where = "name a directory whose programs may start in $BIOSPIKE_CACHE"
+            raise RunError(f"{program} cannot be started ({error.strerror}); {where}") from None
         if done.returncode != 0 or done.stderr:
             raise RunError(f"the compiled run failed with status {done.returncode}: {_tail(done.stderr)}")
         try:
@@ -432,9 +409,15 @@ def run(
             raise RunError(f"the compiled run left no result: {error}; is the disk full?") from None
 
 
+def _bytes(binary: Binary) -> int:
+    """Bytes that runs of a binary write, one of them on every core."""
+    sizes = (length * np.dtype(dtype).itemsize for _, dtype, length in binary.arrays.values())
+    return 2 * sum(sizes) * (os.cpu_count() or 1)  # what goes in, and what comes out
+
+
 def _results(binary: Binary, private: Path, wanted: list[str]) -> dict[str, NDArray[Any]]:
     """Read what a run wrote, if it is complete."""
-    progress = Path(private, "last_run_info.txt").read_text().split()
+    progress = Path(private, "last_run_info.txt").read_text(encoding="utf-8").split()
     if len(progress) != 2 or float(progress[1]) != 1.0:
         done = f"{float(progress[1]):.1%} of" if len(progress) == 2 else "an unknown part of"
         raise RunError(f"the compiled run stopped after {done} the window; is the disk full?")

@@ -23,7 +23,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from biospike import execution, recording, simulation, standalone
+from biospike import execution, recording, simulation, standalone, toolchain
 from biospike.circuit import Circuit
 from biospike.errors import InputError
 from biospike.files import remove_abandoned, write_atomically, written
@@ -89,7 +89,7 @@ class Point:
             "target": self.target,
             "code": standalone.code_digest(type(self.circuit)),
             "versions": recording.versions(),
-            "toolchain": standalone.toolchain() if self.target != "numpy" else "none",
+            "toolchain": " ".join(standalone.toolchain()) if self.target != "numpy" else "none",
         }
 
     def key(self) -> str:
@@ -152,10 +152,10 @@ def grid(
 
 def _choose_target(circuits: Sequence[Circuit]) -> str:
     """``auto``: the compiled target if the compiler works and every circuit can be compiled."""
-    if standalone.compiler() is None:
+    if standalone.hindrance():
         return "numpy"
     try:
-        standalone.try_compiler()
+        toolchain.try_compiler()
         for circuit in circuits:
             standalone.check_importable(type(circuit))
     except standalone.BuildError as error:
@@ -217,8 +217,8 @@ def sweep(
     workers = execution.check_jobs(jobs)
     folder = Path(directory, POINTS)
     folder.mkdir(parents=True, exist_ok=True)
-    for abandoned in (folder, standalone.cache_directory(), standalone.scratch_directory()):
-        remove_abandoned(abandoned)
+    remove_abandoned(folder)
+    standalone.remove_leftovers()
     keys = [point.key() for point in points]
     by_key = dict(zip(keys, points, strict=True))
     files = {key: folder / f"{key}.nc" for key in by_key}

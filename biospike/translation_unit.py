@@ -19,7 +19,17 @@ import brian2 as b2
 # Without contraction to fused multiply-add and without fast-math, C++ rounds as NumPy does. Nobody reads errno or traps
 # floating-point exceptions, and giving them up lets the compiler use vector instructions.
 FLAGS: tuple[str, ...] = (
-    *("-std=c++14", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-w"),
+    # The first overrides what $CXX may ask for.
+    *(
+        "-fno-fast-math",
+        "-std=c++14",
+        "-O3",
+        "-march=native",
+        "-ffp-contract=off",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-w",
+    ),
     *(("-mprefer-vector-width=512",) if platform.machine() == "x86_64" else ()),
 )
 
@@ -37,6 +47,7 @@ INDEPENDENT = ("stateupdater", "subexpression_update", "each_step")
 # rows are cut into pieces where blocks end.
 SUPPORT = """
 #include <algorithm>
+#include <cfloat>
 #include <cstdlib>
 #include <new>
 #include <vector>
@@ -48,6 +59,7 @@ SUPPORT = """
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 #define BIOSPIKE_AVX512
 #endif
+static_assert(FLT_EVAL_METHOD == 0 && sizeof(1.0) == 8, "arguments of $CXX change the arithmetic: leave them out");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the scan for crossings counts bytes from the low end");
 void* operator new[](std::size_t size) {
     static std::size_t number = 0;
@@ -96,9 +108,9 @@ def unite(project: Path) -> str:
     """
     includes: dict[str, None] = {}
     bodies: list[str] = []
-    arrays = set(re.findall(r"\b_array_\w+\b", (project / "objects.h").read_text()))
+    arrays = set(re.findall(r"\b_array_\w+\b", (project / "objects.h").read_text(encoding="utf-8")))
     for number, source in enumerate(sorted((project / "code_objects").glob("*.cpp"))):
-        lines = source.read_text().splitlines()
+        lines = source.read_text(encoding="utf-8").splitlines()
         length = next(k for k, line in enumerate(lines) if line.strip() and not line.startswith("#include"))
         includes |= dict.fromkeys(line for line in lines[:length] if line)
         body = _fast_loops(source.stem, "\n".join(lines[length:]), arrays)
@@ -108,11 +120,13 @@ def unite(project: Path) -> str:
         bodies += [f"namespace unit_{number} {{", body, "}"]
         bodies += [f"void {name}() {{ unit_{number}::{name}(); }}" for name in functions]
         bodies += [f"#undef {macro}" for macro in re.findall(r"^\s*#define (\w+)", body, flags=re.MULTILINE)]
-    rest = [_without_clock((project / "network.cpp").read_text())]
-    rest += [(project / name).read_text() for name in ("run.cpp", "synapses_classes.cpp")]
+    rest = [_without_clock((project / "network.cpp").read_text(encoding="utf-8"))]
+    rest += [(project / name).read_text(encoding="utf-8") for name in ("run.cpp", "synapses_classes.cpp")]
     # Newer versions keep the spike queue in a source file of its own.
-    rest += [source.read_text() for source in sorted((project / "brianlib").glob("*.cpp"))]
-    return "\n".join([SUPPORT, *includes, *bodies, *rest, _configurable_main((project / "main.cpp").read_text())])
+    rest += [source.read_text(encoding="utf-8") for source in sorted((project / "brianlib").glob("*.cpp"))]
+    return "\n".join(
+        [SUPPORT, *includes, *bodies, *rest, _configurable_main((project / "main.cpp").read_text(encoding="utf-8"))]
+    )
 
 
 def _unknown_form(where: str, what: str) -> BuildError:

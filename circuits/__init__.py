@@ -1,4 +1,4 @@
-"""Circuits of spiking attention, one a file."""
+"""Circuits of spiking attention, one a file: a package of biospike."""
 
 from circuits.attention import SpikingAttention
 from circuits.coincidence import Coincidence

@@ -214,6 +214,36 @@ def test_raster_shows_every_key_and_its_spikes_or_silence() -> None:
     assert str(SILENT) in texts(axes.spikes.get_yticklabels())
 
 
+@pytest.mark.parametrize("keys", [23, 24, 25, 300, 50_257])
+def test_raster_shows_the_largest_keys_of_a_long_row_and_says_so(keys: int) -> None:
+    trace = make_trace("race", keys)
+    largest = np.argsort(-trace["softmax"].to_numpy(), kind="stable")[:3]
+    trace = trace.assign_coords(trace_key=largest)
+    axes = draw(trace)
+    expected = np.sort(np.argsort(-trace["softmax"].to_numpy(), kind="stable")[: plots.RASTER_KEYS])
+    assert len(expected) == min(24, keys)
+    counts = np.bincount(trace["spike_key"], minlength=keys)[expected]
+    assert counts.sum() > 1
+    assert [len(train.get_positions()) for train in trains(axes.spikes)] == counts.tolist()
+    for bars, name in zip(axes.share.containers, ("softmax", "share"), strict=True):
+        np.testing.assert_allclose([bar.get_width() for bar in bars], trace[name].to_numpy()[expected])
+    numbers = [int(text) for text in texts(axes.spikes.get_yticklabels())]
+    assert [expected[int(place)] for place in axes.spikes.get_yticks()] == numbers
+    assert set(largest) <= set(expected)
+    assert set(largest) & set(numbers)
+    assert axes.spikes.get_title(loc="right") == (f"24 largest of {keys} keys" if keys > 24 else "")
+
+
+@pytest.mark.parametrize("keys", [1, 2])
+def test_raster_of_a_short_row(keys: int) -> None:
+    trace = make_trace("race", 14, recorded=tuple(range(keys))).isel(key=slice(keys))
+    trace = trace.isel(spike=np.flatnonzero(trace["spike_key"] < keys))
+    axes = draw(trace)
+    assert [train.get_lineoffset() for train in trains(axes.spikes)] == list(range(keys))
+    assert texts(axes.spikes.get_yticklabels()) == [str(key) for key in range(keys)]
+    assert trace.sizes["spike"] > 0
+
+
 def test_recorded_keys_have_one_colour_throughout() -> None:
     trace = make_trace("diffusive", recorded=(0, 6, SILENT))
     axes = draw(trace)

@@ -1,1 +1,1 @@
-"""Validation studies: one question a script."""
+"""Validation studies, one question a script: a package of biospike."""

@@ -124,17 +124,17 @@ def key(name: str, options: list[str]) -> str:
 def run_study(name: str, options: list[str], out: Path) -> Outcome:
     """Run one study in a process of its own, unless it is complete."""
     mark, known = out / name / MARK, key(name, options)
-    if mark.is_file() and json.loads(mark.read_text()).get("key") == known:
+    if mark.is_file() and json.loads(mark.read_text(encoding="utf-8")).get("key") == known:
         return Outcome(name, "kept", 0.0, "")
     start = time.monotonic()
     command = [sys.executable, "-m", f"validation.{name}", *options, "--out", str(out / name)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     seconds = time.monotonic() - start
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         return Outcome(name, "failed", seconds, lines[-1])
     facts = {"key": known, "options": options, "revision": git_revision(), "seconds": round(seconds, 1)}
-    write_atomically(mark, lambda path: path.write_text(json.dumps(facts, indent=1)))
+    write_atomically(mark, lambda path: path.write_text(json.dumps(facts, indent=1), encoding="utf-8"))
     return Outcome(name, "complete", seconds, "")
 
 
@@ -186,7 +186,7 @@ def main(config: Config) -> None:
     outcomes = run(config, commands)
     table = claims_table(Results(out))
     text = index(config, table, outcomes)
-    write_atomically(out / "index.md", lambda path: path.write_text(text))
+    write_atomically(out / "index.md", lambda path: path.write_text(text, encoding="utf-8"))
     write_atomically(out / "claims.csv", lambda path: table.to_csv(path, index=False))
     if not config.quiet:
         print(table[["claim", "measured", "verdict"]].to_string(index=False, max_colwidth=70))

@@ -281,7 +281,7 @@ def write(data: xr.Dataset, table: pd.DataFrame, out: Path) -> None:
     write_atomically(out / "summary.csv", lambda file: table.to_csv(file, index=False))
     plots.save_figure(approximation_plots.approximation_figure(table), out, "approximation")
     text = report(data, table)
-    write_atomically(out / "report.md", lambda file: file.write_text(text))
+    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def main(config: Config) -> None:

@@ -172,9 +172,11 @@ def _write(tables: dict[str, pd.DataFrame], lines: list[str], machine: dict[str,
     for name, file_name in FILES.items():
         if len(table := tables[name]):
             write_atomically(out / f"{file_name}.csv", lambda file, table=table: table.to_csv(file, index=False))
-    write_atomically(out / "machine.json", lambda file: file.write_text(json.dumps(machine, indent=2) + "\n"))
+    write_atomically(
+        out / "machine.json", lambda file: file.write_text(json.dumps(machine, indent=2) + "\n", encoding="utf-8")
+    )
     text = report(tables, lines, machine)
-    write_atomically(out / "report.md", lambda file: file.write_text(text))
+    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def main(config: Config) -> None:

@@ -28,14 +28,12 @@ def build(directory: Path) -> Path:
     """
     from biospike import standalone  # noqa: PLC0415  (it needs Brian2, which running the loop does not)
 
-    path = standalone.compiler()
-    if path is None:
-        raise standalone.BuildError("the hand-written loop needs a C++ compiler (g++, clang++ or $CXX)")
+    compiler, *arguments = standalone.compiler_command()
     binary = directory / "benchmark_loop"
-    command = [path, *standalone.FLAGS, str(SOURCE), "-o", str(binary)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [compiler, *arguments, *standalone.FLAGS, str(SOURCE), "-o", str(binary)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode != 0:
-        raise standalone.BuildError(f"{path} failed on {SOURCE.name}: {done.stderr[-2000:]}")
+        raise standalone.BuildError(f"{compiler} failed on {SOURCE.name}: {done.stderr[-2000:]}")
     return binary
 
 
@@ -60,7 +58,9 @@ def run(binary: Path, problem: Problem, *, skip_closed: bool = False) -> Outcome
     with tempfile.TemporaryDirectory(prefix="biospike-loop-") as private:
         written, read = Path(private, "input"), Path(private, "output")
         written.write_bytes(encode(problem, skip_closed=skip_closed))
-        done = subprocess.run([str(binary), str(written), str(read)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [str(binary), str(written), str(read)], capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
         if done.returncode != 0 or done.stderr:
             raise RuntimeError(f"the hand-written loop failed with status {done.returncode}: {done.stderr}")
         found = np.fromfile(read, dtype=np.int32)

@@ -16,15 +16,15 @@ PACKAGES = ("Cython", "torch", "snntorch", "spikingjelly", "nest-simulator")
 
 def describe() -> dict[str, Any]:
     """Processor, cores, memory, compiler, flags, versions and load, as plain values."""
-    path = standalone.compiler()
+    compiler, flags = standalone.toolchain()
     return {
         "processor": _from_proc("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
         "cores": check_jobs(None),
         "memory": _from_proc("/proc/meminfo", "MemTotal"),
         "caches": _caches(),
         "platform": platform.platform(),
-        "compiler": standalone.compiler_version(path) if path else "none",
-        "flags": " ".join(standalone.FLAGS),
+        "compiler": compiler,
+        "flags": flags,
         "versions": recording.versions() | {name: _version(name) for name in PACKAGES},
         "revision": recording.git_revision(),
         "load_average": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else [],
@@ -33,7 +33,7 @@ def describe() -> dict[str, Any]:
 
 def _from_proc(path: str, name: str) -> str:
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
@@ -44,7 +44,9 @@ def _caches() -> str:
     found = []
     for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         try:
-            level, kind, size = ((folder / name).read_text().strip() for name in ("level", "type", "size"))
+            level, kind, size = (
+                (folder / name).read_text(encoding="utf-8").strip() for name in ("level", "type", "size")
+            )
         except OSError:
             continue
         if kind != "Instruction":

@@ -107,14 +107,14 @@ class Problem:
         """Write the problem into a directory."""
         directory.mkdir(parents=True, exist_ok=True)
         plain = {field.name: getattr(self, field.name) for field in attrs.fields(Problem) if field.name not in ARRAYS}
-        (directory / "problem.json").write_text(json.dumps(plain))
+        (directory / "problem.json").write_text(json.dumps(plain), encoding="utf-8")
         for name in ARRAYS:
             np.save(directory / f"{name}.npy", getattr(self, name))
 
     @staticmethod
     def load(directory: Path) -> Problem:
         """Read what `save` wrote; arrays stay on the disk until somebody looks at them."""
-        plain: dict[str, Any] = json.loads((directory / "problem.json").read_text())
+        plain: dict[str, Any] = json.loads((directory / "problem.json").read_text(encoding="utf-8"))
         return Problem(**plain, **{name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in ARRAYS})
 
 

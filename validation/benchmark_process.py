@@ -64,7 +64,7 @@ def run(task: str, *, environment: dict[str, str] | None = None, **request: Any)
     """
     with tempfile.TemporaryDirectory(prefix="biospike-benchmark-") as private:
         place = Path(private)
-        (place / "request.json").write_text(json.dumps({"task": task} | request))
+        (place / "request.json").write_text(json.dumps({"task": task} | request), encoding="utf-8")
         worker = [sys.executable, "-m", "validation.benchmark_worker", str(place)]
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", LAUNCHER, str(place / "measured.json"), *worker],
@@ -72,14 +72,19 @@ def run(task: str, *, environment: dict[str, str] | None = None, **request: Any)
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
         said = done.stderr.strip().splitlines()
-        measured = json.loads((place / "measured.json").read_text()) if (place / "measured.json").exists() else {}
+        measured = (
+            json.loads((place / "measured.json").read_text(encoding="utf-8"))
+            if (place / "measured.json").exists()
+            else {}
+        )
         if measured.pop("code", 1) != 0 or not (place / "figures.json").exists():
             raise PeerError(said[-1] if said else f"the process ended with status {done.returncode}")
-        figures = json.loads((place / "figures.json").read_text())
+        figures = json.loads((place / "figures.json").read_text(encoding="utf-8"))
         counts = np.load(place / "counts.npy") if (place / "counts.npy").exists() else None
     return Run(figures | measured, counts)
 

@@ -91,7 +91,7 @@ def _follow(watched: Watched, pid: int) -> None:
     """Keep the largest resident set of a process until it is gone; Linux only."""
     while True:
         try:
-            status = Path(f"/proc/{pid}/status").read_text()
+            status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
             program = os.readlink(f"/proc/{pid}/exe")
         except OSError:
             return

@@ -89,11 +89,11 @@ TASKS = {"peer": peer, "memory": memory, "attention": attention, "study": study}
 
 def main(place: Path) -> None:
     """Carry out the request in a directory."""
-    request = json.loads((place / "request.json").read_text())
+    request = json.loads((place / "request.json").read_text(encoding="utf-8"))
     figures, counts = TASKS[request["task"]](request)
     if counts is not None:
         np.save(place / "counts.npy", counts)
-    (place / "figures.json").write_text(json.dumps(figures))
+    (place / "figures.json").write_text(json.dumps(figures), encoding="utf-8")
 
 
 if __name__ == "__main__":

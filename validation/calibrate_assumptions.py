@@ -78,7 +78,7 @@ def prepare(config: Config) -> Lab:
     if config.target not in execution.TARGETS:
         raise InputError(f"target must be one of {', '.join(execution.TARGETS)}, got {config.target!r}")
     if config.target in ("cpp_standalone", "cython") and standalone.compiler() is None:
-        raise standalone.BuildError(f"target '{config.target}' needs a C++ compiler and none was found")
+        raise standalone.BuildError(f"target '{config.target}' needs a C++ compiler: {standalone.missing_compiler()}")
     return Lab(int(trials), preset["stretch"], config.seed, config.target, config.quiet)
 
 
@@ -124,7 +124,9 @@ def run(config: Config, lab: Lab, out: Path) -> list[Sweep]:
         if found is None:
             found = ASSUMPTIONS[name](lab)
             stored = {"identity": wanted, "sweeps": [to_plain(sweep) for sweep in found]}
-            write_atomically(path, lambda file, stored=stored: file.write_text(json.dumps(stored, indent=1)))
+            write_atomically(
+                path, lambda file, stored=stored: file.write_text(json.dumps(stored, indent=1), encoding="utf-8")
+            )
             how = f"{time.perf_counter() - started:.1f} s"
         else:
             how = f"stored in {path.name}"
@@ -138,7 +140,7 @@ def run(config: Config, lab: Lab, out: Path) -> list[Sweep]:
 def _read(path: Path, wanted: dict[str, Any]) -> list[Sweep] | None:
     """Sweeps of a part, or None if it is not there or not whole."""
     try:
-        stored = json.loads(path.read_text())
+        stored = json.loads(path.read_text(encoding="utf-8"))
         return [from_plain(sweep) for sweep in stored["sweeps"]] if stored["identity"] == wanted else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -153,7 +155,7 @@ def main(config: Config) -> None:
     write_atomically(out / "assumptions.csv", lambda file: table.to_csv(file, index=False))
     plots.save_figure(figure(sweeps), out, "assumptions")
     text = report(sweeps, lab, revision=git_revision())
-    write_atomically(out / "report.md", lambda file: file.write_text(text))
+    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
     if not config.quiet:
         worst = table.loc[table.groupby(["assumption", "circuit"], sort=False)["bias"].idxmax(), SHOWN]
         print(worst.to_string(index=False, float_format=lambda value: f"{value:.4g}"))

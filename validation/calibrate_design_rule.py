@@ -284,7 +284,7 @@ def main(config: Config) -> None:
     for name, figure in plot(data, summary, fits).items():
         save_figure(figure, out, name)
     text = report(data, summary, fits)
-    write_atomically(out / "report.md", lambda file: file.write_text(text))
+    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
     if not config.quiet:
         shown = fits[fits["norm"] == "frobenius"][SHOWN]
         print(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))

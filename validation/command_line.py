@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import os
 import re
 import sys
 import tempfile
@@ -26,6 +27,10 @@ Config = TypeVar("Config")
 
 def run(config: type[Config], work: Callable[[Config], None], description: str) -> None:
     """Read the command line into `config`, do the work, and turn any expected failure into one line and status 2."""
+    # Whatever the encoding of the terminal, and whatever bytes a path has.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # Brian2 collects garbage before every run of a network: what the imports made need not be looked through.
     gc.collect()
     gc.freeze()
@@ -71,11 +76,21 @@ def _parse(config: type[Config], description: str) -> Config:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(config, description=description)
+            return _at_home(tyro.cli(config, description=description))
     except SystemExit as stop:
         if not stop.code:
             raise
         raise InputError(re.sub(r"[─│╭╮╰╯]+", " ", complaint.getvalue())) from None
+
+
+def _at_home(options: Config) -> Config:
+    """Replace the ``~`` that begins a path, which no shell replaces in ``--out=~/results``."""
+    named: dict[str, Any] = {
+        field.name: Path(os.path.expanduser(getattr(options, field.name)))
+        for field in attrs.fields(type(options))  # type: ignore[arg-type]
+        if isinstance(getattr(options, field.name), Path)
+    }
+    return attrs.evolve(options, **named)  # type: ignore[misc]
 
 
 def at_least(**options: tuple[int, int]) -> None:

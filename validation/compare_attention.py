@@ -307,7 +307,7 @@ def main(config: Config) -> None:
     energy = energy_table(data, tables["summary"])
     write_atomically(out / "energy.csv", lambda file: energy.to_csv(file, index=False))
     text = report(data, **tables)
-    write_atomically(out / "report.md", lambda file: file.write_text(text))
+    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
     if not config.quiet:
         last = tables["summary"].groupby("mode", sort=False).tail(1)
         print(last[SHOWN].to_string(index=False, float_format=lambda value: f"{value:.4g}"))

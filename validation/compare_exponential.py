@@ -154,7 +154,7 @@ def main(config: Config) -> None:
     write_atomically(out / "summary.csv", lambda file: table.to_csv(file, index=False))
     save_figure(figure(table), out, "exponential")
     text = report(config, table)
-    write_atomically(out / "report.md", lambda file: file.write_text(text))
+    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
     if not config.quiet:
         print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
         print(f"written to {out}: exponential.pdf, exponential.png, report.md, summary.csv")

@@ -251,7 +251,7 @@ def main(config: Config) -> None:
         "options": json.dumps(attrs.asdict(config, filter=lambda field, _: field.name != "out"), default=str),
     }
     text = report(result.summary, result.stages, result.energy, facts)
-    write_atomically(out / "report.md", lambda file: file.write_text(text))
+    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
     if not config.quiet:
         shown = result.summary[SHOWN]
         print(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))

@@ -261,7 +261,7 @@ def main(config: Config) -> None:
     for name, figure in draw(results, tables).items():
         save_figure(figure, out, name)
     text = report(results, tables, version=str(study.nest.__version__))
-    write_atomically(out / "report.md", lambda file: file.write_text(text))
+    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
     if not config.quiet:
         print(tables["summary"][SHOWN].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
         print(tables["controls"].to_string(index=False, float_format=lambda value: f"{value:.4g}"))

@@ -220,7 +220,7 @@ def main(config: Config) -> None:
         for name, table in (("summary", summary), ("convergence", convergence)):
             write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
         text = report(data, summary, convergence, pd.DataFrame(halvings))
-        write_atomically(out / "report.md", lambda file: file.write_text(text))
+        write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
     if not config.quiet:
         last = summary.groupby("circuit", sort=False).tail(1)
         fits = convergence[["circuit", "order", "order_low", "order_high", "verdict"]]

@@ -158,7 +158,7 @@ def main(config: Config) -> None:
     plots.save_figure(scree_figure(tables.scree, tables.summary, config.variance), out, "scree")
     plots.save_figure(convergence_figure(tables.convergence, tables.summary, claimed), out, "convergence")
     text = report(tables, photographs, config, study.file)
-    write_atomically(out / "report.md", lambda file: file.write_text(text))
+    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
     if not config.quiet:
         print(wide(tables.summary).to_string(index=False, float_format=lambda value: f"{value:.4g}"))
         print(tables.claims.to_string(index=False, float_format=lambda value: f"{value:.4g}"))

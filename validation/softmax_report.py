@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from biospike.ideal.softmax import softmax
+from biospike.plots import RASTER_KEYS
 from biospike.theory.concentration import multinomial_tv, spikes_for_tv
 from biospike.theory.regularity import biased_renewal_tv
 from circuits import SOFTMAX_CIRCUITS
@@ -94,11 +95,16 @@ def report(data: xr.Dataset, summary: pd.DataFrame, convergence: pd.DataFrame, s
         "## Effect of halving the step",
         markdown(steps),
         *_steps(steps),
-        "![raster](raster.png)",
+        _raster(data.sizes["key"]),
         "## What made this",
         _provenance(data),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _raster(keys: int) -> str:
+    cut = f"\n\nOf a row of more than {RASTER_KEYS} keys the raster shows the {RASTER_KEYS} largest."
+    return "![raster](raster.png)" + (cut if keys > RASTER_KEYS else "")
 
 
 def _what_was_run(data: xr.Dataset, last: pd.DataFrame) -> str:

@@ -53,7 +53,7 @@ def main(file: Path, options: Options) -> None:
     if figure is not None:
         plots.save_figure(figure, out, "sweep")
     text = report(file, merged, table, drawn=figure is not None)
-    write_atomically(out / "report.md", lambda path: path.write_text(text))
+    write_atomically(out / "report.md", lambda path: path.write_text(text, encoding="utf-8"))
     if progress:
         print(merged.head(MOST_SHOWN).to_string(index=False, float_format=lambda value: f"{value:.4g}"))
         print(f"{len(set(files))} points in {out / 'points'}; tables, figure and report in {out}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import scipy
@@ -15,6 +17,9 @@ from biospike.ideal.softmax import softmax
 
 FEW_SPIKES = 100
 FEW_TRIALS = 8
+BLOCK = 2**22
+"""Counts that are looked at together: about ten arrays of 32 MB."""
+Measure = Callable[[NDArray[np.int32], slice], dict[str, NDArray[np.float64]]]
 NO_SPREAD = 1e-9
 """Trials whose TV differ by rounding only have no interval."""
 
@@ -42,43 +47,81 @@ CONVERGENCE = ["circuit", "order", "order_low", "order_high", "r_squared", "floo
 
 def summarise(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
     """One row a window of a result of `biospike.simulate`, made by `circuit`, with the columns of ``summary.csv``."""
-    name = circuit.name
-    p = softmax(data["logits"].values)
+    p, limit = softmax(data["logits"].values), data["limit"].values
     counts = data["spike_count"].transpose("checkpoint", "trial", "row", "key").values
-    limit = data["limit"].values
-    spikes = counts.sum(axis=-1)
-    shares = metrics.shares(counts)
-    tv = metrics.total_variation(shares, p)
-    by_trial = trial_means(tv)
-    low, high = metrics.bca_interval(by_trial)
-    expected = circuit.expected_tv(limit, spikes.astype(float), p)
-    pooled = metrics.shares(counts.sum(axis=1))
     unmasked = ~np.isnan(data["logits"].values)
-    kl = metrics.kl_divergence(p, metrics.smoothed_shares(counts, unmasked))
-    silent = (spikes == 0).mean(axis=(1, 2))
-    trials = counts.shape[1]
+    found = by_blocks(counts, lambda some, rows: _measure(some, p[rows], limit[rows], unmasked[rows], circuit))
+    by_trial = trial_means(found["tv"])
+    low, high = metrics.bca_interval(by_trial)
     table = pd.DataFrame(
         {
-            "circuit": name,
+            "circuit": circuit.name,
             "window_ms": data["window_ms"].values,
             "timesteps": data["timesteps"].values,
             "rows": counts.shape[2],
-            "trials": trials,
-            "spikes_per_row": spikes.mean(axis=(1, 2)),
+            "trials": counts.shape[1],
+            "spikes_per_row": found["spikes"].mean(axis=(1, 2)),
             "tv": by_trial.mean(axis=-1),
             "tv_low": low,
             "tv_high": high,
-            "tv_expected": np.nan if expected is None else trial_means(expected).mean(axis=-1),
+            "tv_expected": trial_means(found["expected"]).mean(axis=-1),
             "limit_tv": metrics.total_variation(limit, p).mean(),
-            "bias_tv": mean_of_known(metrics.total_variation(pooled, p), axis=-1),
-            "bias_floor": mean_of_known(pooled_floor(shares), axis=-1),
-            "kl": mean_of_known(kl, axis=(1, 2)),
-            "silent_fraction": silent,
+            "bias_tv": mean_of_known(found["pooled_tv"], axis=-1),
+            "bias_floor": mean_of_known(found["floor"], axis=-1),
+            "kl": mean_of_known(found["kl"], axis=(1, 2)),
+            "silent_fraction": (found["spikes"] == 0).mean(axis=(1, 2)),
             "isi_cv": float(isi_cv(data)),
         }
     )
     table["diagnostics"] = [_diagnose(row) for row in table.itertuples()]
     return table[SUMMARY]
+
+
+def by_blocks(counts: NDArray[np.int32], measure: Measure) -> dict[str, NDArray[np.float64]]:
+    """Measure spike counts a block at a time, so that memory does not grow with rows and windows.
+
+    Parameters
+    ----------
+    counts : ndarray (checkpoint, trial, row, key)
+    measure
+        Takes the counts of a block and the slice of its rows; returns arrays (checkpoint, ..., row) by name.
+
+    Returns
+    -------
+    dict of ndarray (checkpoint, ..., row)
+    """
+    checkpoints, trials, rows, keys = counts.shape
+    # Rows first: whole rows are summed in the same order whatever the blocks.
+    width = max(1, BLOCK // (checkpoints * trials * keys))
+    height = checkpoints if width > 1 else max(1, BLOCK // (trials * keys))
+    strips = []
+    for first in range(0, checkpoints, height):
+        parts = [
+            measure(counts[first : first + height, :, row : row + width], slice(row, row + width))
+            for row in range(0, rows, width)
+        ]
+        strips.append({name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]})
+    return {name: np.concatenate([strip[name] for strip in strips]) for name in strips[0]}
+
+
+def _measure(
+    counts: NDArray[np.int32],
+    p: NDArray[np.float64],
+    limit: NDArray[np.float64],
+    unmasked: NDArray[np.bool_],
+    circuit: Circuit,
+) -> dict[str, NDArray[np.float64]]:
+    spikes = counts.sum(axis=-1)
+    shares = metrics.shares(counts)
+    expected = circuit.expected_tv(limit, spikes.astype(float), p)
+    return {
+        "spikes": spikes,
+        "tv": metrics.total_variation(shares, p),
+        "expected": np.full(spikes.shape, np.nan) if expected is None else expected,
+        "pooled_tv": metrics.total_variation(metrics.shares(counts.sum(axis=1)), p),
+        "floor": pooled_floor(shares),
+        "kl": metrics.kl_divergence(p, metrics.smoothed_shares(counts, unmasked)),
+    }
 
 
 def mean_of_known(values: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
@@ -139,7 +182,8 @@ def converge(data: xr.Dataset, summary: pd.DataFrame) -> dict[str, object]:
     """Row of ``convergence.csv`` of a circuit, from its counts and its summary; None where there are too few spikes."""
     p = softmax(data["logits"].values)
     counts = data["spike_count"].transpose("checkpoint", "trial", "row", "key").values
-    tv = trial_means(metrics.total_variation(metrics.shares(counts), p)).T
+    found = by_blocks(counts, lambda some, rows: {"tv": metrics.total_variation(metrics.shares(some), p[rows])})
+    tv = trial_means(found["tv"]).T
     row: dict[str, object] = {"circuit": summary["circuit"].iloc[-1], "limit_tv": summary["limit_tv"].iloc[-1]}
     try:
         fit = metrics.fit_order(summary["spikes_per_row"].to_numpy(), tv)

@@ -226,7 +226,7 @@ def main(config: Config) -> None:
     plots.save_figure(bounds_figure(found, tables["fits"]), out, "spikes")
     plots.save_figure(control_figure(found, tables["fits"]), out, "control")
     text = report(raw, found, tables["fits"], tables["bounds"])
-    write_atomically(out / "report.md", lambda file: file.write_text(text))
+    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
     if not config.quiet:
         shown = ["family", "code", "metric", "exponent", "exponent_low", "exponent_high", "r_squared", "verdict"]
         print(tables["fits"][shown].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
