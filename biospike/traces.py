@@ -54,6 +54,7 @@ def record(
     window = parse_quantity(duration, like=0.2 * b2.second)
     dt = circuit.dt
     circuit.check(dt)
+    circuit.check_rows(values, dt)
     keys = values.shape[1]
     order = np.argsort(-np.nan_to_num(values[0], nan=-np.inf), kind="stable")
     shown = np.sort(order[: min(traced, int(np.isfinite(values).sum()))])
