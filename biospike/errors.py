@@ -1,4 +1,4 @@
-"""The error that a user can mend: everything else is a fault of ours and keeps its traceback."""
+"""Errors with a message of one line: what a user can mend, and what a run came to. All others keep their traceback."""
 
 from __future__ import annotations
 
@@ -9,3 +9,7 @@ class InputError(ValueError):
     Raised for arguments, options, parameters and files, before anything is simulated. A command line prints it as one
     line and exits with status 2; any other `ValueError` is an error of the program and is shown with its traceback.
     """
+
+
+class RunError(RuntimeError):
+    """A run failed, was stopped, complained, wrote less than it was asked for, or came to a state that cannot be."""

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from biospike.standalone import Buildable, Sized
+from biospike.state import changing, constants
 
 import brian2 as b2
 from brian2.core.variables import ArrayVariable, DynamicArrayVariable
@@ -26,7 +27,7 @@ _mm_setcsr(_mm_getcsr() | 0x8040);  // flush to zero, denormals are zero
 
 
 def generate(circuit: Buildable, shape: Sized, directory: str) -> None:
-    """Write the project of `circuit` into `directory`, with ``arrays.json``: name -> file name, dtype, length."""
+    """Write the project of `circuit` into `directory`, with ``arrays.json``: what `Binary` knows of it."""
     b2.prefs.reset_to_defaults()  # whatever the user prefers elsewhere
     b2.set_device("cpp_standalone", build_on_run=False)
     device = b2.get_device()
@@ -45,7 +46,13 @@ def generate(circuit: Buildable, shape: Sized, directory: str) -> None:
         for name, variable in group.variables.items()
         if isinstance(variable, ArrayVariable) and variable.owner.name == group.name
     }
-    Path(directory, "arrays.json").write_text(json.dumps(arrays, indent=1, sort_keys=True))
+    told = {
+        "circuit": circuit.name,
+        "arrays": arrays,
+        "constants": constants(network),
+        "changing": changing(network),
+    }
+    Path(directory, "arrays.json").write_text(json.dumps(told, indent=1, sort_keys=True))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from biospike import runtime
 from biospike.circuit import Batch, Circuit, Shape
-from biospike.errors import InputError
+from biospike.errors import InputError, RunError
 from biospike.ideal.softmax import check_logits, softmax
 from biospike.metrics import shares
 from biospike.parameters import parse_quantity
@@ -70,6 +70,7 @@ def record(
                 "keys.index": batch.index,
                 "keys.checkpoint_0": 0,
             },
+            circuit.name,
         )
         spikes = b2.SpikeMonitor(network["keys"], name="spikes")
         # Before the resets, so that the crossing of the threshold is seen.
@@ -81,7 +82,11 @@ def record(
         )
         network.add(spikes, membrane, inhibition)
         network.run(window, namespace={})
+        runtime.check_ending(network, circuit.name)
         spike_key = np.array(spikes.i[:])
+        masked = np.isnan(values[0, spike_key])
+        if masked.any():
+            raise RunError(f"{circuit.name}: key {spike_key[masked][0]}, which is masked, spiked")
         data = xr.Dataset(
             {
                 "spike_time_ms": ("spike", np.array(spikes.t / b2.ms)),
