@@ -10,7 +10,9 @@ from biospike.errors import RunError
 from biospike.ideal.softmax import softmax
 from biospike.state import check_finite, fitting
 from biospike.traces import record
-from circuits.softmax import Race
+from circuits import SpikingAttention, present
+from circuits.presentation import check_masked
+from circuits.softmax import Race, register
 
 LOGITS = np.array([[0.5, 0.0, np.nan], [0.0, 1.0, -1.0]])
 TARGETS = [
@@ -109,7 +111,7 @@ class Unmasked(Race):
 
 def test_masked_key_that_spikes_is_named():
     with pytest.raises(RunError, match="unmasked: key 2, which is masked, spiked"):
-        record(Unmasked(), LOGITS[0], duration="200 ms")
+        record(Unmasked(), LOGITS[0], duration="60 ms")
 
 
 @pytest.mark.long
@@ -174,3 +176,41 @@ def test_first_neuron_that_is_not_finite_is_told():
     with pytest.raises(RunError, match=r"name: keys\.v is not finite .*: nan in neuron 1, and in 2 of 4"):
         check_finite("name", {"keys.v": np.array([0.0, np.nan, 1.0, np.inf])})
     check_finite("name", {"keys.v": np.zeros(3), "hub.g": np.zeros(0)})
+
+
+@pytest.mark.parametrize("layers", [(), (2,)], ids=["block", "stack"])
+def test_masked_key_of_a_block_that_spikes_is_named(layers):
+    spikes = np.zeros((3, *layers, 2, 4, 5, 6), dtype=np.int64)
+    unmasked = np.ones((3, 4, 5), dtype=bool)
+    unmasked[1, 2, 4] = False
+    spikes[1, ..., 2, 3, :] = spikes[0, ..., 2, 4, :] = 7
+    check_masked("attention", spikes, unmasked)
+    spikes[1, ..., 1, 2, 4, 5] = 1
+    with pytest.raises(RunError, match="attention: key 4, which is masked for query 2, spiked in head 1"):
+        check_masked("attention", spikes, unmasked)
+
+
+@pytest.mark.long
+def test_attention_asks_about_masked_keys(monkeypatch):
+    weights = np.eye(2)
+    block = SpikingAttention(weights, weights, weights, score_scale=1.0, tau_s="5 ms", settle=80)
+    options = {"duration": "60 ms", "target": "numpy", "key_mask": [True, False]}
+    data = present(block, [[0.8, 0.2], [0.3, 0.7]], **options)
+    assert data["attention_count"].isel(checkpoint=-1).sum() > 5
+    original = SpikingAttention.block_state
+
+    def forgetful(self, *arguments, **words):
+        return original(self, *arguments, **words) | {"keys.unmasked": 1.0}
+
+    monkeypatch.setattr(SpikingAttention, "block_state", forgetful)
+    with pytest.raises(RunError, match="attention: key 1, which is masked for query 0, spiked"):
+        present(block, [[0.8, 0.2], [0.3, 0.7]], **options)
+
+
+def test_two_circuits_of_one_name_are_refused():
+    again = type("Again", (Race,), {"name": "race"})
+    unnamed = type("Unnamed", (Race,), {})
+    assert register([Race, Race, Unmasked]) == {"race": Race, "unmasked": Unmasked}
+    for other in (again, unnamed):
+        with pytest.raises(TypeError, match=f"named 'race': circuits.softmax.race.Race and .*{other.__name__}"):
+            register([Race, other])
