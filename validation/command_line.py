@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,6 +69,12 @@ def at_least(**options: tuple[int, int]) -> None:
     for name, (value, least) in options.items():
         if value < least:
             raise InputError(f"--{name} must be at least {least}, got {value}")
+
+
+def remove(directory: Path, names: Iterable[str]) -> None:
+    """Remove what an older run left of these files: nothing of it must pass for a result of this one."""
+    for name in names:
+        (directory / name).unlink(missing_ok=True)
 
 
 def writable(directory: Path) -> Path:
