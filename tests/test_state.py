@@ -114,14 +114,6 @@ def test_masked_key_that_spikes_is_named():
         record(Unmasked(), LOGITS[0], duration="60 ms")
 
 
-@pytest.mark.long
-@pytest.mark.compiles
-def test_spike_of_a_neuron_without_a_key_is_named():
-    """A compiled network has more neurons than there are keys."""
-    with pytest.raises(RunError, match="unmasked: a neuron without a key spiked"):
-        simulate(Unmasked(), LOGITS, duration="200 ms", target="cpp_standalone")
-
-
 class Unknown(Race):
     """A race whose state sets a variable that does not exist."""
 
