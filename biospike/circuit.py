@@ -197,6 +197,30 @@ class Circuit(abc.ABC):
     def check(self, dt: Quantity) -> None:  # noqa: B027  (not every circuit has something to check)
         """Raise `InputError` if the parameters do not fit together or the step `dt` is too coarse for them."""
 
+    def check_rows(self, logits: NDArray[np.float64], dt: Quantity) -> None:  # noqa: B027
+        """Raise `InputError`, naming the row, if the circuit does not do what it says for these logits.
+
+        Parameters
+        ----------
+        logits : ndarray (rows, keys)
+            Nats; NaN masks a key.
+        dt
+            Step.
+        """
+
+    def check_pinned(self, w: float, dt: Quantity) -> None:  # noqa: B027
+        """Raise `InputError` if the circuit cannot normalise rows whose rate a reference potential holds at ``rate``.
+
+        That is what `circuits.attention` does in the place of `check_rows`: its logits are not known beforehand.
+
+        Parameters
+        ----------
+        w
+            Nats by which a spike of the row raises the reference.
+        dt
+            Step.
+        """
+
     @abc.abstractmethod
     def build(self, shape: Shape) -> b2.Network:
         """Network with groups named ``keys`` and ``hub``; runs nothing.
@@ -236,6 +260,10 @@ class Circuit(abc.ABC):
             None where no law is known.
         """
         return None
+
+    def pinned_tv(self, p: NDArray[np.float64], spikes: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """As `expected_tv`, of rows whose rate a reference potential holds at ``rate``, whatever their logits."""
+        return self.expected_tv(p, spikes)
 
 
 def check_rate(name: str, rate: Quantity, dt: Quantity, largest: float = 0.1) -> None:

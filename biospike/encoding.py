@@ -188,7 +188,7 @@ def encode(
         network = assemble(group)
         state = {"x": np.tile(x, trials), "seed": seed, "trial": trial, "index": index}
         state |= encoder.state((seed, trial, index))
-        runtime.assign(network, {f"{group.name}.{name}": value for name, value in state.items()})
+        runtime.assign(network, {f"{group.name}.{name}": value for name, value in state.items()}, encoder.name)
         counts = []
         for steps in np.diff(marks, prepend=0):
             network.run(steps * dt * b2.second, namespace={})

@@ -1,4 +1,4 @@
-"""The error that a user can mend: everything else is a fault of ours and keeps its traceback."""
+"""Errors with a message of one line: what a user can mend, and what a run came to. All others keep their traceback."""
 
 from __future__ import annotations
 
@@ -13,3 +13,7 @@ class InputError(ValueError):
 
 class InputWarning(UserWarning):
     """Input that is taken, and what it was taken for: a command line prints it as one line."""
+
+
+class RunError(RuntimeError):
+    """A run failed, was stopped, complained, wrote less than it was asked for, or came to a state that cannot be."""

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from biospike.standalone import Buildable, BuildError, Sized, code_digest
+from biospike.state import changing, constants
 
 import brian2 as b2
 from brian2.core.variables import ArrayVariable, DynamicArrayVariable
@@ -26,7 +27,7 @@ _mm_setcsr(_mm_getcsr() | 0x8040);  // flush to zero, denormals are zero
 
 
 def generate(circuit: Buildable, shape: Sized, directory: str, code: str) -> None:
-    """Write the project of `circuit` into `directory`, with ``arrays.json``: name -> file name, dtype, length.
+    """Write the project of `circuit` into `directory`, with ``arrays.json``: what `Binary` knows of it.
 
     Raises
     ------
@@ -55,7 +56,13 @@ def generate(circuit: Buildable, shape: Sized, directory: str, code: str) -> Non
         for name, variable in group.variables.items()
         if isinstance(variable, ArrayVariable) and variable.owner.name == group.name
     }
-    Path(directory, "arrays.json").write_text(json.dumps(arrays, indent=1, sort_keys=True), encoding="utf-8")
+    told = {
+        "circuit": circuit.name,
+        "arrays": arrays,
+        "constants": constants(network),
+        "changing": changing(network),
+    }
+    Path(directory, "arrays.json").write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def main() -> None:

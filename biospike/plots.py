@@ -70,6 +70,7 @@ def convergence(
     measured = summary[(summary["spikes_per_row"] > 0) & (summary["tv"] > 0)]
     if measured.empty:
         raise InputError("the summary has no checkpoint with spikes and a total variation above 0")
+    names = [name for name in names if name in set(measured["circuit"])]
     most = float(measured["spikes_per_row"].max())
     lowest = min([float(measured["tv"].min()), *filter(None, floors.values())])
     # Below one spike the mean is over the few rows that are not silent: kept in the data, out of view.
@@ -108,7 +109,15 @@ def floor(name: str, summary: pd.DataFrame, convergence_table: pd.DataFrame) -> 
 
 
 def convergence_figure(summary: pd.DataFrame, convergence_table: pd.DataFrame) -> Figure:
-    """Figure of `convergence`: circuits with a floor in one panel, those that reach softmax in the other."""
+    """Figure of `convergence`: circuits with a floor in one panel, those that reach softmax in the other.
+
+    Circuits without an error to draw, because they were not run or never stray, are named at the top.
+    """
+    said = {name: _without_error(name, summary, convergence_table) for name in summary["circuit"].unique()}
+    missing = "; ".join(filter(None, said.values()))
+    if all(said.values()):
+        return _only_words(missing)
+    summary = summary[[not said[name] for name in summary["circuit"]]]
     floors = {name: floor(name, summary, convergence_table) for name in summary["circuit"].unique()}
     biased = [name for name, level in floors.items() if level]
     groups = {"stopped by a floor": biased, "converging to softmax": [name for name in floors if name not in biased]}
@@ -130,6 +139,24 @@ def convergence_figure(summary: pd.DataFrame, convergence_table: pd.DataFrame) -
         if any(floors.values()):
             signs["floor"] = Line2D([], [], color=GREY, linestyle=":", linewidth=0.8)
         figure.legend(signs.values(), signs.keys(), loc="lower center", ncols=3, borderaxespad=0.2)
+        if missing:
+            figure.text(0.5, 0.995, missing, ha="center", va="top", size=5.5, wrap=True)
+    return figure
+
+
+def _without_error(name: str, summary: pd.DataFrame, convergence_table: pd.DataFrame) -> str:
+    """Say why a circuit has no error above 0 in any window; empty if it has one."""
+    mine = summary[summary["circuit"] == name]
+    if ((mine["spikes_per_row"] > 0) & (mine["tv"] > 0)).any():
+        return ""
+    reasons = convergence_table.loc[convergence_table["circuit"] == name].get("reason", pd.Series(dtype=str))
+    return f"{name}: {next((str(reason) for reason in reasons if reason), 'no error above 0')}"
+
+
+def _only_words(text: str) -> Figure:
+    with style.context(STYLE):
+        figure = Figure(figsize=(3.5, 1.0))
+        figure.text(0.5, 0.5, text.replace("; ", "\n"), ha="center", va="center")
     return figure
 
 
@@ -212,8 +239,16 @@ def shown_keys(trace: xr.Dataset) -> NDArray[np.int64]:
     return np.sort(order[:RASTER_KEYS])
 
 
-def raster_figure(traces: Mapping[str, xr.Dataset]) -> Figure:
-    """Page of `raster`, two circuits abreast; the key to its signs takes the place after the last circuit."""
+def raster_figure(traces: Mapping[str, xr.Dataset], left_out: Sequence[str] = ()) -> Figure:
+    """Page of `raster`, two circuits abreast; the key to its signs takes the place after the last circuit.
+
+    Parameters
+    ----------
+    traces
+        Of every circuit, by name.
+    left_out
+        Circuits that were not run, which are named below the key.
+    """
     if not traces:
         raise InputError("a raster figure needs at least one trace, got none")
     bands, height = len(traces) // 2 + 1, 2.27 * (len(traces) // 2 + 1)
@@ -236,10 +271,14 @@ def raster_figure(traces: Mapping[str, xr.Dataset]) -> Figure:
                 panel.tick_params(labelbottom=panel is inhibition)
                 panel.yaxis.set_label_coords(-0.125 if longest < 5 else -0.16, 0.5)  # not over the numbers
             distance, bias = (float(total_variation(trace[which], trace["softmax"])) for which in ("share", "limit"))
-            inhibition.annotate(f"{trace.sizes['spike']} spikes\nTV {distance:.3f}\nlimit TV {bias:.3f}", (1, 1),
+            measured = "silent" if np.isnan(distance) else f"TV {distance:.3f}"
+            inhibition.annotate(f"{trace.sizes['spike']} spikes\n{measured}\nlimit TV {bias:.3f}", (1, 1),
                                 (5, 0), xycoords="axes fraction", textcoords="offset points", va="top",
                                 size="small", linespacing=1.3)  # fmt: skip
-        _raster_legend(figure.add_subplot(cells[divmod(len(traces), 2)]))
+        signs = figure.add_subplot(cells[divmod(len(traces), 2)])
+        _raster_legend(signs)
+        if left_out:
+            signs.set_title(f"not run: {', '.join(left_out)}", y=-0.1, weight="normal", size="small")
     return figure
 
 

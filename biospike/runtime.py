@@ -11,22 +11,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.errors import RunError
 from biospike.session import own_session as preferences
 from biospike.standalone import Buildable, Sized
+from biospike.state import changing, check_finite, check_set, constants, fitting
 from biospike.translation_unit import BuildError
 
 import brian2 as b2
 from brian2.utils.logger import std_silent
 
 
-def assign(network: b2.Network, state: dict[str, Any]) -> None:
-    """Set the variables ``group.name`` of a network from values in SI base units."""
+def assign(network: b2.Network, state: dict[str, Any], circuit: str = "network") -> None:
+    """Set the variables ``group.name`` of a network from values in SI base units.
+
+    Raises
+    ------
+    biospike.errors.RunError
+        If a constant is missing, a variable does not exist, or a value does not fit; it names the circuit.
+    """
+    check_set(circuit, constants(network), state)
+    groups = {group.name: group for group in network.objects}
     for name, value in state.items():
         group, variable = name.split(".")
-        target = network[group]
-        length = target.variables[variable].size
-        values = np.broadcast_to(np.asarray(value).ravel(), (length,))
-        setattr(target, f"{variable}_", values[0] if target.variables[variable].scalar else values)
+        target = groups.get(group)
+        if target is None or variable not in target.variables:
+            raise RunError(f"{circuit}: the state sets {name}, a variable that the network does not have")
+        of_target = target.variables[variable]
+        values = fitting(f"{circuit}: {name}", value, of_target.dtype, int(of_target.size))
+        setattr(target, f"{variable}_", values[0] if of_target.scalar else values)
+
+
+def check_ending(network: b2.Network, circuit: str) -> None:
+    """Raise `biospike.errors.RunError` if a variable of a network is not finite at the end of its run."""
+    found = (name.split(".") for name in changing(network))
+    check_finite(circuit, {f"{group}.{name}": network[group].variables[name].get_value() for group, name in found})
 
 
 def run(
@@ -50,8 +68,9 @@ def run(
     """
     with preferences(target, dt), _compiler_failures():
         network = circuit.build(shape)
-        assign(network, state)
+        assign(network, state, circuit.name)
         network.run(duration * b2.second, namespace={})
+        check_ending(network, circuit.name)
         results = {}
         for name in wanted:
             group, variable = name.split(".")

@@ -147,6 +147,7 @@ def plan(
     step = execution.check_step(circuit.dt if dt is None else dt, like=0.1 * b2.ms)
     steps = execution.count_steps(duration, step, like=2 * b2.second)
     circuit.check(step)
+    circuit.check_rows(values, step)
     execution.check_counts(trials, seed)
     keys = (~np.isnan(values)).sum(axis=1)
     neurons = NEURONS_PER_BATCH

@@ -26,7 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.directories import cache_directory, obstacle, scratch_directory, starts_programs
+from biospike.errors import RunError
 from biospike.files import owned_prefix, remove_abandoned
+from biospike.state import check_finite, check_set, fitting
 from biospike.toolchain import (
     compiler,
     compiler_command,
@@ -47,10 +49,6 @@ START_GENERATOR = "import sys; sys.path[:] = sys.argv[1:]; from biospike import 
 
 # What a child process inherits of the environment.
 INHERITED = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "BIOSPIKE_CACHE", "XDG_CACHE_HOME", "CXX")
-
-
-class RunError(RuntimeError):
-    """A binary failed, was stopped, complained, or wrote less than it was asked for."""
 
 
 def _digest(*parts: object) -> str:
@@ -180,11 +178,18 @@ class Binary:
         before the run.
     reused : bool
         Whether nothing had to be compiled.
+    circuit : str
+        Name of the circuit, for messages.
+    constants, changing : tuple of str
+        Variables that a state must set, and real ones that a run may change.
     """
 
     directory: Path
     arrays: dict[str, tuple[str, str, int]]
     reused: bool
+    circuit: str = "binary"
+    constants: tuple[str, ...] = ()
+    changing: tuple[str, ...] = ()
 
 
 def _open(directory: Path, reused: bool) -> Binary | None:
@@ -192,10 +197,11 @@ def _open(directory: Path, reused: bool) -> Binary | None:
     try:
         if json.loads((directory / "seal.json").read_text(encoding="utf-8")) != _seal(directory):
             return None
-        arrays = json.loads((directory / "arrays.json").read_text(encoding="utf-8"))
+        told = json.loads((directory / "arrays.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return Binary(directory, {name: tuple(entry) for name, entry in arrays.items()}, reused)
+    arrays = {name: tuple(entry) for name, entry in told["arrays"].items()}
+    return Binary(directory, arrays, reused, told["circuit"], tuple(told["constants"]), tuple(told["changing"]))
 
 
 def _seal(directory: Path) -> dict[str, str]:
@@ -371,18 +377,21 @@ def run(
     Raises
     ------
     RunError
-        If the binary fails, is interrupted, prints to standard error or writes short files.
+        If the state lacks a constant or does not fit, the binary fails, is interrupted, prints to standard error or
+        writes short files, or a variable is not finite at the end.
     """
+    check_set(binary.circuit, binary.constants, state)
     with tempfile.TemporaryDirectory(
         dir=scratch_directory(_bytes(binary)), prefix=owned_prefix("biospike-")
     ) as private:
         arguments = []
         for name, value in state.items():
+            if name not in binary.arrays:
+                raise RunError(f"{binary.circuit}: the state sets {name}, a variable that the network does not have")
             _, dtype, length = binary.arrays[name]
             # Files, not numbers in the argument: exact, and the only form that takes every value.
             file = Path(private, f"{name}.in")
-            values = np.asarray(value, dtype=dtype).ravel()
-            np.broadcast_to(values, (length or values.size,)).tofile(file)
+            fitting(f"{binary.circuit}: {name}", value, dtype, length).tofile(file)
             arguments.append(f"{name}={file}")
         # The binary looks for its constants in the working directory, which is private as well.
         Path(private, "static_arrays").symlink_to(binary.directory / "static_arrays")
@@ -422,10 +431,11 @@ def _results(binary: Binary, private: Path, wanted: list[str]) -> dict[str, NDAr
         done = f"{float(progress[1]):.1%} of" if len(progress) == 2 else "an unknown part of"
         raise RunError(f"the compiled run stopped after {done} the window; is the disk full?")
     results = {}
-    for name in wanted:
+    for name in {*wanted, *binary.changing}:
         filename, dtype, length = binary.arrays[name]
         values = np.fromfile(private / filename, dtype=dtype)
         if values.size != length:
             raise RunError(f"{name}: {values.size} of {length} values written; is the disk full?")
         results[name] = values
-    return results
+    check_finite(binary.circuit, {name: results[name] for name in binary.changing})
+    return {name: results[name] for name in wanted}

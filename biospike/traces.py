@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from biospike import execution, runtime
 from biospike.circuit import Batch, Circuit, Shape, check_rows
-from biospike.errors import InputError
+from biospike.errors import InputError, RunError
 from biospike.ideal.softmax import check_logits, softmax
 from biospike.metrics import shares
 from biospike.parameters import parse_quantity
@@ -56,6 +56,7 @@ def record(
     window = parse_quantity(duration, like=0.2 * b2.second)
     dt = circuit.dt
     circuit.check(dt)
+    circuit.check_rows(values, dt)
     keys = values.shape[1]
     order = np.argsort(-np.nan_to_num(values[0], nan=-np.inf), kind="stable")
     shown = np.sort(order[: min(traced, int(np.isfinite(values).sum()))])
@@ -71,6 +72,7 @@ def record(
                 "keys.index": batch.index,
                 "keys.checkpoint_0": 0,
             },
+            circuit.name,
         )
         spikes = b2.SpikeMonitor(network["keys"], name="spikes")
         # Before the resets, so that the crossing of the threshold is seen.
@@ -82,7 +84,11 @@ def record(
         )
         network.add(spikes, membrane, inhibition)
         network.run(window, namespace={})
+        runtime.check_ending(network, circuit.name)
         spike_key = np.array(spikes.i[:])
+        masked = np.isnan(values[0, spike_key])
+        if masked.any():
+            raise RunError(f"{circuit.name}: key {spike_key[masked][0]}, which is masked, spiked")
         data = xr.Dataset(
             {
                 "spike_time_ms": ("spike", np.array(spikes.t / b2.ms)),

@@ -193,6 +193,7 @@ class SpikingAttention(Streams):
         """Require a grid that the softmax circuit accepts, and a delay on it."""
         super().check(dt)
         self.softmax.check(dt)
+        self.softmax.check_pinned(self.w, dt)
 
     @property
     def nats(self) -> NDArray[np.float64]:

@@ -341,7 +341,7 @@ def exponentiate(
     estimates = []
     with runtime.preferences(target, dt):
         network = circuit.build(trials * values.size)
-        runtime.assign(network, circuit.state(np.tile(values, trials), (seed, trial, value)))
+        runtime.assign(network, circuit.state(np.tile(values, trials), (seed, trial, value)), circuit.name)
         # The outputs lag: LATENCY further steps finish what the first `mark` steps of input began.
         for mark, steps in zip(marks, np.diff(marks + LATENCY, prepend=0), strict=True):
             network.run(steps * dt * b2.second, namespace={})

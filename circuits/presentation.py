@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, recording
-from biospike.errors import InputError
+from biospike.errors import InputError, RunError
 from biospike.packing import NUMPY_SECONDS_PER_NEURON, NUMPY_SECONDS_PER_STEP
 from biospike.random import MOST_STEPS
 from circuits.projection import BlockShape, Slots, check_sizes
@@ -110,7 +110,28 @@ class Presentation:
         """Counts of a batch by slot."""
         windows = self.runs[number // self.per_run]
         collected = self.circuit.collect(self.shape(), result, len(windows) + 1)
-        return {name: values[: len(self._numbers(number))] for name, values in collected.items()}
+        used = self._numbers(number)
+        mine = {name: values[: len(used)] for name, values in collected.items()}
+        if (spikes := mine.get("attention_count")) is not None:
+            check_masked(self.circuit.name, spikes, self.unmasked[used % len(self.x)])
+        return mine
+
+
+def check_masked(circuit: str, spikes: NDArray[np.int64], unmasked: NDArray[np.bool_]) -> None:
+    """Raise `RunError` if a key spiked that its query may not attend to.
+
+    Parameters
+    ----------
+    circuit
+        Name, for the message.
+    spikes : ndarray (slots, ..., queries, keys, checkpoints)
+    unmasked : ndarray (slots, queries, keys)
+    """
+    fired = spikes.any(axis=-1)
+    allowed = np.expand_dims(unmasked, tuple(range(1, fired.ndim - 2)))
+    if (fired & ~allowed).any():
+        *_, head, query, key = (int(number) for number in np.argwhere(fired & ~allowed)[0])
+        raise RunError(f"{circuit}: key {key}, which is masked for query {query}, spiked in head {head}")
 
 
 def neurons(shape: BlockShape) -> int:

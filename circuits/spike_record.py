@@ -82,7 +82,7 @@ def record_spikes(
     axes = layout(circuit, plan.shape())
     with runtime.preferences("numpy", plan.dt):
         network = circuit.build(plan.shape())
-        runtime.assign(network, plan.state(0))
+        runtime.assign(network, plan.state(0), circuit.name)
         # What comes before the onset is long in the streaming mode, and not shown.
         network.run(onset * circuit.dt, namespace={})
         monitors = {name: b2.SpikeMonitor(network[name], name=f"{name}_spikes") for name in axes}

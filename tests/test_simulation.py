@@ -267,6 +267,7 @@ def test_failing_binary_is_an_error_not_a_number(cache):
     main = binary.directory / "main"
     whole = main.read_bytes()
     counts_file = binary.arrays["keys.spike_count"][0]
+    state = dict.fromkeys(binary.constants, 0)
     faults = {
         "trouble": "echo trouble >&2",
         "status 3": "exit 3",
@@ -276,9 +277,9 @@ def test_failing_binary_is_an_error_not_a_number(cache):
     for words, command in faults.items():
         main.write_text(f"#!/bin/sh\n{command}\n")
         with pytest.raises(standalone.RunError, match=words):
-            standalone.run(binary, {}, 1e-4, 0.01, ["keys.spike_count"])
+            standalone.run(binary, state, 1e-4, 0.01, ["keys.spike_count"])
     main.write_bytes(whole)
-    assert standalone.run(binary, {}, 1e-4, 0.01, ["keys.spike_count"])["keys.spike_count"].size == SIZES[1]
+    assert standalone.run(binary, state, 1e-4, 0.01, ["keys.spike_count"])["keys.spike_count"].size == SIZES[1]
 
 
 @pytest.mark.compiles

@@ -50,7 +50,8 @@ def energy_table(data: xr.Dataset, summary: pd.DataFrame) -> pd.DataFrame:
                     {
                         "mode": mode, "timesteps": int(timesteps), "device": device.name, "attention_tv": tv[c],
                         "sop": events, "updates": updates, "conventional_pj": conventional,
-                        "canonical_pj": AC * events, "canonical_ratio": conventional / (AC * events),
+                        "canonical_pj": AC * events,
+                        "canonical_ratio": conventional / (AC * events) if events else np.nan,
                         "event_pj": spent, "event_ratio": conventional / spent,
                     }
                 )  # fmt: skip
@@ -81,4 +82,6 @@ def _tv(row: pd.Series) -> str:
 
 
 def _cost(ratio: float) -> str:
+    if np.isnan(ratio):
+        return "nothing"
     return f"{ratio:.3g} times less" if ratio >= 1 else f"{1 / ratio:.3g} times more"

@@ -39,7 +39,7 @@ def remembered(data: xr.Dataset, mode: str, found: Measured) -> Array:
 
 def sampling_tv(found: Measured, p: Array) -> Array:
     """Expected TV of the attention from p by sampling, mean over trials and rows that fired, (checkpoint,)."""
-    law = found.circuit.expected_tv(p, np.maximum(found.spikes, 1.0))
+    law = found.circuit.pinned_tv(p, np.maximum(found.spikes, 1.0))
     assert law is not None  # every circuit under a common gate has one
     return mean_of_known(np.where(found.spikes > 0, law, np.nan), axis=(1, 2))
 

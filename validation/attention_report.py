@@ -14,7 +14,7 @@ from validation.attention_laws import INDEPENDENT, remembered
 from validation.attention_measures import measure
 from validation.attention_tables import FITTED_SPIKES, POPULATIONS
 from validation.softmax_report import AGREE, LATER, markdown
-from validation.softmax_tables import FEW_TRIALS
+from validation.softmax_tables import FEW_TRIALS, NO_ERROR, UNDECIDED
 
 NO_DISTANCE = 1e-9
 """Distances below this are rounding."""
@@ -40,7 +40,7 @@ def report(data: xr.Dataset, summary: pd.DataFrame, convergence: pd.DataFrame, d
         "warm-up, to the end of the window.",
         "## Order of convergence",
         "Errors against the timesteps T, as T^order, in windows of at least 30 attention spikes a row. `limit` is the "
-        "distance of the limit from ordinary softmax attention.",
+        "distance of the limit from ordinary softmax attention; `reason` says why a verdict is undecided.",
         markdown(convergence),
         *_orders(convergence, decomposition),
         "## What holds",
@@ -75,7 +75,9 @@ def report(data: xr.Dataset, summary: pd.DataFrame, convergence: pd.DataFrame, d
 
 
 def _with_interval(value: float, low: float, high: float, digits: int = 4) -> str:
-    """Value, and its interval if there is one."""
+    """Value, and its interval if there is one; in words if there is no value."""
+    if np.isnan(value):
+        return "unknown, for lack of spikes"
     interval = "" if np.isnan(low) else f" ({low:.{digits}f} to {high:.{digits}f})"
     return f"{value:.{digits}f}{interval}"
 
@@ -106,15 +108,19 @@ def _orders(convergence: pd.DataFrame, decomposition: pd.DataFrame) -> list[str]
         found = []
         part = decomposition[(decomposition["mode"] == mode) & (decomposition["spikes_per_row"] >= FITTED_SPIKES)]
         for fit in mine.itertuples():
-            if fit.order is None or np.isnan(fit.order):
-                found.append(f"{NAMES[fit.metric]} has too few spikes for a fit")
+            if fit.verdict == UNDECIDED:
+                found.append(f"{NAMES[fit.metric]} is undecided ({fit.reason})")
                 continue
             half = "which includes" if fit.order_low <= -0.5 <= fit.order_high else "which excludes"
-            law = np.polyfit(np.log(part["timesteps"]), np.log(part[LAWS[fit.metric]]), 1)[0]
+            positive = part[part[LAWS[fit.metric]] > NO_ERROR]
+            expected = "no expected one"
+            if len(positive) > 1:
+                law = np.polyfit(np.log(positive["timesteps"]), np.log(positive[LAWS[fit.metric]]), 1)[0]
+                expected = f"the expected one as T^{law:.3f}"
             floor = f", towards a floor of {fit.floor:.4f}" if fit.verdict == "floor" else ""
             found.append(
                 f"the error of {NAMES[fit.metric]} falls as T^{fit.order:.3f} ({fit.order_low:.3f} to "
-                f"{fit.order_high:.3f}, {half} -1/2), the expected one as T^{law:.3f}{floor}"
+                f"{fit.order_high:.3f}, {half} -1/2), {expected}{floor}"
             )
         lines.append(f"{str(mode).capitalize()}: {'; '.join(found)}.")
     return lines
@@ -125,8 +131,7 @@ def _distances(data: xr.Dataset, last: pd.DataFrame, convergence: pd.DataFrame) 
     scale = float(np.sqrt((data["limit_output"] ** 2).mean()))
     spiking = "; ".join(
         f"{mode}: attention TV {_with_interval(row.attention_tv, row.tv_low, row.tv_high)}, output "
-        f"{_with_interval(row.output_rmse, row.rmse_low, row.rmse_high)}, {row.output_rmse / scale:.1%} of the root "
-        "mean square output"
+        f"{_with_interval(row.output_rmse, row.rmse_low, row.rmse_high)}{_relative(row.output_rmse, scale)}"
         for mode, row in zip(last.index, last.itertuples(), strict=True)
     )
     if limits["attention_tv"] < NO_DISTANCE and limits["output_rmse"] < NO_DISTANCE * scale:
@@ -138,6 +143,10 @@ def _distances(data: xr.Dataset, last: pd.DataFrame, convergence: pd.DataFrame) 
             "and no number of spikes removes that."
         )
     return f"**Distance from the limit**, after T = {data['timesteps'].values[-1]} timesteps. {spiking}. {limit}"
+
+
+def _relative(error: float, scale: float) -> str:
+    return f", {error / scale:.1%} of the root mean square output" if error >= 0 and scale > 0 else ""
 
 
 def _modes(last: pd.DataFrame) -> list[str]:
@@ -159,9 +168,11 @@ def _modes(last: pd.DataFrame) -> list[str]:
 def _agreement(value: float, low: float, high: float, expected: float) -> str:
     """Measured value with its interval, and whether the expected one fits it."""
     measured = _with_interval(value, low, high)
+    if not (value >= 0 and expected > 0):
+        return f"{measured} measured"
     if low <= expected <= high:
         return f"{measured} measured, which agrees"
-    off = value / expected - 1 if expected > 0 else np.nan
+    off = value / expected - 1
     return f"{measured} measured, {off:+.1%}{', close to it' if abs(off) <= AGREE else ''}"
 
 
@@ -187,6 +198,8 @@ def _split(data: xr.Dataset, mode: str, part: pd.Series, last: pd.Series) -> str
         f"through sampling and {part['output_score']:.4f} through the scores, {part['output_expected']:.4f} in all in "
         f"theory, {output}. The shares pooled over trials stray from the limit by TV {part['bias_tv']:.4f}"
     )
+    if np.isnan(part["tv_expected"] + part["bias_tv"] + part["output_expected"] + part["sampling_expected"]):
+        return f"**{mode.capitalize()}.** Too few attention spikes to tell where the error comes from."
     if np.isnan(part["bias_floor"]):
         return f"{text}; a single trial does not tell how much of it is sampling."
     resolved = "a" if part["bias_tv"] > LATER * part["bias_floor"] else "no"
@@ -197,12 +210,14 @@ def _fluctuations(data: xr.Dataset) -> list[str]:
     if "streaming" not in data["mode"].values:
         return []
     found = fluctuations(data)
+    if not np.isfinite(found.sd + found.fast_tv + found.slow_tv):
+        return []
     text = (
         "**Fluctuations of the score membranes (Jensen).** By the measured noise of the scores their standard "
         f"deviation is {found.sd:.3f} nats. That shifts the expected attention by TV {found.fast_tv:.5f} if inhibition "
         f"follows every moment, E[softmax(u)], and by {found.slow_tv:.5f} if it follows only the mean, E[exp(u)]."
     )
-    if np.isnan(found.low):
+    if np.isnan(found.low) or np.isnan(found.found):
         return [text]
     if data.sizes["trial"] < FEW_TRIALS:
         verdict = "too few trials to tell"
@@ -239,6 +254,8 @@ def _diagonal(data: xr.Dataset, met: pd.DataFrame) -> str:
 
 
 def _spikes(mode: str, last: pd.Series) -> str:
+    if not last["spikes_total"] > 0:
+        return f"{mode.capitalize()}: no spikes."
     shares = ", ".join(f"{name} {last[f'spikes_{name}'] / last['spikes_total']:.2%}" for name in POPULATIONS)
     return (
         f"{mode.capitalize()}: {last['spikes_total']:.3g} spikes a presentation in the longest window; {shares}. The "

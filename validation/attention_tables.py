@@ -9,9 +9,10 @@ import pandas as pd
 import xarray as xr
 
 from biospike import metrics
+from biospike.errors import InputError
 from validation import attention_laws as laws
 from validation.attention_measures import Array, measure
-from validation.softmax_tables import FEW_SPIKES, FEW_TRIALS, mean_of_known, pooled_floor
+from validation.softmax_tables import FEW_SPIKES, FEW_TRIALS, NO_ERROR, UNDECIDED, mean_of_known, pooled_floor
 
 SUMMARY = [
     "mode",
@@ -43,6 +44,7 @@ CONVERGENCE = [
     "floor",
     "limit",
     "verdict",
+    "reason",
 ]
 METRICS = ("attention_tv", "output_rmse")
 POPULATIONS = ("encoder", "qkv", "attention", "output")
@@ -99,8 +101,8 @@ def _diagnose(spikes: Array, trials: int, remembered: bool) -> str:
 def converge(data: xr.Dataset) -> pd.DataFrame:
     """One row a mode and metric, with the columns of ``convergence.csv``: error against the timesteps T.
 
-    `limit` is the distance of the limit from ordinary softmax attention. The fit is empty where there are too few
-    spikes for one.
+    `limit` is the distance of the limit from ordinary softmax attention. Where no law can be told the verdict is
+    `UNDECIDED`, the numbers of the fit are empty, and `reason` says why.
     """
     timesteps, rows = data["timesteps"].values, []
     limits = limit_distances(data)
@@ -110,13 +112,23 @@ def converge(data: xr.Dataset) -> pd.DataFrame:
         for metric, error in zip(METRICS, (found.tv, found.output_rmse), strict=True):
             row: dict[str, Any] = {"mode": mode, "softmax": data.attrs["softmax"], "metric": metric}
             row |= {"limit": limits[metric]}
-            try:
-                fit = metrics.fit_order(timesteps, error.T, minimum_spikes=enough[0] if enough.size else np.inf)
-                row |= {"floor": fit.floor_tv}
-            except ValueError:
-                fit = None
+            fit, reason = _fit(timesteps, error, enough[0] if enough.size else np.inf)
+            row |= {"verdict": UNDECIDED if fit is None else fit.verdict, "reason": reason}
+            row |= {"floor": getattr(fit, "floor_tv", None)}
             rows.append(row | {name: getattr(fit, name, None) for name in CONVERGENCE if name not in row})
     return pd.DataFrame(rows).reindex(columns=CONVERGENCE)
+
+
+def _fit(timesteps: Array, error: Array, least: float) -> tuple[metrics.OrderFit | None, str]:
+    """Fit of the errors (checkpoint, trial) from `least` timesteps on; or None, and why there is none."""
+    if np.isnan(error[-1]).any():
+        return None, "silent"
+    if error[-1].mean() < NO_ERROR:
+        return None, "error below 1e-6"
+    try:
+        return metrics.fit_order(timesteps, error.T, minimum_spikes=least), ""
+    except InputError:
+        return None, "few windows"
 
 
 def limit_distances(data: xr.Dataset) -> dict[str, float]:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,6 +98,12 @@ def at_least(**options: tuple[int, int]) -> None:
     for name, (value, least) in options.items():
         if value < least:
             raise InputError(f"--{name} must be at least {least}, got {value}")
+
+
+def remove(directory: Path, names: Iterable[str]) -> None:
+    """Remove what an older run left of these files: nothing of it must pass for a result of this one."""
+    for name in names:
+        (directory / name).unlink(missing_ok=True)
 
 
 def writable(directory: Path) -> Path:

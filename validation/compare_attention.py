@@ -36,6 +36,7 @@ from validation.attention_figures import plot
 from validation.attention_measures import softmax_circuit
 from validation.attention_report import report
 from validation.attention_tables import converge, decompose, summarise
+from validation.softmax_report import plain
 from validation.tokens_file import TokenInput
 
 import brian2 as b2
@@ -310,8 +311,8 @@ def main(config: Config) -> None:
     write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
     if not config.quiet:
         last = tables["summary"].groupby("mode", sort=False).tail(1)
-        print(last[SHOWN].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-        print(tables["convergence"].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+        print(plain(last[SHOWN]))
+        print(plain(tables["convergence"]))
         print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -32,8 +32,8 @@ from validation import command_line, softmax_sweep
 from validation.data import attention_rows
 from validation.logits_file import Rows, read_rows
 from validation.softmax_drawing import Raster, draw_convergence, drawing
-from validation.softmax_report import report
-from validation.softmax_tables import CONVERGENCE, converge, halving, summarise
+from validation.softmax_report import plain, report
+from validation.softmax_tables import CONVERGENCE, converge, halving, not_run, summarise
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -50,6 +50,15 @@ OWN_ATTRIBUTES = ("parameters", "dt_ms", "target", "target_reason")
 OWN_VARIABLES = ("timesteps", "spike_count", "spike_count_halved", "gap_sum", "gap_square_sum", "limit")
 """What differs between circuits."""
 
+POINTS = "points"
+"""Folder of a sweep, whose results a run without one does not touch."""
+FILES = (
+    *("summary.csv", "convergence.csv", "counts.nc", "traces.nc", "report.md", "sweep.csv"),
+    *(f"{figure}.{kind}" for figure in ("convergence", "raster", "sweep") for kind in ("png", "pdf")),
+)
+"""What a run or a sweep may write: those of an older one are removed before the first is written."""
+
+FITTED = ["order", "order_low", "order_high", "verdict", "reason"]
 SHOWN = ["circuit", "spikes_per_row", "tv", "tv_low", "tv_high", "tv_expected", "limit_tv", "bias_tv", "isi_cv"]
 
 
@@ -93,6 +102,9 @@ class Study:
     config: Config
     logits: NDArray[np.float64]
     circuits: dict[str, Circuit]
+    """Those that are run."""
+    left_out: dict[str, str]
+    """Those that cannot take a row, and why, in a line each."""
     duration: Quantity
     plans: list[Plan]
     """Of every circuit, at its own step."""
@@ -121,6 +133,10 @@ def prepare(config: Config) -> Study:
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise InputError(f"--circuits {name}: unknown circuit{hint}; accepted: {', '.join(SOFTMAX_CIRCUITS)}")
         circuits[name] = SOFTMAX_CIRCUITS[name]()
+    left_out = refusals(circuits, logits)
+    if len(left_out) == len(circuits):
+        raise InputError("; ".join(left_out.values()))
+    circuits = {name: circuit for name, circuit in circuits.items() if name not in left_out}
     duration = parse_quantity(config.duration, like=2 * b2.second)
     grid = max(circuit.dt for circuit in circuits.values())
     if duration < 3 * grid:
@@ -136,7 +152,18 @@ def prepare(config: Config) -> Study:
     halved = [plan(circuit, logits, dt=circuit.dt / 2, **full | less) for circuit in circuits.values()]
     for work in plans:
         choose_target(work, config.target)
-    return Study(config, logits, circuits, duration, plans, halved, rows.names)
+    return Study(config, logits, circuits, left_out, duration, plans, halved, rows.names)
+
+
+def refusals(circuits: Mapping[str, Circuit], logits: NDArray[np.float64]) -> dict[str, str]:
+    """Circuits that cannot take one of these rows, and what they say of it."""
+    lines = {}
+    for name, circuit in circuits.items():
+        try:
+            circuit.check_rows(logits, circuit.dt)
+        except InputError as error:
+            lines[name] = str(error)
+    return lines
 
 
 def run(study: Study) -> Iterator[xr.Dataset]:
@@ -201,10 +228,14 @@ def main(config: Config) -> None:
     if config.jobs is not None or config.scheduler is not None:
         raise InputError("--jobs and --scheduler belong to a sweep; give its --sweep FILE.toml")
     study = prepare(config)
+    if (config.out / POINTS).is_dir():
+        raise InputError(f"--out {config.out} holds the points of a sweep; name another directory")
     out = command_line.writable(config.out)
+    for line in study.left_out.values():
+        print(f"left out: {line}", file=sys.stderr)
     neurons = config.trials * np.count_nonzero(~np.isnan(study.logits))
     steps = sum(work.steps for work in study.plans)
-    raster = Raster(study.circuits, study.logits, study.duration, config.seed)
+    raster = Raster(study.circuits, study.logits, study.duration, config.seed, tuple(study.left_out))
     with drawing(raster, out, beside=bool(neurons * steps >= WORTH_A_PROCESS)) as draw:
         results, summaries, fits, halvings = [], [], [], []
         for one in run(study):
@@ -212,20 +243,24 @@ def main(config: Config) -> None:
             summaries.append(summarise(one, study.circuits[one.attrs["circuit"]]))
             fits.append(converge(one, summaries[-1]))
             halvings.append(halving(one))
-        summary = pd.concat(summaries, ignore_index=True)
+        for name in study.left_out:
+            rows, fit = not_run(name, summaries[0])
+            summaries.append(rows)
+            fits.append(fit)
+        summary = pd.concat([table.astype(object) for table in summaries], ignore_index=True).infer_objects()
         convergence = pd.DataFrame(fits)[CONVERGENCE]
+        command_line.remove(out, FILES)
         draw(draw_convergence, summary, convergence, out)
         data = join(results, study.row_names)
         save(data, out / "counts.nc")
         for name, table in (("summary", summary), ("convergence", convergence)):
             write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
-        text = report(data, summary, convergence, pd.DataFrame(halvings))
+        text = report(data, summary, convergence, pd.DataFrame(halvings), study.left_out)
         write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
     if not config.quiet:
         last = summary.groupby("circuit", sort=False).tail(1)
-        fits = convergence[["circuit", "order", "order_low", "order_high", "verdict"]]
-        shown = last[SHOWN].merge(fits, on="circuit")
-        print(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+        shown = last[SHOWN].merge(convergence[["circuit", *FITTED]], on="circuit")
+        print(plain(shown))
         print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
 
 

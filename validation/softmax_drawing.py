@@ -41,6 +41,8 @@ class Raster:
     logits: NDArray[np.float64]
     duration: Quantity
     seed: int
+    left_out: tuple[str, ...] = ()
+    """Circuits that were not run, named in the figure."""
 
 
 def raster_row(logits: NDArray[np.float64]) -> int:
@@ -68,7 +70,7 @@ def draw_raster(raster: Raster, out: Path) -> list[Path]:
     """Record one row of every circuit, write it and its figure, and return the files."""
     traces = trace(raster)
     save_groups(traces, out / "traces.nc")
-    return [out / "traces.nc", *plots.save_figure(plots.raster_figure(traces), out, "raster")]
+    return [out / "traces.nc", *plots.save_figure(plots.raster_figure(traces, raster.left_out), out, "raster")]
 
 
 def draw_convergence(summary: pd.DataFrame, convergence: pd.DataFrame, out: Path) -> list[Path]:

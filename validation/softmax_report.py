@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from biospike.plots import RASTER_KEYS
 from biospike.theory.concentration import multinomial_tv, spikes_for_tv
 from biospike.theory.regularity import biased_renewal_tv
 from circuits import SOFTMAX_CIRCUITS
+from validation.softmax_tables import NO_ERROR, NOT_RUN, UNDECIDED
 
 TARGET_TV = 0.01
 """Error for which the report says how many spikes a row needs."""
@@ -26,14 +28,19 @@ LATER = 2.0
 
 def markdown(table: pd.DataFrame) -> str:
     """Return a table as Markdown, numbers to four digits, empty where there is none."""
-
-    def cell(value: object) -> str:
-        if isinstance(value, float):
-            return "" if np.isnan(value) else f"{value:.4g}"
-        return "" if value is None else str(value)
-
     lines = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def plain(table: pd.DataFrame) -> str:
+    """Return a table as text for a terminal, with the cells of `markdown`."""
+    return table.map(_cell).to_string(index=False)
+
+
+def _cell(value: object) -> str:
+    if value is None or pd.isna(value):
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def regularity_law(data: xr.Dataset, summary: pd.DataFrame) -> pd.DataFrame:
@@ -56,21 +63,29 @@ def regularity_law(data: xr.Dataset, summary: pd.DataFrame) -> pd.DataFrame:
                 "circuit": name,
                 "spikes_per_row": last["spikes_per_row"],
                 "isi_cv": last["isi_cv"],
-                "multinomial": multinomial.mean(),
+                "multinomial": multinomial.mean() if fired.any() else np.nan,
                 "limit_tv": last["limit_tv"],
-                "cv_law": law.mean(),
+                "cv_law": law.mean() if fired.any() else np.nan,
                 "tv": last["tv"],
-                "tv/cv_law": last["tv"] / law.mean() if law.mean() > 0 else np.nan,
+                "tv/cv_law": last["tv"] / law.mean() if fired.any() and law.mean() > NO_ERROR else np.nan,
             }
         )
     return pd.DataFrame(rows)
 
 
-def report(data: xr.Dataset, summary: pd.DataFrame, convergence: pd.DataFrame, steps: pd.DataFrame) -> str:
-    """Return the report as Markdown."""
+def report(
+    data: xr.Dataset,
+    summary: pd.DataFrame,
+    convergence: pd.DataFrame,
+    steps: pd.DataFrame,
+    left_out: Mapping[str, str] | None = None,
+) -> str:
+    """Return the report as Markdown; `left_out` holds circuits that were not run, and why."""
     last = summary.groupby("circuit", sort=False).tail(1).set_index("circuit")
-    law = regularity_law(data, summary)
     fits = convergence.set_index("circuit")
+    # Only of a circuit that errs is there something to say.
+    told = last[last["tv"] > NO_ERROR]
+    law = regularity_law(data, summary[summary["circuit"].isin(data["circuit"].values)])
     parts = [
         "# Spiking circuits against the exact softmax",
         _what_was_run(data, last),
@@ -83,12 +98,15 @@ def report(data: xr.Dataset, summary: pd.DataFrame, convergence: pd.DataFrame, s
         "leave of it; `isi_cv` the regularity of the code, 1 for Poisson.",
         "## Order of convergence",
         markdown(convergence),
+        "`reason` says why a verdict is undecided.",
         "## What holds",
-        *_gate(last),
-        *_subtractive(last, fits),
-        *_biased(last, fits),
-        *_stochastic(data, last, fits),
-        *_regular(last, fits),
+        *_not_run(left_out or {}),
+        *_undecided(convergence),
+        *_gate(told),
+        *_subtractive(told, fits),
+        *_biased(told, fits),
+        *_stochastic(data, told, fits),
+        *_regular(told, fits),
         "## The law that joins them: error = CV times the multinomial law",
         markdown(law),
         *_law(law),
@@ -118,11 +136,37 @@ def _what_was_run(data: xr.Dataset, last: pd.DataFrame) -> str:
     )
 
 
+def _not_run(left_out: Mapping[str, str]) -> list[str]:
+    return [f"**Not run.** {line}." for line in left_out.values()]
+
+
+def _undecided(convergence: pd.DataFrame) -> list[str]:
+    mine = convergence[(convergence["verdict"] == UNDECIDED) & (convergence["reason"] != NOT_RUN)]
+    if mine.empty:
+        return []
+    named = ", ".join(f"{name} ({reason})" for name, reason in zip(mine["circuit"], mine["reason"], strict=True))
+    return [f"**Undecided.** No order can be told of: {named}."]
+
+
+def _interval(row: pd.Series, digits: int) -> str:
+    """Error with its interval, if there is one."""
+    interval = "" if np.isnan(row["tv_low"]) else f" ({row['tv_low']:.{digits}f} to {row['tv_high']:.{digits}f})"
+    return f"{row['tv']:.{digits}f}{interval}"
+
+
+def _off(row: pd.Series, digits: int) -> str:
+    """Law of the error, and how far the error is from it."""
+    law = row["tv_expected"]
+    return f"law {law:.{digits}f} ({row['tv'] / law - 1:+.1%})" if law > 0 else "without a law here"
+
+
 def _gate(last: pd.DataFrame) -> list[str]:
     mine = [name for name in last.index if SOFTMAX_CIRCUITS[name].common_gate]
     if not mine:
         return []
     resolved = [name for name in mine if last.loc[name, "bias_tv"] > LATER * last.loc[name, "bias_floor"]]
+    if last.loc[mine, "bias_floor"].isna().any():
+        return ["**Common gate.** A single trial does not tell how much of a deviation of the shares is sampling."]
     figures = ", ".join(f"{n} {last.loc[n, 'bias_tv']:.4f} ({last.loc[n, 'bias_floor']:.4f})" for n in mine)
     verdict = (
         "so no bias is resolved: the criterion holds to this accuracy"
@@ -140,13 +184,16 @@ def _subtractive(last: pd.DataFrame, fits: pd.DataFrame) -> list[str]:
     if "subtractive" not in last.index:
         return []
     row = last.loc["subtractive"]
-    off = row["tv"] / row["limit_tv"] - 1 if row["limit_tv"] > 0 else np.nan
-    agrees = "as its closed form says" if abs(off) < AGREE else "which its closed form does not explain"
+    predicted = f"predicts {row['limit_tv']:.4f}"
+    if row["limit_tv"] > NO_ERROR:
+        off = row["tv"] / row["limit_tv"] - 1
+        agrees = "as its closed form says" if abs(off) < AGREE else "which its closed form does not explain"
+        predicted = f"{predicted} ({off:+.2%} off), {agrees}"
     return [
         "**Subtractive inhibition (Lemma 3 of the paper as printed).** The error stops falling at TV "
-        f"{row['tv']:.4f} ({row['tv_low']:.4f} to {row['tv_high']:.4f}) after {row['spikes_per_row']:.0f} spikes a "
-        f"row; the threshold-linear fixed point predicts {row['limit_tv']:.4f} ({off:+.2%} off), {agrees}. "
-        f"Verdict of the fit: {fits.loc['subtractive', 'verdict'] or 'too few spikes'}. "
+        f"{_interval(row, 4)} after {row['spikes_per_row']:.0f} spikes a "
+        f"row; the threshold-linear fixed point {predicted}. "
+        f"Verdict of the fit: {_verdict(fits.loc['subtractive'])}. "
         "More timesteps do not help: this circuit computes a thresholded linear function of the drive."
     ]
 
@@ -157,13 +204,15 @@ def _biased(last: pd.DataFrame, fits: pd.DataFrame) -> list[str]:
         if name not in last.index:
             continue
         row = last.loc[name]
-        with_scatter = np.hypot(row["limit_tv"], row["bias_floor"])
+        scatter = ""
+        if not np.isnan(row["bias_floor"]):
+            with_scatter = np.hypot(row["limit_tv"], row["bias_floor"])
+            scatter = f", and {with_scatter:.4f} with the {row['bias_floor']:.4f} that sampling leaves"
         lines.append(
             f"**{name.capitalize()}.** The pooled shares stray from softmax by TV {row['bias_tv']:.4f}; the "
-            f"self-consistent limit predicts {row['limit_tv']:.4f}, and {with_scatter:.4f} with the "
-            f"{row['bias_floor']:.4f} that sampling leaves. In this window, at {row['spikes_per_row']:.0f} spikes a "
-            f"row, the error is {row['tv']:.4f} ({row['tv_low']:.4f} to {row['tv_high']:.4f}). Verdict of the fit: "
-            f"{fits.loc[name, 'verdict'] or 'too few spikes'}."
+            f"self-consistent limit predicts {row['limit_tv']:.4f}{scatter}. In this window, at "
+            f"{row['spikes_per_row']:.0f} spikes a row, the error is {_interval(row, 4)}. Verdict of the fit: "
+            f"{_verdict(fits.loc[name])}."
         )
     return lines
 
@@ -173,11 +222,7 @@ def _stochastic(data: xr.Dataset, last: pd.DataFrame, fits: pd.DataFrame) -> lis
     if not mine:
         return []
     p = softmax(data["logits"].values)
-    figures = "; ".join(
-        f"{n}: TV {last.loc[n, 'tv']:.4f}, law {last.loc[n, 'tv_expected']:.4f} "
-        f"({last.loc[n, 'tv'] / last.loc[n, 'tv_expected'] - 1:+.1%}), {_order(fits.loc[n])}"
-        for n in mine
-    )
+    figures = "; ".join(f"{n}: TV {last.loc[n, 'tv']:.4f}, {_off(last.loc[n], 4)}, {_order(fits.loc[n])}" for n in mine)
     needed = spikes_for_tv(p, TARGET_TV).mean()
     return [
         "**The 1/sqrt(N) circuits.** Their spikes are independent draws from softmax, so their counts are multinomial "
@@ -191,9 +236,8 @@ def _regular(last: pd.DataFrame, fits: pd.DataFrame) -> list[str]:
     if not mine:
         return []
     figures = "; ".join(
-        f"{n}: TV {last.loc[n, 'tv']:.5f} at {last.loc[n, 'spikes_per_row']:.0f} spikes a row, law "
-        f"{last.loc[n, 'tv_expected']:.5f} ({last.loc[n, 'tv'] / last.loc[n, 'tv_expected'] - 1:+.1%}), "
-        f"{_order(fits.loc[n])}"
+        f"{n}: TV {last.loc[n, 'tv']:.5f} at {last.loc[n, 'spikes_per_row']:.0f} spikes a row, "
+        f"{_off(last.loc[n], 5)}, {_order(fits.loc[n])}"
         for n in mine
     )
     return [
@@ -202,9 +246,13 @@ def _regular(last: pd.DataFrame, fits: pd.DataFrame) -> list[str]:
     ]
 
 
+def _verdict(fit: pd.Series) -> str:
+    return f"{fit['verdict']} ({fit['reason']})" if fit["reason"] else str(fit["verdict"])
+
+
 def _order(fit: pd.Series) -> str:
-    if fit["order"] is None or np.isnan(fit["order"]):
-        return "too few spikes to fit an order"
+    if fit["verdict"] == UNDECIDED:
+        return f"order undecided ({fit['reason']})"
     return f"order {fit['order']:.3f} ({fit['order_low']:.3f} to {fit['order_high']:.3f})"
 
 

@@ -15,7 +15,7 @@ from biospike.parameters import to_plain
 from biospike.recording import git_revision, versions, write_atomically
 from biospike.sweep import Point, read, sweep
 from validation import command_line
-from validation.softmax_report import markdown
+from validation.softmax_report import markdown, plain
 from validation.softmax_sweep_figure import sweep_figure
 from validation.softmax_tables import converge, summarise
 from validation.sweep_file import read_sweep
@@ -24,6 +24,12 @@ SHOWN = ["spikes_per_row", "tv", "tv_expected", "limit_tv", "order"]
 MOST_SHOWN = 60
 """Lines of a table that is printed or put into the report; the files have all of them."""
 
+
+STALE = (
+    *("convergence.csv", "counts.nc", "traces.nc"),
+    *(f"{figure}.{kind}" for figure in ("sweep", "convergence", "raster") for kind in ("png", "pdf")),
+)
+"""What an older run may have left that this one does not write again."""
 
 FEW = 10
 """Points whose tables are made one after another: even new processes would not be worth it."""
@@ -47,6 +53,7 @@ def main(file: Path, options: Options) -> None:
     windows, table = tabulate(points, files, jobs=options.jobs, progress=progress)
     swept = swept_columns(points)
     merged = over_seeds(table, swept)
+    command_line.remove(out, STALE)
     write_atomically(out / "summary.csv", lambda path: windows.to_csv(path, index=False))
     write_atomically(out / "sweep.csv", lambda path: table.to_csv(path, index=False))
     figure = sweep_figure(table, [name for name in swept if name not in ("circuit", "logits")])
@@ -55,7 +62,7 @@ def main(file: Path, options: Options) -> None:
     text = report(file, merged, table, drawn=figure is not None)
     write_atomically(out / "report.md", lambda path: path.write_text(text, encoding="utf-8"))
     if progress:
-        print(merged.head(MOST_SHOWN).to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+        print(plain(merged.head(MOST_SHOWN)))
         print(f"{len(set(files))} points in {out / 'points'}; tables, figure and report in {out}")
 
 

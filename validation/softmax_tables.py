@@ -13,6 +13,7 @@ from scipy.special import gammaln
 
 from biospike import metrics
 from biospike.circuit import Circuit
+from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 
 FEW_SPIKES = 100
@@ -42,7 +43,12 @@ SUMMARY = [
     "isi_cv",
     "diagnostics",
 ]
-CONVERGENCE = ["circuit", "order", "order_low", "order_high", "r_squared", "floor_tv", "limit_tv", "verdict"]
+CONVERGENCE = ["circuit", "order", "order_low", "order_high", "r_squared", "floor_tv", "limit_tv", "verdict", "reason"]
+UNDECIDED, NOT_RUN = "undecided", "not run"
+SATURATED = 1e-6
+"""Share that all keys but the largest have together in a row that is said to be saturated."""
+NO_ERROR = 1e-6
+"""TV below which an error is that of rounding, or of a spike that may never come: it has no law."""
 
 
 def summarise(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
@@ -179,17 +185,54 @@ def _diagnose(row: object) -> str:
 
 
 def converge(data: xr.Dataset, summary: pd.DataFrame) -> dict[str, object]:
-    """Row of ``convergence.csv`` of a circuit, from its counts and its summary; None where there are too few spikes."""
-    p = softmax(data["logits"].values)
+    """Row of ``convergence.csv`` of a circuit, from its counts and its summary.
+
+    Where no law can be told the verdict is `UNDECIDED`, the numbers of the fit are None, and `reason` says why.
+    """
+    z = data["logits"].values
+    p = softmax(z)
     counts = data["spike_count"].transpose("checkpoint", "trial", "row", "key").values
     found = by_blocks(counts, lambda some, rows: {"tv": metrics.total_variation(metrics.shares(some), p[rows])})
     tv = trial_means(found["tv"]).T
     row: dict[str, object] = {"circuit": summary["circuit"].iloc[-1], "limit_tv": summary["limit_tv"].iloc[-1]}
-    try:
-        fit = metrics.fit_order(summary["spikes_per_row"].to_numpy(), tv)
-    except ValueError:
-        fit = None
+    reason = why_undecided(p, (~np.isnan(z)).sum(axis=1), tv[:, -1])
+    fit = None
+    if not reason:
+        try:
+            fit = metrics.fit_order(summary["spikes_per_row"].to_numpy(), tv)
+        except InputError:
+            reason = "few windows"
+    row |= {"verdict": UNDECIDED if fit is None else fit.verdict, "reason": reason}
     return row | {column: getattr(fit, column, None) for column in CONVERGENCE if column not in row}
+
+
+def why_undecided(p: NDArray[np.float64], keys: NDArray[np.int64], tv: NDArray[np.float64]) -> str:
+    """Why rows have no error that could follow a law; empty if they have one.
+
+    Parameters
+    ----------
+    p : ndarray (rows, keys)
+        Softmax.
+    keys : ndarray (rows,)
+        Unmasked keys.
+    tv : ndarray (trials,)
+        Error in the longest window, NaN in a trial without spikes.
+    """
+    reasons = {
+        "silent": np.isnan(tv).any(),
+        "few keys": keys.max() < 2,
+        "saturated": (1 - p.max(axis=1)).max() < SATURATED,
+        "error below 1e-6": tv.mean() < NO_ERROR,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def not_run(name: str, summary: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, object]]:
+    """Rows of both tables for a circuit that was left out of a study whose others have this summary."""
+    first = summary[summary["circuit"] == summary["circuit"].iloc[0]]
+    rows = first[["window_ms", "rows", "trials"]].reset_index(drop=True).assign(circuit=name, diagnostics=NOT_RUN)
+    fit = dict.fromkeys(CONVERGENCE) | {"circuit": name, "verdict": UNDECIDED, "reason": NOT_RUN}
+    return rows.reindex(columns=SUMMARY), fit
 
 
 def halving(data: xr.Dataset) -> dict[str, object]:

@@ -25,7 +25,7 @@ from biospike.errors import InputError
 Array = NDArray[np.float64]
 
 
-def multinomial_tv(p: ArrayLike, n: ArrayLike) -> Array:
+def multinomial_tv(p: ArrayLike, n: ArrayLike, factor: ArrayLike = 1.0) -> Array:
     """Mean TV between the shares of n multinomial spikes and p, exact.
 
     De Moivre's formula for the mean absolute deviation of a binomial count K (Diaconis and Zabell, Statistical
@@ -39,6 +39,8 @@ def multinomial_tv(p: ArrayLike, n: ArrayLike) -> Array:
         Spikes of the row. Between two whole numbers the value is interpolated linearly. Below one it is that of one
         spike, since the TV is defined for rows that fired only; at 0 it is NaN. Where n is the mean of a count that
         fluctuates with variance V, the mean TV is higher by a factor of about ``1 + 3 V / (8 n^2)``.
+    factor
+        Of the mean deviation of every key (..., keys), for counts of another variance.
 
     Returns
     -------
@@ -52,17 +54,17 @@ def multinomial_tv(p: ArrayLike, n: ArrayLike) -> Array:
     """
     rows, n = _check_shares(p), _check_spikes(n)
     below = np.maximum(np.floor(n), 1.0)
-    at_below = _whole_multinomial_tv(rows, below)
-    at_above = _whole_multinomial_tv(rows, below + 1)
+    at_below = _whole_multinomial_tv(rows, below, factor)
+    at_above = _whole_multinomial_tv(rows, below + 1, factor)
     fraction = np.maximum(n - below, 0.0)
     return np.asarray(np.where(n == 0, np.nan, at_below + fraction * (at_above - at_below)))
 
 
-def _whole_multinomial_tv(p: Array, n: Array) -> Array:
+def _whole_multinomial_tv(p: Array, n: Array, factor: ArrayLike) -> Array:
     n = n[..., np.newaxis]
     # Where n*p is whole, rounding may put v one too low; the formula has the same value at both.
     v = np.floor(n * p) + 1
-    return np.asarray((v * (1 - p) * scipy.stats.binom.pmf(v, n, p)).sum(axis=-1) / n[..., 0])
+    return np.asarray((v * (1 - p) * scipy.stats.binom.pmf(v, n, p) * factor).sum(axis=-1) / n[..., 0])
 
 
 def multinomial_tv_asymptotic(p: ArrayLike, n: ArrayLike) -> Array:

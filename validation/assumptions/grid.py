@@ -86,6 +86,9 @@ class LooseRace(Race):
     def check(self, dt: Quantity) -> None:
         """Accept any step: its effect is what is measured."""
 
+    def check_rows(self, logits: Array, dt: Quantity) -> None:
+        """Accept any row, for the same reason."""
+
     def limit(self, logits: Array) -> Array:
         """Shares min(1, e_i*R0*dt), normalised."""
         fired = np.minimum(relative_exponential(logits) * float(self.rate * self.dt), 1.0)
