@@ -65,18 +65,16 @@ def circuit_of(name: str, rng: np.random.Generator, draw: Draw, channels: int, h
     """Circuit with random weights; `side` is what an image of spikingresformer measures in patches."""
     own = layers(rng, draw, channels, "qkvp")
     qkp, qkv = ({k: v for k, v in own.items() if k != left} for left in ("v", "projection"))
-    if name == "spikformer":
-        return SpikformerCircuit(SpikformerSSA(**own, heads=heads))
-    if name == "qkformer":
-        return QKFormerCircuit(QKFormerSSA(**own, heads=heads))
-    if name == "qk_token":
-        return QKTokenCircuit(QKTokenAttention(**qkp, heads=heads))
-    if name == "qk_channel":
-        return QKChannelCircuit(QKChannelAttention(**qkp))
-    if name == "spike_driven":
-        return SpikeDrivenCircuit(SpikeDrivenAttention(**qkv))
-    if name == "spikingbert":
-        return SpikingBertCircuit(SpikingBertAttention(**qkv, heads=heads))
+    attention: dict[str, Callable[[], Any]] = {
+        "spikformer": lambda: SpikformerCircuit(SpikformerSSA(**own, heads=heads)),
+        "qkformer": lambda: QKFormerCircuit(QKFormerSSA(**own, heads=heads)),
+        "qk_token": lambda: QKTokenCircuit(QKTokenAttention(**qkp, heads=heads)),
+        "qk_channel": lambda: QKChannelCircuit(QKChannelAttention(**qkp)),
+        "spike_driven": lambda: SpikeDrivenCircuit(SpikeDrivenAttention(**qkv)),
+        "spikingbert": lambda: SpikingBertCircuit(SpikingBertAttention(**qkv, heads=heads)),
+    }
+    if name in attention:
+        return attention[name]()
     y = affine(rng, draw, channels, 2 * channels, 6, 0.5)
     rates = np.full(heads, 0.25) / (1 + np.arange(heads) % 2)
     return DualSpikeCircuit(DualSpikeAttention(y=y, heads=heads, p=1, size=(1, side), rate_x=rates, rate_a=rates))
