@@ -204,7 +204,7 @@ REAL: dict[str, tuple[Circuit, int]] = {
     "divisive": (Divisive(), 40),
     "subtractive": (Subtractive(w=0.3), 12),
     "shunting": (Shunting(dt=0.2 * b2.ms), 40),
-    "diffusive": (Diffusive(rate=200 * b2.Hz, w=0.02 * b2.mV), 60),
+    "diffusive": (Diffusive(rate=2000 * b2.Hz, refractory=0.2 * b2.ms, w=0.02 * b2.mV), 200),
 }
 
 
