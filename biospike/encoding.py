@@ -177,7 +177,7 @@ def encode(
     if x.ndim != 1 or outside.any():
         raise InputError(f"x must be one list of values in [0, 1], got {x[outside][0] if outside.any() else x.shape}")
     marks = np.asarray(checkpoints)
-    if marks.size == 0 or np.any(np.diff(marks, prepend=0) < 1) or marks[-1] > MOST_STEPS:
+    if marks.size == 0 or np.any(np.diff(marks.astype(float), prepend=0) < 1) or marks[-1] > MOST_STEPS:
         raise InputError(f"checkpoints must increase from at least 1 to at most {MOST_STEPS}, got {list(checkpoints)}")
     execution.check_counts(trials, seed)
     check_indices(trials * x.size, "neurons of all trials")

@@ -325,7 +325,7 @@ def exponentiate(
     if values.ndim != 1 or values.size == 0:
         raise InputError(f"z must be one list of values, got the shape {values.shape}")
     listed = marks.ndim == 1 and marks.size > 0 and np.issubdtype(marks.dtype, np.integer)
-    if not listed or np.any(np.diff(marks, prepend=0) < 1) or marks[-1] > MOST_STEPS - LATENCY:
+    if not listed or np.any(np.diff(marks.astype(np.int64), prepend=0) < 1) or marks[-1] > MOST_STEPS - LATENCY:
         raise InputError(
             f"checkpoints must be whole numbers that increase from at least 1 to at most {MOST_STEPS - LATENCY}, "
             f"got {checkpoints!r}"
@@ -333,7 +333,7 @@ def exponentiate(
     circuit.readings(marks)
     execution.check_counts(trials, seed)
     check_rows(values.size, 1)
-    check_indices(trials * values.size * circuit.fan, f"{circuit.name}: synapses of {trials} trials")
+    check_indices(trials * values.size * circuit.fan, f"{circuit.name}: synapses")
     if target not in ("numpy", "cython"):
         raise InputError(f"target must be 'numpy' or 'cython', got {target!r}")
     trial, value = (grid.ravel() for grid in np.meshgrid(np.arange(trials), np.arange(values.size), indexing="ij"))

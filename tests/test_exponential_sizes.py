@@ -89,10 +89,10 @@ def test_windows_of_every_length(window: int) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 140), st.integers(1, 5), st.integers(1, 3), st.booleans(), st.data())
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 4), st.integers(1, 2), st.booleans(), st.data())
 def test_any_shape(size: int, values: int, trials: int, taylor: bool, data: st.DataObject) -> None:
     circuit: Exponential = TaylorExponential(bound=1, order=size) if taylor else VetoExponential(bound=1, window=size)
     z = data.draw(st.lists(st.floats(-1, circuit.highest), min_size=values, max_size=values))
-    marks = sorted(data.draw(st.sets(st.integers(circuit.period, 300), min_size=1, max_size=4)))
+    marks = sorted(data.draw(st.sets(st.integers(circuit.period, 80), min_size=1, max_size=4)))
     assert_equals_the_loop(circuit, z, marks, trials)

@@ -199,12 +199,12 @@ def assert_equals_the_loop(
 # Circuit, and steps in which keys on both sides of 128 fire.
 REAL: dict[str, tuple[Circuit, int]] = {
     "race": (Race(rate=900 * b2.Hz), 40),
-    "escape": (Escape(rate=900 * b2.Hz), 40),
+    "escape": (Escape(rate=900 * b2.Hz), 100),
     "integrate": (Integrate(rate=900 * b2.Hz), 40),
     "divisive": (Divisive(), 40),
     "subtractive": (Subtractive(w=0.3), 12),
     "shunting": (Shunting(dt=0.2 * b2.ms), 40),
-    "diffusive": (Diffusive(rate=200 * b2.Hz, w=0.02 * b2.mV), 60),
+    "diffusive": (Diffusive(rate=2000 * b2.Hz, refractory=0.2 * b2.ms, w=0.02 * b2.mV), 200),
 }
 
 

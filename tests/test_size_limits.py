@@ -78,9 +78,14 @@ REFUSED = {
     "window": (lambda: VetoExponential(window=KEY_STRIDE), f"in [1, {MOST_KEYS}], got {KEY_STRIDE}"),
     "checkpoints": (lambda: exponentiate(VetoExponential(), [0.0], [MOST_STEPS]), f"at most {MOST_STEPS - 1}"),
     "checkpoints that are not whole": (lambda: exponentiate(VetoExponential(), [0.0], [10.5]), "whole numbers"),
+    # Unsigned numbers have no negative differences.
+    "checkpoints that fall": (
+        lambda: exponentiate(VetoExponential(), [0.0], np.array([20, 10], np.uint32)),
+        "that increase from at least 1",
+    ),
     "synapses of a value": (
         lambda: exponentiate(TaylorExponential(order=65536), [0.0], [5]),
-        f"taylor: synapses of 1 trials: at most {MOST_INDICES} can be numbered, got 2147516416",
+        f"taylor: synapses: at most {MOST_INDICES} can be numbered, got 2147516416",
     ),
     "synapses of a projection": (
         lambda: driven(64).run(zeros(1, 1, 174763, 64), "cpp_standalone"),

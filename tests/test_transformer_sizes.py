@@ -65,7 +65,7 @@ def circuit_of(name: str, rng: np.random.Generator, draw: Draw, channels: int, h
     """Circuit with random weights; `side` is what an image of spikingresformer measures in patches."""
     own = layers(rng, draw, channels, "qkvp")
     qkp, qkv = ({k: v for k, v in own.items() if k != left} for left in ("v", "projection"))
-    makers: dict[str, Any] = {
+    attention: dict[str, Callable[[], Any]] = {
         "spikformer": lambda: SpikformerCircuit(SpikformerSSA(**own, heads=heads)),
         "qkformer": lambda: QKFormerCircuit(QKFormerSSA(**own, heads=heads)),
         "qk_token": lambda: QKTokenCircuit(QKTokenAttention(**qkp, heads=heads)),
@@ -73,8 +73,8 @@ def circuit_of(name: str, rng: np.random.Generator, draw: Draw, channels: int, h
         "spike_driven": lambda: SpikeDrivenCircuit(SpikeDrivenAttention(**qkv)),
         "spikingbert": lambda: SpikingBertCircuit(SpikingBertAttention(**qkv, heads=heads)),
     }
-    if name in makers:
-        return makers[name]()
+    if name in attention:
+        return attention[name]()
     y = affine(rng, draw, channels, 2 * channels, 6, 0.5)
     rates = np.full(heads, 0.25) / (1 + np.arange(heads) % 2)
     return DualSpikeCircuit(DualSpikeAttention(y=y, heads=heads, p=1, size=(1, side), rate_x=rates, rate_a=rates))

@@ -44,9 +44,10 @@ def verify(problem: Problem, counts: Counts, reference: Counts, agreement: str) 
     if problem.regularity == 0 and problem.circuit != "race":
         apart = int(np.abs(counts.astype(np.int64) - reference).max())
         return f"a key is {apart} spikes from the loop's, more than {DETERMINISTIC}" if apart > DETERMINISTIC else ""
-    windows = zip(problem.marks, np.moveaxis(counts, -1, 0), np.moveaxis(reference, -1, 0), strict=True)
-    words = (f"{text} in {mark} steps" for mark, *both in windows if (text := _law(problem, *both)))
-    return next(words, "")
+    for window, mark in enumerate(problem.marks):
+        if wrong := _law(problem, counts[..., window], reference[..., window]):
+            return f"{wrong} in {mark} steps"
+    return ""
 
 
 def _broken(problem: Problem, counts: Counts, reference: Counts) -> str:
