@@ -22,8 +22,8 @@ set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check numpy==2.3.5 nest-simulator==3.10.0
-"$folder/venv/bin/python" - <<'PY' | grep -E "^(NEST|tau_fac|changed)"
+"$folder/venv/bin/pip" install -qq --disable-pip-version-check numpy==2.3.5 nest-simulator==3.10.0
+"$folder/venv/bin/python" -W ignore - <<'PY' | grep -E "^(NEST|tau_fac|changed)"
 import sys
 
 import nest

@@ -21,8 +21,8 @@ set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check numpy==2.3.5 quantities==0.16.4
-"$folder/venv/bin/python" - <<'PY'
+"$folder/venv/bin/pip" install -qq --disable-pip-version-check numpy==2.3.5 quantities==0.16.4
+"$folder/venv/bin/python" -W ignore - <<'PY'
 import sys
 
 import numpy as np

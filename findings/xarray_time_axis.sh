@@ -19,8 +19,8 @@ set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check numpy==2.3.5 xarray==2026.9.0
-"$folder/venv/bin/python" - <<'PY'
+"$folder/venv/bin/pip" install -qq --disable-pip-version-check numpy==2.3.5 xarray==2026.9.0
+"$folder/venv/bin/python" -W ignore - <<'PY'
 import sys
 
 import numpy as np
