@@ -8,7 +8,7 @@
 #           spike_generator (allow_offgrid_times) at 1.01 ms comes at 1.1.
 #
 #               NEST 3.10.0, resolution 0.1 ms
-#               delay 1.04 ms acts as 1.0 ms, is reported as 1.0
+#               delay 1.04 ms acts as 1.0 ms, is reported as 1
 #               delay 1.06 ms acts as 1.1 ms, is reported as 1.1
 #               t_ref 2.0 ms: interval 2.1 ms, is reported as 2.0
 #               t_ref 2.01 ms: interval 2.2 ms, is reported as 2.01

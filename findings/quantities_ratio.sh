@@ -11,7 +11,7 @@
 #               rate*duration = 5000.0 ms*Hz, simplified 5.0 dimensionless
 #               1 + rate*duration, simplified: 6.0
 #               np.exp refuses: quantity must be dimensionless
-#               mean of 10000 Poisson counts: 5000.2 (5 expected)
+#               mean of 10000 Poisson counts: 5000.4 (5 expected)
 #               float: 5000.0, int: 5000
 #               (10 ms)/(1 s) > 1: True; simplified: False
 #

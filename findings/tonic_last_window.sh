@@ -18,9 +18,9 @@ set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -qq --disable-pip-version-check --no-deps \
-    numpy==2.3.5 scipy==1.17.1 h5py==3.16.0 tqdm==4.70.1 typing_extensions==4.16.0 \
-    importRosbag==1.0.4 expelliarmus==1.1.12 tonic==1.7.0  # without librosa, which these transforms do not use
+"$folder/venv/bin/pip" install -qq --disable-pip-version-check numpy==2.3.5 scipy==1.17.1 h5py==3.16.0 \
+    tqdm==4.70.1 typing_extensions==4.16.0 requests==2.34.2 importRosbag==1.0.4 expelliarmus==1.1.12
+"$folder/venv/bin/pip" install -qq --disable-pip-version-check --no-deps tonic==1.7.0  # librosa is not needed here
 "$folder/venv/bin/python" -W ignore - <<'PY'
 import sys
 
