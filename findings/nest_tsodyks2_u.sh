@@ -10,12 +10,12 @@
 #           facilitating synapse hardly facilitates at all: 50, 54.6, 58.1 instead of 10, 18.8, 26.7.
 #
 #               NEST 3.10.0; U = 0.1, weight 100, spikes at 10, 20, 40 ms
-#               tau_fac    0 ms  tsodyks_synapse              10.0 9.9 10.0
-#               tau_fac    0 ms  tsodyks2_synapse             50.0 10.0 10.0
-#               tau_fac    0 ms  tsodyks2_synapse, u = U      10.0 10.0 10.0
-#               tau_fac 1000 ms  tsodyks_synapse              10.0 18.8 26.7
-#               tau_fac 1000 ms  tsodyks2_synapse             50.0 54.6 58.1
-#               tau_fac 1000 ms  tsodyks2_synapse, u = U      10.0 19.0 26.9
+#               tau_fac    0 ms  tsodyks_synapse             10.0 9.9 10.0
+#               tau_fac    0 ms  tsodyks2_synapse            50.0 10.0 10.0
+#               tau_fac    0 ms  tsodyks2_synapse, u = U     10.0 10.0 10.0
+#               tau_fac 1000 ms  tsodyks_synapse             10.0 18.8 26.7
+#               tau_fac 1000 ms  tsodyks2_synapse            50.0 54.6 58.1
+#               tau_fac 1000 ms  tsodyks2_synapse, u = U     10.0 18.9 26.7
 #
 # Matters   Exchanging the model changes the first response fivefold, and facilitation for seconds. Pass u=U as well.
 set -euo pipefail

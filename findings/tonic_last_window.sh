@@ -2,9 +2,9 @@
 # Tonic drops the last whole time window of a recording on a grid.
 #
 # Package   tonic 1.7.0, numpy 2.3.5
-# Expected  Windows of time_window = 100 ms over spikes at every step of 1 ms from 0 to 999: ten windows of 100. Left out
+# Expected  Windows of time_window = 100 ms over spikes at each ms from 0 to 999: ten windows of 100 events. Left out
 #           by default are incomplete windows (include_incomplete=False), and none is incomplete.
-# Seen      The number of windows is the time from first to *last event* divided by the window, rounded down: 999 // 100.
+# Seen      The number of windows is the time from first to *last event* over the window, rounded down: 999 // 100.
 #           The last whole window, [900, 1000), is left out; include_incomplete=True brings it back.
 #
 #               tonic 1.7.0, events at every ms from 0 to 999, windows of 100 ms

@@ -5,12 +5,12 @@
 # Expected  A voxel grid adds +1 for an ON event and -1 for an OFF event. Tonic's standard event type
 #           (tonic.io.make_structured_array) holds polarity as bool, so 10 OFF events in a bin weigh -10, and as many
 #           ON as OFF events at one pixel cancel.
-# Seen      OFF is replaced by -1 *in the array of polarities*: in a bool array -1 is True, which weighs +1. With the same
+# Seen      OFF is replaced by -1 *in the array of polarities*; in a bool array that is True, which weighs +1. With the same
 #           events and polarity as a signed integer the sign is right.
 #
 #               tonic 1.7.0; 20 ON and 20 OFF events of one pixel, 2 bins
-#               polarity bool : ON 14.87, OFF 14.87, both 29.25
-#               polarity int8 : ON 14.87, OFF -14.87, both -0.24
+#               polarity bool : ON 14.74, OFF 14.74, both 29.74
+#               polarity int8 : ON 14.74, OFF -14.74, both 0.51
 #
 # Matters   A network that is trained on such grids never sees the sign of a change of brightness, and no shape, type
 #           or range tells so. Give `p` a signed integer type before the transform.
