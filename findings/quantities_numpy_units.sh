@@ -15,7 +15,7 @@
 #               np.histogram over 0, 1, 2 s: [0, 0] ([2, 1] expected)
 #               np.digitize over 0, 1, 2 s: [3, 3, 3] ([1, 1, 2] expected)
 #               np.interp at 500 ms of 0..1 s -> 0..10: 10.0 (5 expected)
-#               np.where(True, ..., 5 s): 1500.0 ms beside 5.0 ms (5000 ms expected)
+#               np.where of 1500 ms and 5 s: [1500.0, 5.0], a ndarray
 #               np.concatenate of 1500 ms and 1 s: [1500.0, 1.0] dimensionless
 #
 # Matters   A spike train in ms and a window in s is what Neo invites. Rescale both to one unit, then pass .magnitude.

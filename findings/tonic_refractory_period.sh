@@ -12,7 +12,7 @@
 #               tonic 1.7.0, delta = 5 ms
 #               1000 events a ms apart, from 1 s: 1 left (167 expected)
 #               1000 events a ms apart, from 0: 0 left (167 expected)
-#               Poisson, 1000 Hz for 100 s: 6.8 Hz left; 166.7 expected, r*exp(-r*delta) 6.7
+#               Poisson, 1000 Hz for 100 s: 6.6 Hz left; 166.7 expected, r*exp(-r*delta) 6.7
 #
 # Matters   The same setting in a simulator's neuron and in the preprocessing differ by 25 times here, and the more
 #           active a pixel is, the fewer events it keeps. The documented rule, t_n - t_(n-1), counts dropped events

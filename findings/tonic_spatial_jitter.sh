@@ -10,7 +10,7 @@
 #               tonic 1.7.0, 100000 events at x = 50
 #               standard deviation 0.01: mean shift -0.50, moved 50 %, upwards 0 %
 #               standard deviation 0.50: mean shift -0.50, moved 52 %, upwards 2 %
-#               standard deviation 3.00: mean shift -0.50, moved 87 %, upwards 37 %
+#               standard deviation 3.00: mean shift -0.49, moved 87 %, upwards 37 %
 #
 # Matters   An augmentation that should blur also shifts training data against test data. Draw the shifts yourself and
 #           round them.

@@ -5,8 +5,9 @@
 # Expected  A voxel grid adds +1 for an ON event and -1 for an OFF event. Tonic's standard event type
 #           (tonic.io.make_structured_array) holds polarity as bool, so 10 OFF events in a bin weigh -10, and as many
 #           ON as OFF events at one pixel cancel.
-# Seen      OFF is replaced by -1 *in the array of polarities*; in a bool array that is True, which weighs +1. With the same
-#           events and polarity as a signed integer the sign is right.
+# Seen      OFF is replaced by -1 *in the array of polarities*; in a bool array that is True, which weighs +1. With
+#           polarity as a signed integer the same events have the right sign. (The grid also leaves out part of the
+#           events near its end: 14.74 of 20.)
 #
 #               tonic 1.7.0; 20 ON and 20 OFF events of one pixel, 2 bins
 #               polarity bool : ON 14.74, OFF 14.74, both 29.74
