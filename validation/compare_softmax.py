@@ -11,7 +11,7 @@ import difflib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import attrs
 import numpy as np
@@ -164,7 +164,7 @@ def run(study: Study) -> Iterator[xr.Dataset]:
             )
         # All circuits are read at the same times, which each would round in its own steps.
         windows = data["window_ms"].copy(data=windows_ms)
-        names = {} if study.row_names is None else {"row_name": ("row", study.row_names)}
+        names: dict[str, Any] = {} if study.row_names is None else {"row_name": ("row", study.row_names)}
         yield data.assign_coords(window_ms=windows, window_halved_ms=float(halved["window_ms"][-1]), **names)
 
 
