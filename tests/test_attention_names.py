@@ -262,7 +262,7 @@ class TestCommandLine:
             logits=tmp_path / "z.npy", circuits=("integrate",), duration="30 ms", trials=1, target="numpy", quiet=True
         )
         study = prepare(config)
-        save(join(list(run(study)), study.row_names), tmp_path / "counts.nc")
+        save(join(list(run(study))), tmp_path / "counts.nc")
         data = load(tmp_path / "counts.nc")
         assert data["row_name"].values.tolist() == ["b0 h0 q0", "b0 h0 q1", "b0 h1 q0", "b0 h1 q1"]
         assert data["spike_count"].sum() > 0

@@ -45,8 +45,8 @@ def verify(problem: Problem, counts: Counts, reference: Counts, agreement: str) 
         apart = int(np.abs(counts.astype(np.int64) - reference).max())
         return f"a key is {apart} spikes from the loop's, more than {DETERMINISTIC}" if apart > DETERMINISTIC else ""
     for window, mark in enumerate(problem.marks):
-        if wrong := _law(problem, counts[..., window], reference[..., window]):
-            return f"{wrong} in {mark} steps"
+        if broken := _law(problem, counts[..., window], reference[..., window]):
+            return f"{broken} in {mark} steps"
     return ""
 
 

@@ -11,7 +11,7 @@ import difflib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import attrs
 import numpy as np
@@ -172,7 +172,8 @@ def run(study: Study) -> Iterator[xr.Dataset]:
     Yields
     ------
     xarray.Dataset
-        As of `biospike.simulate`; `spike_count_halved` was counted at half the step, in the window `window_halved_ms`.
+        As of `biospike.simulate`, with `row_name` of a dump; `spike_count_halved` was counted at half the step, in the
+        window `window_halved_ms`.
     """
     target, progress = study.config.target, not study.config.quiet
     build_plans(study.plans, target, progress=progress)
@@ -190,14 +191,12 @@ def run(study: Study) -> Iterator[xr.Dataset]:
             )
         # All circuits are read at the same times, which each would round in its own steps.
         windows = data["window_ms"].copy(data=windows_ms)
-        yield data.assign_coords(window_ms=windows, window_halved_ms=float(halved["window_ms"][-1]))
+        names: dict[str, Any] = {} if study.row_names is None else {"row_name": ("row", study.row_names)}
+        yield data.assign_coords(window_ms=windows, window_halved_ms=float(halved["window_ms"][-1]), **names)
 
 
-def join(results: Sequence[xr.Dataset], row_names: Sequence[str] | None = None) -> xr.Dataset:
-    """Join what `run` yields along a new dimension `circuit`; what differs between circuits becomes a coordinate.
-
-    So do the names of rows, `row_name`, if there are any.
-    """
+def join(results: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Join what `run` yields along a new dimension `circuit`; what differs between circuits becomes a coordinate."""
     parts = []
     for data in results:
         own = {name: ("circuit", [data.attrs[name]]) for name in OWN_ATTRIBUTES}
@@ -207,7 +206,6 @@ def join(results: Sequence[xr.Dataset], row_names: Sequence[str] | None = None) 
         part.attrs = {key: value for key, value in data.attrs.items() if key not in {*own, "circuit"}}
         parts.append(part)
     joined = xr.concat(parts, dim="circuit", data_vars="minimal", coords="minimal", compat="override", join="exact")
-    joined = joined if row_names is None else joined.assign_coords(row_name=("row", list(row_names)))
     return joined.assign_attrs(compilers=", ".join(sorted({data.attrs["compiler"] for data in results})))
 
 
@@ -251,7 +249,7 @@ def main(config: Config) -> None:
         convergence = pd.DataFrame(fits)[CONVERGENCE]
         command_line.remove(out, FILES)
         draw(draw_convergence, summary, convergence, out)
-        data = join(results, study.row_names)
+        data = join(results)
         save(data, out / "counts.nc")
         for name, table in (("summary", summary), ("convergence", convergence)):
             write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ FEW_TRIALS = 8
 BLOCK = 2**22
 """Counts that are looked at together: about ten arrays of 32 MB."""
 Measure = Callable[[NDArray[np.int32], slice], dict[str, NDArray[np.float64]]]
+MOST_NAMED = 5
+"""Rows that are named in a diagnosis."""
 NO_SPREAD = 1e-9
 """Trials whose TV differ by rounding only have no interval."""
 
@@ -80,6 +83,9 @@ def summarise(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
         }
     )
     table["diagnostics"] = [_diagnose(row) for row in table.itertuples()]
+    names = data["row_name"].values if "row_name" in data.coords else np.arange(counts.shape[2])
+    left_out = pd.Series([_left_out(names[never]) for never in (spikes == 0).all(axis=1)], index=table.index)
+    table["diagnostics"] = (table["diagnostics"] + "; " + left_out).str.strip("; ")
     return table[SUMMARY]
 
 
@@ -182,6 +188,14 @@ def _diagnose(row: object) -> str:
         "bias below resolution": row.bias_tv < 2 * row.bias_floor,  # type: ignore[attr-defined]
     }
     return "; ".join(words for words, holds in found.items() if holds)
+
+
+def _left_out(names: NDArray[Any]) -> str:
+    """Rows that have no share in any trial, so that a mean over rows is without them."""
+    shown = ", ".join(map(str, names[:MOST_NAMED])) + (
+        f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    )
+    return f"no spike, hence left out: row{'s' * (len(names) > 1)} {shown}" if len(names) else ""
 
 
 def converge(data: xr.Dataset, summary: pd.DataFrame) -> dict[str, object]:

@@ -63,12 +63,12 @@ def take_weight(
         def read(name: str, value: NDArray[Any]) -> FloatArray:
             if orientation is not None and orientation != own:
                 raise InputError(f"--orientation {orientation}: {name} is {own} by its name; leave the option out")
-            return _fitting(name, _turned(matrix(name, value), own), own, features)
+            return _fitting(name, _turned(matrix(name, value, own), own), own, features)
 
         return read
 
     def unnamed(name: str, value: NDArray[Any]) -> FloatArray:
-        found = matrix(name, value)
+        found = matrix(name, value, orientation or IN_OUT)
         own = orientation or _only_possible(name, found, features)
         return _fitting(name, _turned(found, own), own, features)
 
@@ -90,15 +90,16 @@ def take_bias(archive: Archive, stream: str) -> FloatArray | None:
     return _take_both(archive, stream, readers, third)
 
 
-def matrix(name: str, value: NDArray[Any]) -> FloatArray:
-    """Weights as a matrix; the kernel of a convolution of size 1 is one."""
+def matrix(name: str, value: NDArray[Any], orientation: str = OUT_IN) -> FloatArray:
+    """Weights as a matrix, as they lie; the kernel of a convolution of size 1 is one."""
     value = plain_array(value, name)
     if value.ndim > 2 and all(size == 1 for size in value.shape[2:]):
         value = value.reshape(value.shape[:2])
     if value.ndim != 2 or value.dtype.kind not in "biuf":
-        raise InputError(
-            f"{name} must be a matrix of the shape (features, heads*width) or a seed, got {value.dtype} {value.shape}"
+        own = (
+            "a matrix of the shape (features, heads*width) or a seed" if orientation == IN_OUT else "(units, features)"
         )
+        raise InputError(f"{name} must be {own}, got {value.dtype} {value.shape}")
     values = value.astype(np.float64)
     refuse_codes(value, values, name)
     return values
