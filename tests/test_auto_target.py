@@ -67,8 +67,8 @@ def of_a_function():
     ("make", "reason"),
     [
         (without_source, "the source of Own cannot be found"),
-        (of_a_notebook, "the source of Own cannot be found"),
-        (of_a_function, "Own is defined in the script that runs or in a function"),
+        pytest.param(of_a_notebook, "the source of Own cannot be found", marks=pytest.mark.long),
+        pytest.param(of_a_function, "Own is defined in the script that runs or in a function", marks=pytest.mark.long),
     ],
 )
 def test_a_class_that_no_other_process_can_import(make, reason, expected):

@@ -45,6 +45,7 @@ def expected():
     return data.spike_count.values.ravel().tolist()
 
 
+@pytest.mark.long
 def test_biospike_first(tmp_path):
     """The file is not read, the names of pylab are there, nothing is a stub, and an error of ours is plainly ours."""
     (tmp_path / "brian_preferences").write_text(PREFERENCES)
