@@ -45,7 +45,7 @@ from numpy.typing import ArrayLike, NDArray
 from biospike.circuit import KEY_STRIDE, Batch, Circuit, Shape, Source
 from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
-from biospike.parameters import choice, number, quantity
+from biospike.parameters import choice, flag, number, optional_number, quantity, whole
 from biospike.spike_words import COINCIDENCES
 from biospike.standalone import RunError
 from circuits.coincidence import SCORE_DIMS, read_words, score_equations, score_size
@@ -144,13 +144,13 @@ class SpikingAttention(Streams):
     mode: str = choice("streaming", "staged", "streaming")
     softmax: Circuit = attrs.field(factory=lambda: Escape(rate=100 * b2.Hz, dt=1 * b2.ms), validator=check_softmax)
     tau_s: Quantity = quantity(1 * b2.second, above=0 * b2.ms)
-    score_scale: float | None = None
-    causal: bool = False
+    score_scale: float | None = optional_number(None)
+    causal: bool = flag(False)
     w: float = number(0.1, above=0)
     start: float = number(12.0)
     release: float = number(0.2, above=0)
-    first_spikes: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
-    settle: int = attrs.field(default=128, validator=attrs.validators.instance_of(int))
+    first_spikes: int = whole(3, minimum=1)
+    settle: int = whole(128, minimum=0)
 
     @property
     def matrices(self) -> tuple[NDArray[np.float64], ...]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from biospike.circuit import check_multiple
 from biospike.encoding import Bernoulli, Encoder
 from biospike.errors import InputError
-from biospike.parameters import choice, number, parse_quantity, quantity
+from biospike.parameters import choice, number, optional_number, parse_quantity, quantity, whole
 from biospike.theory.leaky_rate import leaky_lif_rate
 from circuits import projection
 from circuits.projection import BlockShape, Slots, Vocabulary
@@ -94,14 +94,14 @@ class Streams(TokenCircuit):
     streams: ClassVar[tuple[str, ...]] = ("query", "key")
     W_q: NDArray[np.float64] = attrs.field(converter=weight_matrix)
     W_k: NDArray[np.float64] = attrs.field(converter=weight_matrix)
-    heads: int = attrs.field(default=1, validator=attrs.validators.instance_of(int))
+    heads: int = whole(1, minimum=1)
     scales: NDArray[np.float64] | None = None
     peak_rate: float = number(0.8, above=0, maximum=1)
     encoder: Encoder = attrs.field(factory=Bernoulli, validator=check_encoder)
     encoders: str = choice("separate", "separate", "shared")
     delay: Quantity = quantity(0 * b2.ms, minimum=0 * b2.ms)
     tau_m: Quantity | None = attrs.field(default=None, converter=no_leak_or_time)
-    phase: float | None = None
+    phase: float | None = optional_number(None, minimum=0, below=1)
     dt: Quantity = quantity(1 * b2.ms, above=0 * b2.ms)
 
     def __attrs_post_init__(self) -> None:
@@ -110,8 +110,6 @@ class Streams(TokenCircuit):
             raise InputError(f"{name}: the weights must have one shape, got {sorted(shapes)}")
         if self.heads < 1 or self.W_q.shape[1] % self.heads:
             raise InputError(f"{name}: heads must divide the {self.W_q.shape[1]} columns of W_q, got {self.heads}")
-        if self.phase is not None and not 0 <= self.phase < 1:
-            raise InputError(f"{name}: phase must be in [0, 1) or None, got {self.phase}")
 
     @property
     def matrices(self) -> tuple[NDArray[np.float64], ...]:

@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from biospike.errors import InputError
-from biospike.parameters import choice, number
+from biospike.parameters import choice, flag, number
 
 import brian2 as b2
 
@@ -195,7 +195,7 @@ class SpikingJellyHard(DiscreteLIF):
     tau: float = number(2.0, minimum=1)
     v_th: float = number(1.0)
     v_reset: float = number(0.0)
-    decay_input: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+    decay_input: bool = flag(True)
 
     equations = "v : 1"
     threshold = "v >= v_th"
@@ -238,7 +238,7 @@ class SpikingJellySoft(DiscreteLIF):
 
     tau: float = number(2.0, minimum=1)
     v_th: float = number(1.0, above=0)
-    decay_input: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+    decay_input: bool = flag(True)
 
     equations = "v : 1"
     threshold = "v >= v_th"
