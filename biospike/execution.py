@@ -171,8 +171,10 @@ def check_jobs(jobs: int | None) -> int:
     """Number of processes; None stands for all cores."""
     if jobs is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(jobs, bool) or not isinstance(jobs, (int, np.integer)) or jobs < 1:
-        raise InputError(f"jobs must be a whole number of at least 1, or None for all cores, got {jobs!r}")
+    if isinstance(jobs, bool) or not isinstance(jobs, (int, np.integer)):
+        raise InputError(f"jobs must be a whole number, or None for all cores, got {jobs!r}")
+    if jobs < 1:
+        raise InputError(f"jobs must be at least 1, got {jobs}")
     return int(jobs)
 
 
