@@ -18,13 +18,17 @@ from biospike.errors import InputError
 from biospike.parameters import parse_quantity
 from biospike.random import MOST_STEPS, SEEDS, TRIALS
 
-from brian2.units.fundamentalunits import Quantity
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity, have_same_dimensions
 
 TARGETS = ("auto", "cpp_standalone", "cython", "numpy")
 
 # Seconds on the numpy target above which auto compiles: a build takes about 5 s, and later runs profit from it.
 WORTH_A_BUILD = 3.0
 WORTH_PROCESSES = 20.0
+
+MOST_WINDOWS = 10_000
+"""Of one run: each is a counter of every neuron."""
 
 
 Results = Iterator[dict[str, NDArray[Any]]]
@@ -212,9 +216,11 @@ def check_jobs(jobs: int | None) -> int:
     """Number of processes; None stands for all cores."""
     if jobs is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if isinstance(jobs, bool) or not isinstance(jobs, (int, np.integer)):
+        raise InputError(f"jobs must be a whole number, or None for all cores, got {jobs!r}")
     if jobs < 1:
         raise InputError(f"jobs must be at least 1, got {jobs}")
-    return jobs
+    return int(jobs)
 
 
 processors = threading.Semaphore(check_jobs(None))
@@ -259,11 +265,12 @@ def mark_windows(windows: Any, steps: int, dt: float, first_window: float) -> ND
         The longest window in steps, and a step in second.
     """
     if isinstance(windows, (int, np.integer)) and not isinstance(windows, bool):
-        if windows < 1:
-            raise InputError(f"checkpoints must be at least 1, got {windows}")
+        if not 1 <= windows <= MOST_WINDOWS:
+            raise InputError(f"checkpoints must be at least 1 and at most {MOST_WINDOWS}, got {windows}")
         first = max(1.0, steps * first_window) if windows > 1 else steps
         return np.unique(np.rint(np.geomspace(first, steps, int(windows))).astype(np.int64))
-    given = np.asarray(windows, dtype=float) if isinstance(windows, Quantity) else np.array(np.nan)
+    timed = isinstance(windows, Quantity) and have_same_dimensions(windows, 1 * b2.second)
+    given = np.asarray(windows, dtype=float) if timed else np.array(np.nan)
     marks = np.unique(np.rint(given.ravel() / dt)) if np.all(np.isfinite(given)) else np.array([0.0])
     if marks.size == 0 or marks[0] < 1 or marks[-1] > steps:
         raise InputError(

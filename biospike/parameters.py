@@ -57,7 +57,7 @@ def parse_quantity(text: str | Quantity, like: Quantity) -> Quantity:
         value = float(match[1]) * UNITS[match[2]]
     try:
         finite = math.isfinite(float(b2.asarray(value)))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{text!r} is not a single quantity; {expected}") from None
     if not have_same_dimensions(value, like):
         has = f"the unit {get_unit(get_dimensions(value))!r}" if isinstance(value, Quantity) else "no unit"
@@ -101,10 +101,11 @@ def quantity(
     )
 
 
-def _finite(value: Any) -> float:
+def real(value: Any) -> float:
+    """Converter: a number, or an infinity."""
     try:
         result = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{value!r} is not a number") from None
     if math.isnan(result):
         raise InputError(f"{value!r} is not a number")
@@ -115,7 +116,44 @@ def number(
     default: float, *, minimum: float | None = None, maximum: float | None = None, above: float | None = None
 ) -> Any:
     """Attrs field for a dimensionless number, with the same range checks as `quantity`."""
-    return attrs.field(default=default, converter=_finite, validator=_range_check(minimum, maximum, above))
+    return attrs.field(default=default, converter=real, validator=_range_check(minimum, maximum, above))
+
+
+def optional_number(
+    default: float | None, *, minimum: float | None = None, maximum: float | None = None, below: float | None = None
+) -> Any:
+    """Attrs field for a finite dimensionless number, or None; `below` is not inclusive."""
+
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value is None:
+            return
+        _range_check(minimum, maximum, None)(instance, attribute, value)
+        if not math.isfinite(value) or (below is not None and value >= below):
+            words = "finite" if below is None else f"below {below}"
+            raise InputError(f"{type(instance).__name__}: {attribute.name} must be {words}, or None, got {value}")
+
+    return attrs.field(default=default, converter=attrs.converters.optional(real), validator=check)
+
+
+def whole(default: int, *, minimum: int | None = None, maximum: int | None = None) -> Any:
+    """Attrs field for a whole number."""
+
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise InputError(f"{type(instance).__name__}: {attribute.name} must be a whole number, got {value!r}")
+        _range_check(minimum, maximum, None)(instance, attribute, value)
+
+    return attrs.field(default=default, validator=check)
+
+
+def flag(default: bool) -> Any:
+    """Attrs field for True or False."""
+
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, (bool, np.bool_)):
+            raise InputError(f"{type(instance).__name__}: {attribute.name} must be True or False, got {value!r}")
+
+    return attrs.field(default=default, validator=check)
 
 
 def choice(default: str, *options: str) -> Any:

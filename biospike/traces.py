@@ -48,12 +48,19 @@ def record(
         `spike_time_ms` and `spike_key` (spike); `membrane` (trace_key, time) and `inhibition` (time) at `time_ms`;
         `share`, `softmax`, `limit` (key). Attributes: circuit, threshold, names and units of the traces.
     """
+    if not isinstance(circuit, Circuit):
+        raise InputError(f"circuit must be a Circuit such as Race(), got {circuit!r}")
     values = check_logits(logits)
     if values.shape[0] != 1:
         raise InputError(f"a raster shows one row of logits, got {values.shape[0]}")
-    check_rows(row + 1, values.shape[1])
-    execution.check_counts(1, seed)
     window = parse_quantity(duration, like=0.2 * b2.second)
+    if window <= 0 * b2.second:
+        raise InputError(f"duration must be above 0 s, got {window}")
+    execution.check_counts(1, seed)
+    for name, value, least in (("row", row, 0), ("traced", traced, 1)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    check_rows(row + 1, values.shape[1])
     dt = circuit.dt
     circuit.check(dt)
     circuit.check_rows(values, dt)

@@ -35,7 +35,6 @@ Paninski, *Neuronal Dynamics* (2014), section 9.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import attrs
@@ -46,7 +45,7 @@ from numpy.typing import ArrayLike, NDArray
 from biospike.circuit import KEY_STRIDE, Batch, Circuit, Shape, Source
 from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
-from biospike.parameters import choice, number, quantity
+from biospike.parameters import choice, flag, number, optional_number, quantity, whole
 from biospike.random import MOST_STEPS
 from biospike.session import assemble
 from biospike.spike_words import COINCIDENCES
@@ -104,17 +103,6 @@ def check_softmax(instance: Any, attribute: Any, value: Any) -> None:
         )
 
 
-def _whole(least: int) -> Callable[[Any, Any, Any], None]:
-    """Validator of a whole number that counts steps or spikes."""
-
-    def check(instance: Any, attribute: Any, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST_STEPS:
-            accepted = f"a whole number from {least} to {MOST_STEPS}"
-            raise InputError(f"{type(instance).__name__}: {attribute.name} must be {accepted}, got {value!r}")
-
-    return check
-
-
 @attrs.frozen(eq=False, field_transformer=weights_come_first)
 class SpikingAttention(Streams):
     """Spiking self-attention of several heads; see also the parameters of `circuits.streams.Streams`.
@@ -161,13 +149,13 @@ class SpikingAttention(Streams):
     mode: str = choice("streaming", "staged", "streaming")
     softmax: Circuit = attrs.field(factory=lambda: Escape(rate=100 * b2.Hz, dt=1 * b2.ms), validator=check_softmax)
     tau_s: Quantity = quantity(1 * b2.second, above=0 * b2.ms)
-    score_scale: float | None = None
-    causal: bool = False
+    score_scale: float | None = optional_number(None)
+    causal: bool = flag(False)
     w: float = number(0.1, above=0)
     start: float = number(12.0)
     release: float = number(0.2, above=0)
-    first_spikes: int = attrs.field(default=3, validator=_whole(1))
-    settle: int = attrs.field(default=128, validator=_whole(0))
+    first_spikes: int = whole(3, minimum=1, maximum=MOST_STEPS)
+    settle: int = whole(128, minimum=0, maximum=MOST_STEPS)
 
     @property
     def matrices(self) -> tuple[NDArray[np.float64], ...]:

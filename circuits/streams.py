@@ -14,7 +14,7 @@ from biospike.arrays import float_array
 from biospike.circuit import check_multiple
 from biospike.encoding import Bernoulli, Encoder
 from biospike.errors import InputError
-from biospike.parameters import choice, number, parse_quantity, quantity
+from biospike.parameters import choice, number, optional_number, parse_quantity, quantity, whole
 from biospike.theory.leaky_rate import leaky_lif_rate
 from circuits import projection
 from circuits.projection import BlockShape, Slots, Vocabulary
@@ -108,7 +108,7 @@ class Streams(TokenCircuit):
     streams: ClassVar[tuple[str, ...]] = ("query", "key")
     W_q: NDArray[np.float64] = attrs.field(converter=weight_matrix)
     W_k: NDArray[np.float64] = attrs.field(converter=weight_matrix)
-    heads: int = attrs.field(default=1, validator=attrs.validators.instance_of(int))
+    heads: int = whole(1, minimum=1)
     b_q: NDArray[np.float64] | None = attrs.field(default=None, converter=bias_vector)
     b_k: NDArray[np.float64] | None = attrs.field(default=None, converter=bias_vector)
     scales: NDArray[np.float64] | None = None
@@ -117,7 +117,7 @@ class Streams(TokenCircuit):
     encoders: str = choice("separate", "separate", "shared")
     delay: Quantity = quantity(0 * b2.ms, minimum=0 * b2.ms)
     tau_m: Quantity | None = attrs.field(default=None, converter=no_leak_or_time)
-    phase: float | None = None
+    phase: float | None = optional_number(None, minimum=0, below=1)
     dt: Quantity = quantity(1 * b2.ms, above=0 * b2.ms)
 
     def __attrs_post_init__(self) -> None:
@@ -131,8 +131,6 @@ class Streams(TokenCircuit):
             if bias is not None and (bias.shape != (columns,) or not np.isfinite(bias).all()):
                 found = f"shape {bias.shape}" if bias.shape != (columns,) else f"{bias[~np.isfinite(bias)][0]}"
                 raise InputError(f"{name}: b_{stream[0]} must be finite, one of each of {columns} columns, got {found}")
-        if self.phase is not None and not 0 <= self.phase < 1:
-            raise InputError(f"{name}: phase must be in [0, 1) or None, got {self.phase}")
 
     @property
     def matrices(self) -> tuple[NDArray[np.float64], ...]:

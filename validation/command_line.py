@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import io
 import os
@@ -18,11 +19,16 @@ from typing import Any, TypeVar
 import attrs
 import tyro
 
-from biospike import provenance
+from biospike import provenance, standalone
 from biospike.errors import InputError, InputWarning
 from biospike.standalone import BuildError, RunError
 
 Config = TypeVar("Config")
+
+OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EPIPE, errno.EMFILE, errno.ENOMEM}
+"""Errors of a disk, a pipe or a limit, which often name no file."""
+
+PATHS = (str, bytes, os.PathLike)
 
 
 def run(config: type[Config], work: Callable[[Config], None], description: str) -> None:
@@ -35,6 +41,7 @@ def run(config: type[Config], work: Callable[[Config], None], description: str) 
     gc.collect()
     gc.freeze()
     started = time.time()
+    options = None
     try:
         options = _parse(config, description)
         with warnings.catch_warnings():
@@ -43,6 +50,8 @@ def run(config: type[Config], work: Callable[[Config], None], description: str) 
             work(options)
         _keep_provenance(options, started)
     except (InputError, OSError, BuildError, RunError) as error:
+        if isinstance(error, OSError) and not _is_of_the_user(error, options):
+            raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
@@ -60,6 +69,21 @@ def _in_one_line(show: Callable[..., None]) -> Callable[..., None]:
             show(message, category, *place, **options)
 
     return say
+
+
+def _is_of_the_user(error: OSError, options: Any) -> bool:
+    """Whether the machine, or a path that the user chose, made an error: a file of ours that is missing is our fault.
+
+    Paths of the user are those of the options, their parents, and the directories of the build cache and of runs.
+    """
+    if error.errno in OF_THE_MACHINE:
+        return True
+    given = [value for value in attrs.asdict(options).values() if isinstance(value, Path)] if options else []
+    roots = [path.absolute() for path in (*given, standalone.cache_directory(), standalone.scratch_directory())]
+    named = [
+        Path(os.fsdecode(name)).absolute() for name in (error.filename, error.filename2) if isinstance(name, PATHS)
+    ]
+    return any(path.is_relative_to(root) or root.is_relative_to(path) for path in named for root in roots)
 
 
 def _keep_provenance(options: Any, started: float) -> None:

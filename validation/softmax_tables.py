@@ -84,7 +84,7 @@ def summarise(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
     )
     table["diagnostics"] = [_diagnose(row) for row in table.itertuples()]
     names = data["row_name"].values if "row_name" in data.coords else np.arange(counts.shape[2])
-    left_out = pd.Series([_left_out(names[never]) for never in (spikes == 0).all(axis=1)], index=table.index)
+    left_out = pd.Series([_left_out(names[never]) for never in (found["spikes"] == 0).all(axis=1)], index=table.index)
     table["diagnostics"] = (table["diagnostics"] + "; " + left_out).str.strip("; ")
     return table[SUMMARY]
 

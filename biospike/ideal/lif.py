@@ -35,7 +35,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from biospike.circuit import check_indices
 from biospike.errors import InputError
-from biospike.parameters import choice, number
+from biospike.parameters import choice, flag, number
 
 import brian2 as b2
 
@@ -197,7 +197,7 @@ class SpikingJellyHard(DiscreteLIF):
     tau: float = number(2.0, minimum=1)
     v_th: float = number(1.0)
     v_reset: float = number(0.0)
-    decay_input: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+    decay_input: bool = flag(True)
 
     equations = "v : 1"
     threshold = "v >= v_th"
@@ -240,7 +240,7 @@ class SpikingJellySoft(DiscreteLIF):
 
     tau: float = number(2.0, minimum=1)
     v_th: float = number(1.0, above=0)
-    decay_input: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+    decay_input: bool = flag(True)
 
     equations = "v : 1"
     threshold = "v >= v_th"

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from biospike.circuit import Batch, Circuit, Shape, check_rate, rows_of_keys
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits, softmax
-from biospike.parameters import number, quantity
+from biospike.parameters import number, quantity, real
 from biospike.random import MOST_DRAWS, gamma, uniform
 from biospike.theory.concentration import multinomial_tv, renewal_tv
 from biospike.theory.regularity import phase_tv
@@ -86,7 +86,7 @@ class Escape(Circuit):
     inhibition: ClassVar[str] = "I"
     rate: Quantity = quantity(500 * b2.Hz, above=0 * b2.Hz)
     w: float = number(0.1, above=0)
-    regularity: float = attrs.field(default=1.0, converter=float, validator=check_regularity)
+    regularity: float = attrs.field(default=1.0, converter=real, validator=check_regularity)
 
     def check(self, dt: Quantity) -> None:
         """Require R0*dt <= 0.1: once the row is in balance a key gains at most a tenth of a threshold a step."""

@@ -12,6 +12,7 @@ from typing import ClassVar
 import attrs
 import numpy as np
 
+from biospike.parameters import real
 from circuits.softmax.escape import Escape, check_regularity
 
 
@@ -20,4 +21,4 @@ class Integrate(Escape):
     """`Escape` with regularity infinity; the parameters are the same."""
 
     name: ClassVar[str] = "integrate"
-    regularity: float = attrs.field(default=np.inf, converter=float, validator=check_regularity)
+    regularity: float = attrs.field(default=np.inf, converter=real, validator=check_regularity)

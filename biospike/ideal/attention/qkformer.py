@@ -38,6 +38,7 @@ from biospike.ideal.attention.layers import (
     split_heads,
 )
 from biospike.ideal.attention.spikformer import SpikformerSSA
+from biospike.parameters import flag
 
 
 class MaskedKeys(NamedTuple):
@@ -121,7 +122,7 @@ class QKFormerSSA(SpikformerSSA):
         Whether the output LIF carries its membrane from sample to sample, as published.
     """
 
-    batch_mixing: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    batch_mixing: bool = flag(False)
 
     def project_attention(self, attention: Spikes, neurons: Fire = fire) -> Spikes:
         """Output spikes of the attention spikes."""
