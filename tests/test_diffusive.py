@@ -15,6 +15,7 @@ from biospike.circuit import Batch, Shape
 from biospike.ideal.softmax import softmax
 from biospike.metrics import shares, total_variation
 from biospike.neurons import LIF
+from biospike.theory import noisy_lif
 from biospike.theory.noisy_lif import draw_membrane, interval_cv, on_grid
 from circuits.softmax.diffusive import Diffusive
 from validation.data import attention_rows
