@@ -15,6 +15,7 @@ from biospike.circuit import Batch, Shape
 from biospike.ideal.softmax import softmax
 from biospike.metrics import shares, total_variation
 from biospike.neurons import LIF
+from biospike.theory import noisy_lif
 from biospike.theory.noisy_lif import draw_membrane, interval_cv, on_grid
 from circuits.softmax.diffusive import Diffusive
 from validation.data import attention_rows
@@ -237,3 +238,13 @@ def test_drawn_membranes() -> None:
     assert np.mean(v == -0.07) == pytest.approx(rate * 0.002, rel=0.01)
     assert np.median(v) == pytest.approx(mean - 0.03 * np.exp(-(0.5 / rate - 0.002) / 0.02), abs=2e-4)
     assert v.max() < -0.05
+
+
+def test_membranes_are_drawn_a_block_of_neurons_at_a_time(monkeypatch):
+    """Memory does not grow with the keys, and the blocks do not show in a bit."""
+    circuit, rng = Diffusive(), np.random.default_rng(8)
+    mu, u = rng.normal(-0.055, 0.003, (5, 9)), rng.uniform(0, 1, (5, 9))
+    whole = noisy_lif.draw_membrane(circuit.cell, mu, circuit.siegert_sigma, u)
+    assert whole.std() > 1e-3
+    monkeypatch.setattr(noisy_lif, "TOGETHER", 7)
+    np.testing.assert_array_equal(noisy_lif.draw_membrane(circuit.cell, mu, circuit.siegert_sigma, u), whole)

@@ -161,3 +161,14 @@ def test_a_launcher_and_arguments_give_the_same_spikes(program, monkeypatch, tmp
     np.testing.assert_array_equal(data["spike_count"], expected)
     assert data.attrs["compiler_flags"].split()[:2] == [compiler, "-Ofast"]
     assert list((tmp_path / "caches: é/c/binaries").iterdir())
+
+
+@pytest.mark.compiles
+@pytest.mark.long
+def test_source_that_changed_since_it_was_imported_is_not_built(monkeypatch, tmp_path):
+    """What is generated from it would be kept under the name of the old."""
+    monkeypatch.setenv("BIOSPIKE_CACHE", str(tmp_path))
+    monkeypatch.setattr(standalone, "code_digest", lambda _: "of an hour ago")
+    with pytest.raises(standalone.BuildError, match="changed since it was imported"):
+        simulate(Race(), LOGITS, duration="20 ms", target="cpp_standalone")
+    assert not list((tmp_path / "binaries").iterdir())

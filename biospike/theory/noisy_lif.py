@@ -32,6 +32,8 @@ FARTHEST = 5.0
 ASYMPTOTIC = -20.0
 SPACING = 1e-3
 POINTS = 129
+TOGETHER = 2**13
+"""Neurons whose distributions are in memory at a time, some ten arrays of 8 MB."""
 
 
 def on_grid(cell: LIF, sigma: Quantity, dt: Quantity) -> LIF:
@@ -118,6 +120,15 @@ def draw_membrane(cell: LIF, mu: NDArray[np.float64], sigma: Quantity, u: NDArra
     ndarray
         Membranes, volt.
     """
+    means, uniforms = np.broadcast_arrays(mu, u)
+    pieces = [
+        _draw_membrane(cell, means.ravel()[first : first + TOGETHER], sigma, uniforms.ravel()[first : first + TOGETHER])
+        for first in range(0, means.size, TOGETHER)
+    ]
+    return np.concatenate(pieces).reshape(means.shape)
+
+
+def _draw_membrane(cell: LIF, mu: NDArray[np.float64], sigma: Quantity, u: NDArray[np.float64]) -> NDArray[np.float64]:
     scale = float(sigma)
     reset, threshold = ((float(v) - mu)[..., None] / scale for v in (cell.v_reset, cell.v_threshold))
     low = np.minimum(-5.0, reset - 1.0)

@@ -1,0 +1,50 @@
+"""Tables of many rows, windows and keys are made a block of counts at a time: the blocks never show."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from biospike.ideal.softmax import softmax
+from circuits.softmax import Divisive, Race, Subtractive
+from validation import softmax_tables
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(6)
+    logits = rng.normal(0, 1.5, (5, 7))
+    logits[1, 4:] = np.nan
+    p = softmax(logits)
+    steps = rng.poisson(np.diff(np.geomspace(1, 900, 9)) * p[None, :, :, None], size=(3, 5, 7, 8))
+    counts = np.cumsum(steps, axis=-1).astype(np.int32)
+    assert counts[..., -1].sum(axis=-1).min() > 500
+    counts[0, 2, :, :2] = 0  # a silent row
+    dims = ("trial", "row", "key")
+    gaps = rng.uniform(5, 50, counts.shape[:3]) * counts[..., -1]
+    variables = {
+        "spike_count": ((*dims, "checkpoint"), counts),
+        "gap_sum": (dims, gaps),
+        "gap_square_sum": (dims, gaps**2),
+        "logits": (("row", "key"), logits),
+        "limit": (("row", "key"), p),
+    }
+    window = ("checkpoint", np.arange(1.0, 9.0))
+    return xr.Dataset(variables, coords={"window_ms": window, "timesteps": window})
+
+
+@pytest.mark.parametrize("circuit", [Race(), Divisive(), Subtractive()])
+@pytest.mark.parametrize("block", [1, 3 * 7, 8 * 3 * 7, 2 * 8 * 3 * 7])
+def test_every_block_gives_the_same_tables(data, monkeypatch, circuit, block):
+    """One window of one row at a time, one row, two rows: as all at once."""
+    whole = softmax_tables.summarise(data, circuit)
+    fit = softmax_tables.converge(data, whole)
+    sizes = []
+    shares = softmax_tables.metrics.shares
+    monkeypatch.setattr(softmax_tables.metrics, "shares", lambda counts: sizes.append(counts.size) or shares(counts))
+    monkeypatch.setattr(softmax_tables, "BLOCK", block)
+    parts = softmax_tables.summarise(data, circuit)
+    pd.testing.assert_frame_equal(parts, whole, rtol=1e-13)
+    again = softmax_tables.converge(data, parts)
+    pd.testing.assert_frame_equal(pd.DataFrame([again]), pd.DataFrame([fit]), rtol=1e-9)
+    assert max(sizes) == max(block, 3 * 7)
