@@ -22,12 +22,16 @@ WIRED = frozenset({"hub_index", "occupied", "bit", "polarity"})
 """Constants that the wiring sets, or whose 0 has a meaning."""
 
 
+CIRCUIT_GROUPS = ("keys", "hub")
+"""How the names of the groups end whose equations a circuit writes; a bias that is 0 elsewhere need not be set."""
+
+
 def constants(network: b2.Network) -> list[str]:
-    """Parameters ``group.variable`` of neurons that are declared constant, and that a state must therefore set."""
+    """Parameters ``group.variable`` of keys and hubs that are declared constant: a state must set them."""
     return sorted(
         f"{group.name}.{name}"
         for group in network.objects
-        if isinstance(group, b2.NeuronGroup)
+        if isinstance(group, b2.NeuronGroup) and group.name.endswith(CIRCUIT_GROUPS)
         for name, equation in group.equations.items()
         if equation.type == PARAMETER and "constant" in equation.flags and name not in WIRED
     )
