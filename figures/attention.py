@@ -10,8 +10,8 @@ import pandas as pd
 from biospike import load
 from biospike.plots import save_figure
 from biospike.recording import load_groups
-from validation import command_line
-from validation.attention_figures import plot
+from validation.attention.figures import plot
+from validation.study import command_line
 
 
 @attrs.frozen

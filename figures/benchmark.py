@@ -9,8 +9,8 @@ import pandas as pd
 
 from biospike import plots
 from biospike.errors import InputError
-from validation import command_line
-from validation.benchmark_figures import benchmark_figure
+from validation.speed.figures import benchmark_figure
+from validation.study import command_line
 
 
 @attrs.frozen

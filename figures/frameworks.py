@@ -10,8 +10,8 @@ import pandas as pd
 import tyro
 
 from biospike import plots
-from validation import command_line
-from validation.framework_figures import energy_figure, membrane_figure, mismatch_figure
+from validation.frameworks.figures import energy_figure, membrane_figure, mismatch_figure
+from validation.study import command_line
 
 
 @attrs.frozen

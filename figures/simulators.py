@@ -10,9 +10,9 @@ import pandas as pd
 import tyro
 
 from biospike import plots
-from validation import command_line
-from validation.simulators_data import load_results
-from validation.simulators_figures import draw
+from validation.simulators.data import load_results
+from validation.simulators.figures import draw
+from validation.study import command_line
 
 
 @attrs.frozen

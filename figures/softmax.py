@@ -9,7 +9,7 @@ import pandas as pd
 
 from biospike import plots
 from biospike.recording import load_groups
-from validation import command_line
+from validation.study import command_line
 
 
 @attrs.frozen

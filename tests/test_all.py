@@ -15,9 +15,9 @@ import pytest
 
 from circuits import SOFTMAX_CIRCUITS
 from validation import all as every
-from validation import claims
 from validation.all import STUDIES, Config, code_digest, index, prepare, run, run_study
-from validation.claims import Missing, Results, claims_table
+from validation.study import claims
+from validation.study.claims import Missing, Results, claims_table
 
 
 class Ran:

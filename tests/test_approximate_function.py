@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from biospike import approximation_plots, load
+from biospike import load
 from biospike.theory import universal
-from validation import approximate_function, command_line
-from validation.approximate_function import Config, approximate, main, prepare
-from validation.approximation_readout import fit_readout
-from validation.approximation_tables import (
+from validation.approximate_function import Config, main, prepare
+from validation.approximation import figures
+from validation.approximation import study as approximate_function
+from validation.approximation.readout import fit_readout
+from validation.approximation.study import approximate
+from validation.approximation.tables import (
     SUMMARY,
     feature_noise,
     limit_readout,
@@ -21,6 +23,7 @@ from validation.approximation_tables import (
     summarise,
     total_spikes,
 )
+from validation.study import command_line
 
 FILES = {"summary.csv", "counts.nc", "approximation.png", "approximation.pdf", "report.md"}
 HEADS, TOKENS, SAMPLES, WINDOWS = 2, 3, 32, 4
@@ -151,7 +154,7 @@ class TestStudy:
 
     def test_figure(self, out):
         table = pd.read_csv(out / "summary.csv")
-        figure = approximation_plots.approximation_figure(table)
+        figure = figures.approximation_figure(table)
         time, number, spikes = figure.axes
         assert time.get_ylabel() == "sup-norm error on unseen samples"
         assert [axes.get_xlabel() for axes in figure.axes] == ["timesteps, $T$", "heads, $H$", "spikes a sample, $N$"]
@@ -168,7 +171,7 @@ class TestStudy:
         assert table["sup_error"].max() < high
         assert [tick.get_text() for tick in number.get_xticklabels()] == ["1", "2"]
         with pytest.raises(ValueError, match="no sup-norm error above 0"):
-            approximation_plots.approximation_figure(table.iloc[:0])
+            figures.approximation_figure(table.iloc[:0])
 
 
 def test_main_prints_and_writes_with_one_head_and_window(tmp_path, capsys, monkeypatch):

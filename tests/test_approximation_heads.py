@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from validation.approximate_function import Config, approximate, prepare
-from validation.approximation_heads import (
+from validation.approximate_function import Config, prepare
+from validation.approximation.heads import (
     SHARPNESS,
     block,
     candidates,
@@ -14,9 +14,10 @@ from validation.approximation_heads import (
     limit_features,
     with_constant,
 )
-from validation.approximation_readout import PIVOT, RIDGES, TOP, climb, fit_readout, sup_interval
-from validation.approximation_tables import head_counts, of_heads
-from validation.approximation_targets import TARGETS, check_target
+from validation.approximation.readout import PIVOT, RIDGES, TOP, climb, fit_readout, sup_interval
+from validation.approximation.study import approximate
+from validation.approximation.tables import head_counts, of_heads
+from validation.approximation.targets import TARGETS, check_target
 
 
 @pytest.fixture(scope="module")

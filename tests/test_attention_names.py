@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from biospike import InputError, load, save
-from validation import command_line, compare_attention, compare_frameworks
-from validation.compare_softmax import Config, join, prepare, run
-from validation.framework_blocks import read_weights
-from validation.logits_file import read_rows
-from validation.tokens_file import read_tokens
+from validation.attention import study as compare_attention
+from validation.compare_softmax import Config, prepare, run
+from validation.frameworks import study as compare_frameworks
+from validation.frameworks.blocks import read_weights
+from validation.inputs.logits import read_rows
+from validation.inputs.tokens import read_tokens
+from validation.softmax.study import join
+from validation.study import command_line
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(4, 3))

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from biospike import attention_plots
+from validation.attention import drawing
 
 MODES = ("staged", "streaming")
 STEPS = np.unique(np.rint(np.geomspace(62, 4000, 12)).astype(int))
@@ -38,7 +38,7 @@ def tables() -> Tables:
         laws = {"timesteps": STEPS, "tv_sampling": 0.9 * law, "tv_expected": law}
         laws |= {"output_sampling": 0.7 * law, "output_expected": 0.75 * law}
         parts.append(pd.DataFrame({"mode": mode, "window_ms": 1.0 * STEPS} | laws))
-        fits += [{"mode": mode, "metric": m, "floor": 0.01, "verdict": "1/sqrt(N)"} for m in attention_plots.METRICS]
+        fits += [{"mode": mode, "metric": m, "floor": 0.01, "verdict": "1/sqrt(N)"} for m in drawing.METRICS]
     joined = (pd.concat(several, ignore_index=True) for several in (summaries, parts))
     return dict(zip(("summary", "decomposition", "fits"), (*joined, pd.DataFrame(fits)), strict=True))
 
@@ -84,9 +84,9 @@ def nothing_is_cut_off(figure: Figure) -> bool:
 
 
 def test_convergence_draws_every_window_of_every_mode(tables: Tables) -> None:
-    for metric, (low, high, expectation, sampling, label, _) in attention_plots.METRICS.items():
+    for metric, (low, high, expectation, sampling, label, _) in drawing.METRICS.items():
         axes = Figure().subplots()
-        assert attention_plots.convergence(axes, *tables.values(), metric) is axes
+        assert drawing.convergence(axes, *tables.values(), metric) is axes
         assert axes.get_xscale() == axes.get_yscale() == "log"
         assert (axes.get_xlabel(), axes.get_ylabel()) == ("timesteps $T$", label)
         for number, mode in enumerate(MODES):
@@ -103,7 +103,7 @@ def test_convergence_draws_every_window_of_every_mode(tables: Tables) -> None:
 
 
 def test_guides_have_slopes_of_a_half_and_one_below_the_curves(tables: Tables) -> None:
-    axes = attention_plots.convergence(Figure().subplots(), *tables.values(), "attention_tv")
+    axes = drawing.convergence(Figure().subplots(), *tables.values(), "attention_tv")
     for slope in (-0.5, -1.0):
         (line,) = [line for line in axes.lines if line.get_label() == f"slope {slope:g}"]
         x, y = np.asarray(line.get_data(), dtype=float)
@@ -113,11 +113,11 @@ def test_guides_have_slopes_of_a_half_and_one_below_the_curves(tables: Tables) -
 
 
 def test_floor_is_drawn_where_it_is_the_verdict(tables: Tables) -> None:
-    assert not any("floor" in label for axes in attention_plots.convergence_figure(*tables.values()).axes
+    assert not any("floor" in label for axes in drawing.convergence_figure(*tables.values()).axes
                    for label in labels(axes))  # fmt: skip
     fits = tables["fits"]
     fits.loc[(fits["mode"] == "streaming") & (fits["metric"] == "output_rmse"), "verdict"] = "floor"
-    figure = attention_plots.convergence_figure(*tables.values())
+    figure = drawing.convergence_figure(*tables.values())
     attention, output = figure.axes
     assert "streaming, floor" in labels(output)
     assert "streaming, floor" not in labels(attention)
@@ -129,11 +129,11 @@ def test_floor_is_drawn_where_it_is_the_verdict(tables: Tables) -> None:
 def test_single_trials_and_silent_windows_are_drawn_without_bands(tables: Tables) -> None:
     summary = tables["summary"].assign(tv_low=np.nan, tv_high=np.nan, rmse_low=np.nan, rmse_high=np.nan)
     summary.loc[summary["window_ms"] < 100, ["attention_tv", "output_rmse"]] = np.nan
-    figure = attention_plots.convergence_figure(summary, tables["decomposition"], tables["fits"])
+    figure = drawing.convergence_figure(summary, tables["decomposition"], tables["fits"])
     figure.draw_without_rendering()
     assert all(np.isfinite([*axes.get_xlim(), *axes.get_ylim()]).all() for axes in figure.axes)
     with pytest.raises(ValueError, match="no window with attention_tv above 0"):
-        attention_plots.convergence_figure(summary.assign(attention_tv=np.nan), *list(tables.values())[1:])
+        drawing.convergence_figure(summary.assign(attention_tv=np.nan), *list(tables.values())[1:])
 
 
 def attention_maps() -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -147,7 +147,7 @@ def attention_maps() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 def test_maps_stand_beside_each_other_on_common_scales(modes: Sequence[str]) -> None:
     exact, measured = attention_maps()
     measured = {mode: measured[mode] for mode in modes}
-    figure = attention_plots.attention_figure(exact, measured, TOKENS, "what it is")
+    figure = drawing.attention_figure(exact, measured, TOKENS, "what it is")
     columns = 1 + 2 * len(modes)
     maps, bars = figure.axes[: HEADS * columns], figure.axes[HEADS * columns :]
     assert len(bars) == 2
@@ -166,7 +166,7 @@ def test_maps_stand_beside_each_other_on_common_scales(modes: Sequence[str]) -> 
             assert low == pytest.approx(-high if difference else 0)
             assert np.nanmax(np.abs(values)) <= high
         # Masked keys are neither white nor an extreme.
-        assert mpl.colors.same_color(images[0].get_cmap().get_bad(), attention_plots.NOTHING)
+        assert mpl.colors.same_color(images[0].get_cmap().get_bad(), drawing.NOTHING)
         tv = np.nansum(np.abs(shown[2]), axis=-1).mean() / 2
         assert row[2].get_title() == f"difference, TV {tv:.3f}"
         assert row[0].get_ylabel() == f"head {head + 1}"
@@ -178,7 +178,7 @@ def test_maps_stand_beside_each_other_on_common_scales(modes: Sequence[str]) -> 
 
 def test_names_of_many_tokens_never_touch() -> None:
     exact = np.full((1, 64, 64), 1 / 64)
-    figure = attention_plots.attention_figure(exact, {"staged": exact}, [f"token{i}" for i in range(64)])
+    figure = drawing.attention_figure(exact, {"staged": exact}, [f"token{i}" for i in range(64)])
     figure.draw_without_rendering()
     names = figure.axes[0].get_yticklabels()
     assert 5 <= len(names) < 64
@@ -192,11 +192,11 @@ def trains(axes: Axes) -> list[EventCollection]:
 def test_raster_shows_all_populations_aligned_in_time() -> None:
     traces = {mode: make_trace(seed) for seed, mode in enumerate(MODES)}
     head, tokens = 1, [0, 3]
-    figure = attention_plots.raster_figure(traces, head, tokens, TOKENS, "head 2")
-    grid = np.array(figure.axes).reshape(len(attention_plots.BANDS), len(MODES))
-    units = attention_plots.SHOWN["unit"]
+    figure = drawing.raster_figure(traces, head, tokens, TOKENS, "head 2")
+    grid = np.array(figure.axes).reshape(len(drawing.BANDS), len(MODES))
+    units = drawing.SHOWN["unit"]
     for column, trace in enumerate(traces.values()):
-        panels = dict(zip(attention_plots.BANDS, grid[:, column], strict=True))
+        panels = dict(zip(drawing.BANDS, grid[:, column], strict=True))
         assert {axes.get_xlim() for axes in panels.values()} == {(-1.0, SHOWN + 1.0)}
         keys = (trace["keys_head"] == head) & np.isin(trace["keys_query"], tokens)
         inputs = (trace["encoder_copy"] == 0) & np.isin(trace["encoder_token"], tokens)
@@ -207,7 +207,7 @@ def test_raster_shows_all_populations_aligned_in_time() -> None:
         for stream in range(3):
             chosen = (trace["neurons_stream"] == stream) & (trace["neurons_head"] == head)
             chosen &= np.isin(trace["neurons_token"], tokens) & (trace["neurons_unit"] < units)
-            for sign, colour in enumerate(attention_plots.SIGNS):
+            for sign, colour in enumerate(drawing.SIGNS):
                 own = drawn[stream][sign * len(tokens) * units : (sign + 1) * len(tokens) * units]
                 assert all(mpl.colors.same_color(train.get_color(), colour) for train in own)
                 assert sum(len(train.get_positions()) for train in own) == int(
@@ -215,15 +215,15 @@ def test_raster_shows_all_populations_aligned_in_time() -> None:
                 )
     # The first key of the second query stands below the last key of the first, by a gap.
     offsets = [train.get_lineoffset() for train in trains(grid[4, 0])]
-    assert offsets == [*range(5), *range(5 + attention_plots.GAP, 10 + attention_plots.GAP)]
+    assert offsets == [*range(5), *range(5 + drawing.GAP, 10 + drawing.GAP)]
 
 
 def test_raster_names_tokens_queries_and_keys_once() -> None:
     traces = {mode: make_trace(seed) for seed, mode in enumerate(MODES)}
-    figure = attention_plots.raster_figure(traces, 0, [1, 4], TOKENS, "head 1")
+    figure = drawing.raster_figure(traces, 0, [1, 4], TOKENS, "head 1")
     assert nothing_is_cut_off(figure)
-    grid = np.array(figure.axes).reshape(len(attention_plots.BANDS), len(MODES))
-    assert [axes.get_ylabel() for axes in grid[:, 0]] == list(attention_plots.BANDS.values())
+    grid = np.array(figure.axes).reshape(len(drawing.BANDS), len(MODES))
+    assert [axes.get_ylabel() for axes in grid[:, 0]] == list(drawing.BANDS.values())
     assert texts(grid[0, 0].get_yticklabels()) == ["the", "[SEP]"]
     assert texts(grid[4, 0].get_yticklabels()) == TOKENS * 2
     assert texts(grid[4, 0].texts) == ["the →", "[SEP] →"]
@@ -236,7 +236,7 @@ def test_raster_names_tokens_queries_and_keys_once() -> None:
 
 
 def test_signs_that_never_occur_are_not_explained() -> None:
-    figure = attention_plots.raster_figure({"staged": make_trace(0, off=False)}, 0, [0], TOKENS)
+    figure = drawing.raster_figure({"staged": make_trace(0, off=False)}, 0, [0], TOKENS)
     assert texts(figure.legends[0].get_texts()) == ["spike"]
     with pytest.raises(ValueError, match="at least one trace"):
-        attention_plots.raster_figure({}, 0, [0], TOKENS)
+        drawing.raster_figure({}, 0, [0], TOKENS)

@@ -15,26 +15,22 @@ from oracles import rows_loop as oracle
 from oracles.rows_loop import tally
 
 from biospike import save, simulate, standalone
-from validation import (
-    benchmark,
-    benchmark_frameworks,
-    benchmark_loop,
-    benchmark_measure,
-    benchmark_numpy,
-    benchmark_plain_brian2,
-    command_line,
-    compare_softmax,
-)
-from validation.benchmark_case import CIRCUITS, draw_logits, make_problem, simulate_options
-from validation.benchmark_figures import benchmark_figure
-from validation.benchmark_peers import IDENTICAL, LAW, PEERS
-from validation.benchmark_plan import PARTS, PRESETS, Point, points, size_of
-from validation.benchmark_problem import Counts, Problem, Size
-from validation.benchmark_report import report
-from validation.benchmark_tables import costs, growth, paired, ratios, targets
-from validation.benchmark_truth import verify_study
-from validation.benchmark_verify import SIGMAS, share_deviation, verify
-from validation.benchmark_watch import union_s
+from validation.softmax import study as compare_softmax
+from validation.speed import measure
+from validation.speed import study as benchmark
+from validation.speed.case import CIRCUITS, draw_logits, make_problem, simulate_options
+from validation.speed.figures import benchmark_figure
+from validation.speed.peers import IDENTICAL, LAW, PEERS, plain_brian2, with_numpy
+from validation.speed.peers import frameworks as benchmark_frameworks
+from validation.speed.peers import loop as benchmark_loop
+from validation.speed.plan import PARTS, PRESETS, Point, points, size_of
+from validation.speed.problem import Counts, Problem, Size
+from validation.speed.report import report
+from validation.speed.tables import costs, growth, paired, ratios, targets
+from validation.speed.truth import verify_study
+from validation.speed.verify import SIGMAS, share_deviation, verify
+from validation.speed.watch import union_s
+from validation.study import command_line
 
 
 def problem_of(circuit: str, *, keys: int = 11, steps: int = 700) -> Problem:
@@ -130,14 +126,14 @@ def test_wrong_counts_are_refused_though_their_totals_are_right(loop: Path) -> N
     )  # fmt: skip
     size = Size(circuit="escape", keys=6, rows=5, trials=3, steps=300, checkpoints=6, seed=7)
     point, refused = Point("compare", size, ("loop", "biospike"), 1), []
-    assert len(benchmark_measure._compare(place, point, 0, refused)) == 2
+    assert len(measure._compare(place, point, 0, refused)) == 2
     assert refused == []
     counted["loop"] = wrong
-    assert len(benchmark_measure._compare(place, point, 0, refused)) == 1
+    assert len(measure._compare(place, point, 0, refused)) == 1
     assert "counts are not the loop's" in refused[0]
     counted["biospike"] = wrong
     with pytest.raises(standalone.RunError, match="counts are not the loop's"):
-        benchmark_measure._compare(place, point, 0, refused)
+        measure._compare(place, point, 0, refused)
 
 
 @pytest.mark.compiles
@@ -166,7 +162,7 @@ def test_the_numpy_loop_spikes_like_biospike(circuit: str) -> None:
     problem = problem_of(circuit)
     expected = simulated(problem)
     assert expected[..., -1].sum() > 50
-    np.testing.assert_array_equal(benchmark_numpy.run(problem, counter=True).counts, expected)
+    np.testing.assert_array_equal(with_numpy.run(problem, counter=True).counts, expected)
 
 
 @pytest.mark.parametrize("circuit", list(CIRCUITS))
@@ -174,8 +170,8 @@ def test_independent_peers_keep_the_law(circuit: str) -> None:
     problem = problem_of(circuit, steps=1500)
     expected = simulated(problem)
     found = {
-        "numpy": benchmark_numpy.run(problem),
-        "brian2": benchmark_plain_brian2.run(problem, target="numpy"),
+        "numpy": with_numpy.run(problem),
+        "brian2": plain_brian2.run(problem, target="numpy"),
     }
     for name, outcome in found.items():
         assert verify(problem, outcome.counts, expected, LAW) == "", name

@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from circuits.presentation import present
-from validation.benchmark_attention import block_of, count_outputs, options, record_attention, verify_outputs
+from validation.speed.attention import block_of, count_outputs, options, record_attention, verify_outputs
 
 
 def test_outputs_counted_by_hand():
@@ -27,7 +27,7 @@ def test_a_wrong_output_is_found(monkeypatch):
     given = options(150, 2, 1, block.dt)
     data = present(block, x, target="numpy", **given)
     recorded = record_attention(block, x, given)
-    monkeypatch.setattr("validation.benchmark_attention.record_attention", lambda *_: recorded)
+    monkeypatch.setattr("validation.speed.attention.record_attention", lambda *_: recorded)
     assert verify_outputs(block, x, given, data) == ""
     for name in ("output_count", "attention_count"):
         wrong = data.copy(deep=True)

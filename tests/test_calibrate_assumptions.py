@@ -14,14 +14,15 @@ from biospike.ideal.softmax import softmax
 from biospike.metrics import total_variation
 from biospike.neurons import LIF
 from circuits.softmax import Escape, Integrate, Race
-from validation import calibrate_assumptions, command_line
-from validation.assumptions import ASSUMPTIONS, encoding
+from validation.assumptions import ASSUMPTIONS
+from validation.assumptions import study as calibrate_assumptions
 from validation.assumptions.figure import figure
-from validation.assumptions.fluctuation import FilteredKeys, ScoredKeys
-from validation.assumptions.grid import CoinKeys, LooseRace, TieRace
-from validation.assumptions.hazard_keys import HazardKeys
+from validation.assumptions.keys import encoding
+from validation.assumptions.keys.fluctuation import FilteredKeys, ScoredKeys
+from validation.assumptions.keys.grid import CoinKeys, LooseRace, TieRace
+from validation.assumptions.keys.hazard_keys import HazardKeys
+from validation.assumptions.keys.membrane import spike_counts
 from validation.assumptions.lab import Lab, audit_rows
-from validation.assumptions.membrane import spike_counts
 from validation.assumptions.report import report
 from validation.assumptions.sweep import (
     Point,
@@ -35,6 +36,7 @@ from validation.assumptions.sweep import (
 )
 from validation.assumptions.table import COLUMNS, tabulate
 from validation.calibrate_assumptions import Config, main, prepare
+from validation.study import command_line
 
 import brian2 as b2
 

@@ -11,14 +11,14 @@ import pytest
 from biospike import load
 from biospike.encoding import ENCODERS
 from biospike.theory import design_rule
-from validation import calibrate_design_rule as study
-from validation import command_line
-from validation.rule_blocks import attention_of, exact
-from validation.rule_errors import READ_OUTS, closed_form, encoding_errors, squared_errors
-from validation.rule_fits import FITS, fit, fit_all
-from validation.rule_inputs import digit_set, low_rank_set, patch_set, sentence_set
-from validation.rule_powers import POWERS, powers
-from validation.rule_tables import EPS, KEYS, SUMMARY, timesteps_to_reach
+from validation.rule import study
+from validation.rule.blocks import attention_of, exact
+from validation.rule.errors import READ_OUTS, closed_form, encoding_errors, squared_errors
+from validation.rule.fits import FITS, fit, fit_all
+from validation.rule.inputs import digit_set, low_rank_set, patch_set, sentence_set
+from validation.rule.powers import POWERS, powers
+from validation.rule.tables import EPS, KEYS, SUMMARY, timesteps_to_reach
+from validation.study import command_line
 
 FILES = {"summary.csv", "fits.csv", "errors.nc", "counts.nc", "report.md"}
 FIGURES = {"rule_frobenius", "rule_rms", "errors", "constants"}

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from biospike.files import owned_prefix, remove_abandoned, write_atomically
-from validation import command_line
+from validation.study import command_line
 
 
 @attrs.frozen

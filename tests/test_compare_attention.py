@@ -14,15 +14,16 @@ from scipy.stats import binom
 from biospike import load, plots
 from biospike.recording import load_groups
 from circuits import streams
-from validation import attention_figures, command_line, compare_attention
-from validation import attention_laws as laws
-from validation.attention_bias import diagonal, fluctuations
-from validation.attention_figures import raster_selection
-from validation.attention_measures import measure
-from validation.attention_report import report
-from validation.attention_tables import CONVERGENCE, SUMMARY
+from validation.attention import figures, laws
+from validation.attention import study as compare_attention
+from validation.attention.bias import diagonal, fluctuations
+from validation.attention.figures import raster_selection
+from validation.attention.measures import measure
+from validation.attention.report import report
+from validation.attention.tables import CONVERGENCE, SUMMARY
 from validation.compare_attention import Config, main, prepare
 from validation.data import token_block
+from validation.study import command_line
 
 FILES = {
     "summary.csv", "convergence.csv", "decomposition.csv", "energy.csv", "counts.nc", "spikes.nc", "report.md",
@@ -256,7 +257,7 @@ def test_stored_results_draw_the_figures_again(out, data, tmp_path):
     assert list(traces) == ["staged", "streaming"]
     assert all(trace.sizes["keys_spike"] > 10 for trace in traces.values())
     tables = {name: table(out, name) for name in ("summary", "convergence", "decomposition")}
-    drawn = attention_figures.plot(data, tables, traces)
+    drawn = figures.plot(data, tables, traces)
     assert set(drawn) == {"convergence", "attention", "raster"}
     assert all(isinstance(figure, Figure) for figure in drawn.values())
     plots.save_figure(drawn["attention"], tmp_path, "attention")

@@ -13,13 +13,15 @@ import pytest
 from biospike.ideal.attention import LIF, Affine, fire, project
 from biospike.theory.energy import AC, MAC
 from circuits.transformers.membranes import Volley
-from validation import compare_frameworks, framework_neurons
-from validation.compare_frameworks import Config, Result, prepare, run
-from validation.framework_blocks import INPUT_RATE, MODELS, make_block, read_weights, save_weights
-from validation.framework_inputs import INPUTS, matched_layer, random_weight, read_input, stem
-from validation.framework_measures import conventional_macs, differ, synaptic_events, train_distances, trains
-from validation.framework_report import report
-from validation.framework_tables import COLUMNS
+from validation.compare_frameworks import Config, prepare, run
+from validation.frameworks import neurons
+from validation.frameworks import study as compare_frameworks
+from validation.frameworks.blocks import INPUT_RATE, MODELS, make_block, read_weights, save_weights
+from validation.frameworks.inputs import INPUTS, matched_layer, random_weight, read_input, stem
+from validation.frameworks.measures import conventional_macs, differ, synaptic_events, train_distances, trains
+from validation.frameworks.report import report
+from validation.frameworks.study import Result
+from validation.frameworks.tables import COLUMNS
 
 TRAINS = 6
 CONFIG = Config(
@@ -37,7 +39,7 @@ def quick() -> Iterator[None]:
     """Narrow blocks, and no more than two steps of the membranes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(compare_frameworks.SIZES, "small", 32)
-        patch.setattr(framework_neurons, "STEPS", (1.0, 0.1))
+        patch.setattr(neurons, "STEPS", (1.0, 0.1))
         yield
 
 
@@ -249,7 +251,7 @@ def test_bad_options_are_refused_before_anything_runs(options: dict[str, object]
 
 
 def test_a_missing_framework_is_one_line_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("validation.framework_neurons.available", lambda name: False)
+    monkeypatch.setattr("validation.frameworks.neurons.available", lambda name: False)
     with pytest.raises(ValueError, match=r"--frameworks snntorch: it is not installed: pip install 'biospike\[ml\]'"):
         prepare(Config(frameworks=("snntorch",)))
     assert prepare(Config()).missing == ("spikingjelly", "snntorch")

@@ -18,28 +18,19 @@ from biospike import metrics
 from biospike.circuit import Batch
 from biospike.ideal.softmax import softmax
 from circuits.softmax import Diffusive, Escape, Race
-from validation import command_line, compare_simulators, simulators_brian2, simulators_nest
 from validation.compare_simulators import Config, main, prepare
-from validation.simulators_cases import (
-    constant_cases,
-    frozen_case,
-    frozen_cases,
-    noise_cases,
-    published_cell,
-    tie_case,
-)
-from validation.simulators_controls import circuit_controls, neuron_controls
-from validation.simulators_data import load_results
-from validation.simulators_figures import draw
-from validation.simulators_mapping import lif_parameters, names, noise_amplitude, wire
-from validation.simulators_measures import (
-    Rows,
-    counts,
-    intervals,
-    smallest_rank,
-)
-from validation.simulators_report import expected_rate, report
-from validation.simulators_tables import CaseResult, CircuitResult, measures, neurons_table
+from validation.simulators import brian2 as simulators_brian2
+from validation.simulators import nest as simulators_nest
+from validation.simulators import study as compare_simulators
+from validation.simulators.cases import constant_cases, frozen_case, frozen_cases, noise_cases, published_cell, tie_case
+from validation.simulators.controls import circuit_controls, neuron_controls
+from validation.simulators.data import load_results
+from validation.simulators.figures import draw
+from validation.simulators.mapping import lif_parameters, names, noise_amplitude, wire
+from validation.simulators.measures import Rows, counts, intervals, smallest_rank
+from validation.simulators.report import expected_rate, report
+from validation.simulators.tables import CaseResult, CircuitResult, measures, neurons_table
+from validation.study import command_line
 
 import brian2 as b2
 

@@ -11,11 +11,13 @@ import pytest
 from biospike import load, plots
 from biospike.recording import load_groups
 from circuits.softmax import Integrate
-from validation import command_line, compare_softmax, softmax_drawing
 from validation.compare_softmax import Config, main, prepare
-from validation.logits_file import read_logits
-from validation.softmax_drawing import Raster, drawing, raster_row
-from validation.softmax_tables import CONVERGENCE, SUMMARY, pooled_floor
+from validation.inputs.logits import read_logits
+from validation.softmax import figures
+from validation.softmax import study as compare_softmax
+from validation.softmax.figures import Raster, drawing, raster_row
+from validation.softmax.tables import CONVERGENCE, SUMMARY, pooled_floor
+from validation.study import command_line
 
 import brian2 as b2
 
@@ -105,7 +107,7 @@ def test_stored_results_draw_the_same_figures_again(out, tmp_path):
 
 def test_small_study_draws_in_this_process_and_only_what_succeeded(tmp_path, monkeypatch):
     raster = Raster({"integrate": Integrate()}, LOGITS, 20 * b2.ms, seed=1)
-    monkeypatch.setattr(softmax_drawing, "draw_raster", lambda raster, out: (out / "raster").touch())
+    monkeypatch.setattr(figures, "draw_raster", lambda raster, out: (out / "raster").touch())
     with drawing(raster, tmp_path, beside=False) as draw:
         draw(Path.touch, tmp_path / "asked for")
         assert {path.name for path in tmp_path.iterdir()} == {"asked for"}

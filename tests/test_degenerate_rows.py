@@ -11,10 +11,12 @@ from biospike import plots
 from biospike.packing import MOMENTS
 from biospike.simulation import _dataset, plan
 from circuits.softmax import Escape, Integrate, Race, Shunting, Subtractive
-from validation import command_line, compare_softmax
-from validation.compare_softmax import Config, join, main, prepare
-from validation.softmax_report import plain, report
-from validation.softmax_tables import CONVERGENCE, SUMMARY, converge, halving, not_run, summarise
+from validation.compare_softmax import Config, main, prepare
+from validation.softmax import study as compare_softmax
+from validation.softmax.report import plain, report
+from validation.softmax.study import join
+from validation.softmax.tables import CONVERGENCE, SUMMARY, converge, halving, not_run, summarise
+from validation.study import command_line
 
 import brian2 as b2
 

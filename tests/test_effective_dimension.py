@@ -23,7 +23,7 @@ from biospike.theory.effective_dimension import (
     subsampled_pca_dimension,
     variances,
 )
-from validation.image_sets import digits
+from validation.inputs.images import digits
 
 
 def crosses(scales):

@@ -13,10 +13,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.datasets import load_sample_images
 
 from biospike.theory.effective_dimension import components_for, participation_ratio, pca_dimension
-from validation import dimension_tables
-from validation.dimension_data import SETS, read_samples
-from validation.dimension_figures import convergence_figure, scree_figure
-from validation.dimension_tables import (
+from validation.dimension import tables as dimension_tables
+from validation.dimension.data import SETS, read_samples
+from validation.dimension.figures import convergence_figure, scree_figure
+from validation.dimension.study import data_sets
+from validation.dimension.tables import (
     CLAIMS,
     CONVERGENCE,
     ESTIMATORS,
@@ -30,7 +31,7 @@ from validation.dimension_tables import (
     sizes,
     steps,
 )
-from validation.effective_dimension import Config, data_sets, main, prepare, run
+from validation.effective_dimension import Config, main, prepare, run
 
 SCRIPT = Path(__file__).parent.parent / "validation" / "effective_dimension.py"
 

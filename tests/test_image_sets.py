@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from validation.image_sets import digits, natural_patches
+from validation.inputs.images import digits, natural_patches
 
 
 def test_digits_are_the_published_set():

@@ -11,8 +11,9 @@ import pytest
 
 from biospike import files, provenance
 from biospike.provenance import SUFFIX, command, describe, digest, find
-from validation import command_line, compare_softmax
 from validation.compare_softmax import Config
+from validation.softmax import study as compare_softmax
+from validation.study import command_line
 
 
 @pytest.fixture(scope="module")

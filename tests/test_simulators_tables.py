@@ -13,17 +13,14 @@ from biospike import LIF, metrics, simulate
 from biospike.circuit import Batch
 from circuits import SOFTMAX_CIRCUITS
 from circuits.softmax import Diffusive, Escape, Race
-from validation import simulators_brian2, simulators_nest
-from validation.simulators_cases import (
-    Spikes,
-    constant_cases,
-    tie_case,
-)
-from validation.simulators_data import Results, load_results, save_results
-from validation.simulators_figures import share_deviations
-from validation.simulators_isi_figure import poisson_survival
-from validation.simulators_mapping import CLOSED, lif_parameters, noise_amplitude, wire
-from validation.simulators_measures import (
+from validation.simulators import brian2 as simulators_brian2
+from validation.simulators import nest as simulators_nest
+from validation.simulators.cases import Spikes, constant_cases, tie_case
+from validation.simulators.data import Results, load_results, save_results
+from validation.simulators.figures import share_deviations
+from validation.simulators.isi_figure import poisson_survival
+from validation.simulators.mapping import CLOSED, lif_parameters, noise_amplitude, wire
+from validation.simulators.measures import (
     Rows,
     code_cv,
     compare_distances,
@@ -36,7 +33,7 @@ from validation.simulators_measures import (
     smallest_rank,
     tie_fraction,
 )
-from validation.simulators_tables import CaseResult, CircuitResult, neurons_table, unpaired, verdicts
+from validation.simulators.tables import CaseResult, CircuitResult, neurons_table, unpaired, verdicts
 
 import brian2 as b2
 

@@ -23,7 +23,7 @@ from biospike.traces import record
 from circuits.exponential import TaylorExponential, VetoExponential, exponentiate
 from circuits.softmax import Escape, Race, Subtractive
 from circuits.transformers import SpikeDrivenCircuit, SpikeSoftmaxCircuit, SpikformerCircuit, SpikingBertCircuit
-from validation.assumptions.hazard_keys import HazardKeys
+from validation.assumptions.keys.hazard_keys import HazardKeys
 
 import brian2 as b2
 

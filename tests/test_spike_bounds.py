@@ -14,10 +14,10 @@ from biospike.encoding import Regular, encode
 from biospike.recording import load_groups
 from biospike.theory.information import binary_entropy
 from biospike.theory.rate_distortion import blahut_arimoto
-from validation import bounds_laws as laws
-from validation import command_line, spike_bounds
-from validation.bounds_curves import BLOCK, COINS, ENCODER, SOFTMAX, UNIFORM, curves
-from validation.bounds_measure import (
+from validation.bounds import laws
+from validation.bounds import study as spike_bounds
+from validation.bounds.curves import BLOCK, COINS, ENCODER, SOFTMAX, UNIFORM, curves
+from validation.bounds.measure import (
     TRIANGULAR,
     flip_coins,
     measure_encoder,
@@ -25,9 +25,11 @@ from validation.bounds_measure import (
     uniform_rows,
     uniform_values,
 )
-from validation.bounds_tables import BOUNDS, FITS, SUMMARY, fit, judge
+from validation.bounds.study import Sizes
+from validation.bounds.tables import BOUNDS, FITS, SUMMARY, fit, judge
 from validation.data import attention_rows
-from validation.spike_bounds import Config, Sizes, main, prepare
+from validation.spike_bounds import Config, main, prepare
+from validation.study import command_line
 
 TINY = Sizes(
     values=64, full=64, rows=2, uniform_rows=3, duration="40 ms", windows=5, blocks=("toy",), block_duration="60 ms",

@@ -9,11 +9,11 @@ from biospike import load, simulate, standalone
 from biospike import sweep as module
 from biospike.sweep import Point, grid, sweep, vary
 from circuits.softmax import Escape, Race
-from validation import compare_softmax
 from validation.compare_softmax import Config
-from validation.softmax_sweep import swept_columns, tabulate
-from validation.softmax_sweep_figure import sweep_figure
-from validation.sweep_file import read_sweep
+from validation.softmax import study as compare_softmax
+from validation.softmax.sweep import swept_columns, tabulate
+from validation.softmax.sweep_figure import sweep_figure
+from validation.softmax.sweep_file import read_sweep
 
 import brian2 as b2
 

@@ -7,7 +7,7 @@ import xarray as xr
 
 from biospike.ideal.softmax import softmax
 from circuits.softmax import Divisive, Race, Subtractive
-from validation import softmax_tables
+from validation.softmax import tables
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ def data():
 @pytest.mark.parametrize("block", [1, 3 * 7, 8 * 3 * 7, 2 * 8 * 3 * 7])
 def test_every_block_gives_the_same_tables(data, monkeypatch, circuit, block):
     """One window of one row at a time, one row, two rows: as all at once."""
-    whole = softmax_tables.summarise(data, circuit)
-    fit = softmax_tables.converge(data, whole)
+    whole = tables.summarise(data, circuit)
+    fit = tables.converge(data, whole)
     sizes = []
-    shares = softmax_tables.metrics.shares
-    monkeypatch.setattr(softmax_tables.metrics, "shares", lambda counts: sizes.append(counts.size) or shares(counts))
-    monkeypatch.setattr(softmax_tables, "BLOCK", block)
-    parts = softmax_tables.summarise(data, circuit)
+    shares = tables.metrics.shares
+    monkeypatch.setattr(tables.metrics, "shares", lambda counts: sizes.append(counts.size) or shares(counts))
+    monkeypatch.setattr(tables, "BLOCK", block)
+    parts = tables.summarise(data, circuit)
     pd.testing.assert_frame_equal(parts, whole, rtol=1e-13)
-    again = softmax_tables.converge(data, parts)
+    again = tables.converge(data, parts)
     pd.testing.assert_frame_equal(pd.DataFrame([again]), pd.DataFrame([fit]), rtol=1e-9)
     assert max(sizes) == max(block, 3 * 7)

@@ -11,8 +11,8 @@ import pytest
 
 from biospike import InputError, InputWarning
 from validation.data import attention_rows
-from validation.dimension_data import read_samples
-from validation.logits_file import read_logits
+from validation.dimension.data import read_samples
+from validation.inputs.logits import read_logits
 
 Z = np.array([[0.5, -1.25, 2.0], [0.25, 3.0, -4.5]])
 ROWS = attention_rows()

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from validation import compare_attention
+from validation.attention import study as compare_attention
 from validation.compare_attention import Config, prepare
 from validation.data import token_block
-from validation.tokens_file import drawn_weights, read_tokens
+from validation.inputs.tokens import drawn_weights, read_tokens
 
 
 class TestTokensFiles:

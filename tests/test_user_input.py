@@ -18,7 +18,7 @@ from biospike.traces import record
 from circuits import SOFTMAX_CIRCUITS, Coincidence, SpikingAttention
 from circuits.presentation import plan_presentation
 from circuits.softmax import Race
-from validation import command_line
+from validation.study import command_line
 
 import brian2 as b2
 

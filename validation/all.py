@@ -24,9 +24,9 @@ from biospike.errors import InputError
 from biospike.ideal.frameworks import versions as framework_versions
 from biospike.provenance import code_digest
 from biospike.recording import git_revision, versions, write_atomically
-from validation import command_line
-from validation.claims import Results, claims_table
-from validation.softmax_report import markdown
+from validation.softmax.report import markdown
+from validation.study import command_line
+from validation.study.claims import Results, claims_table
 
 MARK = "complete.json"
 COLUMNS = ("claim", "source", "study", "measured", "interval", "verdict")

@@ -9,8 +9,8 @@ from biospike.ideal.softmax import softmax
 from biospike.theory.energy import CLAIMED_RATIO
 from biospike.theory.lyapunov import V, sampling_floor
 from circuits import SOFTMAX_CIRCUITS
-from validation.claims import Finding, Missing, Results, between, claim
-from validation.softmax_report import regularity_law
+from validation.softmax.report import regularity_law
+from validation.study.claims import Finding, Missing, Results, between, claim
 
 SHEET = "biospike"
 PAPER = "arXiv:2604.15769"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from biospike.theory.energy import CLAIMED_RATIO
-from validation.claims import Finding, Missing, Results, between, claim
+from validation.study.claims import Finding, Missing, Results, between, claim
 
 SHEET = "biospike"
 PAPER = "arXiv:2604.15769"

@@ -7,8 +7,8 @@ import pandas as pd
 
 from biospike.theory.design_rule import PAPER_C, PAPER_C_INTERVAL
 from validation.assumptions import ASSUMPTIONS
-from validation.bounds_tables import PAPER_R_SQUARED, PAPER_RATIO
-from validation.claims import CLAIMS, Claim, Finding, Missing, Results, between, claim
+from validation.bounds.tables import PAPER_R_SQUARED, PAPER_RATIO
+from validation.study.claims import CLAIMS, Claim, Finding, Missing, Results, between, claim
 
 SHEET = "biospike"
 PAPER = "arXiv:2604.15769"

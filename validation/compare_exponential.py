@@ -20,8 +20,8 @@ from biospike.errors import InputError
 from biospike.plots import BLUE, GREEN, RED, STYLE, save_figure
 from biospike.recording import git_revision, versions, write_atomically
 from circuits.exponential import Exponential, TaylorExponential, VetoExponential, exponentiate
-from validation import command_line
-from validation.softmax_report import markdown
+from validation.softmax.report import markdown
+from validation.study import command_line
 
 LOOK = {"taylor independent": (BLUE, "o"), "taylor identical": (RED, "^"), "veto": (GREEN, "s")}
 Z95 = 1.959964

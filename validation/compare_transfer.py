@@ -35,9 +35,9 @@ from biospike.metrics import total_variation
 from biospike.plots import BLUE, GREEN, RED, STYLE, save_figure
 from biospike.recording import git_revision, versions, write_atomically
 from biospike.session import assemble
-from validation import command_line
 from validation.data import attention_rows
-from validation.softmax_report import markdown
+from validation.softmax.report import markdown
+from validation.study import command_line
 
 import brian2 as b2
 

@@ -12,7 +12,8 @@ from small_sweep import content, processes, run
 
 from biospike import standalone
 from biospike.sweep import POINTS
-from validation import command_line, compare_softmax
+from validation.softmax import study as compare_softmax
+from validation.study import command_line
 
 SWEEP = 'circuits = ["race"]\nlogits = "z.csv"\nduration = "20 ms"\ntrials = 1\ntarget = "numpy"\nseed = [1, 2]\n'
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from biospike.ideal.softmax import check_logits
-from validation.logits_file import read_logits
-from validation.sweep_file import KEYS, points_of, read_sweep
+from validation.inputs.logits import read_logits
+from validation.softmax.sweep_file import KEYS, points_of, read_sweep
 
 EXAMPLES = 150
 thorough = settings(

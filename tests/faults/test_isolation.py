@@ -10,7 +10,7 @@ import pytest
 
 import validation
 from biospike import standalone
-from validation.logits_file import read_logits
+from validation.inputs.logits import read_logits
 
 SCRIPT = Path(validation.__file__).with_name("compare_softmax.py")
 HOSTILE = "codegen.target = open('evaluated', 'w').close() or 'numpy'\ncore.default_float_dtype = float32\n"

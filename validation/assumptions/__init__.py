@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from validation.assumptions import device, encoding, fluctuation, grid, independence, inhibition, logits, membrane
+from validation.assumptions.keys import device, encoding, fluctuation, grid, independence, inhibition, logits, membrane
 from validation.assumptions.lab import Lab
 from validation.assumptions.sweep import Sweep
 

@@ -13,7 +13,7 @@ from biospike.recording import versions
 from validation.assumptions.lab import Lab, audit_rows
 from validation.assumptions.sweep import COSTLY, LIMIT, Sweep
 from validation.assumptions.table import tabulate
-from validation.softmax_report import markdown
+from validation.softmax.report import markdown
 
 HEADINGS = {
     "breaks": "What breaks softmax",

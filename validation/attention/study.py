@@ -1,0 +1,317 @@
+"""Hold the spiking self-attention block against exact attention: how far, by which law, and where does the error arise.
+
+Tokens become spikes, spikes become queries, keys and values, their coincidences charge score membranes, and a softmax
+circuit turns these into attention spikes, which route the values to the outputs. Scores, attention and outputs of the
+spikes are held against the limit of the block and against ordinary softmax attention, in windows of T timesteps, with
+all stages one after another (staged, as in the theorem) and all at once (streaming).
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+import joblib
+import pandas as pd
+import tyro
+import xarray as xr
+
+from biospike import execution
+from biospike.encoding import ENCODERS
+from biospike.errors import InputError
+from biospike.plots import save_figure
+from biospike.recording import save, save_groups, write_atomically
+from circuits import SOFTMAX_CIRCUITS
+from circuits.attention import SpikingAttention
+from circuits.presentation import Presentation, plan_presentation, present
+from circuits.spike_record import record_spikes
+from validation.attention.energy import energy_table
+from validation.attention.figures import plot
+from validation.attention.measures import softmax_circuit
+from validation.attention.report import report
+from validation.attention.tables import converge, decompose, summarise
+from validation.inputs import tokens as tokens_file
+from validation.inputs.tokens import TokenInput
+from validation.softmax.report import plain
+from validation.study import command_line
+
+import brian2 as b2
+
+MODES = ("staged", "streaming")
+COMMON_GATE = tuple(name for name, kind in SOFTMAX_CIRCUITS.items() if kind.common_gate)
+RASTER_WINDOW = 100 * b2.ms
+RECORDED_STAGE = 4 * b2.second
+LONG_RECORD = 5000
+"""Steps on the way to the rasters from which the modes are recorded side by side."""
+SHOWN = ["mode", "window_ms", "score_rmse", "attention_tv", "tv_low", "tv_high", "output_rmse", "rmse_low", "rmse_high"]
+
+
+@attrs.frozen
+class Config:
+    """Options of ``compare_attention``."""
+
+    tokens: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Tokens in [0, 1]: .npy with X (tokens, features), or .npz with X and, optionally, weights W_q, W_k, W_v
+    (features, heads*width) or integer seeds for them, key_mask, heads, and names of the tokens; also under PyTorch's
+    and Hugging Face's names. Default: 11 tokens and 4 heads of width 32 of a trained transformer, shipped with
+    biospike."""
+    orientation: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """in-out or out-in: how weights of the file lie whose name does not say it, as W_q (in-out) and q_proj.weight
+    (out-in) do."""
+    toy: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """The paper's toy input X = [[0.8, 0.2], [0.3, 0.7]] with identity weights, one head and a score scale of 3."""
+    mode: Annotated[str, tyro.conf.arg(metavar="NAME")] = "both"
+    """staged, streaming or both."""
+    softmax: Annotated[str, tyro.conf.arg(metavar="NAME")] = "escape"
+    """Circuit that normalises the rows, at 0.1 spikes a row and timestep: race, escape, integrate or divisive."""
+    heads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Number of heads. Default: what the input has."""
+    weight_seeds: Annotated[tuple[int, int, int] | None, tyro.conf.arg(metavar="Q K V")] = None
+    """Seeds of normal weights of queries, keys and values, for a file that has none. Default: 1 2 3."""
+    width: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Units of a head, for weights drawn from seeds. Default: 4."""
+    score_scale: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
+    """Factor of the scores, in nats per query times key. Default: width**-0.5, and 3 for the toy."""
+    encoder: Annotated[str, tyro.conf.arg(metavar="NAME")] = "bernoulli"
+    """How values become spikes: bernoulli, poisson or regular."""
+    encoders: Annotated[str, tyro.conf.arg(metavar="NAME")] = "separate"
+    """separate: queries, keys and values have input spikes of their own; shared: one spike drives all three."""
+    delay: Annotated[str, tyro.conf.arg(metavar="TIME")] = "0 ms"
+    """Axonal delay of the keys, whole timesteps of 1 ms."""
+    tau_s: Annotated[str, tyro.conf.arg(metavar="TIME")] = "1 s"
+    """Time constant of the score membrane, in the streaming mode."""
+    tau_m: Annotated[str | None, tyro.conf.arg(metavar="TIME")] = None
+    """Membrane time constant of queries, keys and values. Default: no leak."""
+    causal: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Tokens attend only to themselves and those before them."""
+    duration: Annotated[str, tyro.conf.arg(metavar="TIME")] = "4 s"
+    """Longest window, with its unit; 1 ms is a timestep."""
+    windows: Annotated[int, tyro.conf.arg(metavar="N")] = 12
+    """How many windows are read, the shortest a 64th of the longest. In the staged mode each is a run of its own."""
+    trials: int = 8
+    """Independent presentations of the tokens."""
+    seed: int = 1
+    """Same seed, same spikes, on every target."""
+    target: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
+    """auto, cpp_standalone, cython or numpy."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results/compare_attention")
+    """Directory for tables, counts, figures and report."""
+    quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Show neither progress nor tables."""
+
+
+@attrs.frozen(eq=False)
+class Study:
+    """A checked configuration: what `run` needs."""
+
+    config: Config
+    tokens: TokenInput
+    blocks: dict[str, SpikingAttention]
+    """Of every mode, its scales fitted to the tokens."""
+    plans: dict[str, Presentation]
+
+
+def prepare(config: Config) -> Study:
+    """Check the whole configuration and read its input.
+
+    Raises
+    ------
+    InputError
+        Naming the value and what is accepted.
+    """
+    _check_name("--mode", config.mode, (*MODES, "both"))
+    _check_name("--softmax", config.softmax, COMMON_GATE)
+    _check_name("--encoder", config.encoder, ENCODERS)
+    if config.score_scale is not None and not math.isfinite(config.score_scale):
+        raise InputError(f"--score-scale must be a finite number, got {config.score_scale}")
+    tokens = _read(config)
+    block = SpikingAttention(
+        W_q=tokens.W_q,
+        W_k=tokens.W_k,
+        W_v=tokens.W_v,
+        heads=tokens.heads if config.heads is None else config.heads,
+        softmax=softmax_circuit(config.softmax),
+        encoder=ENCODERS[config.encoder](),
+        encoders=config.encoders,
+        delay=config.delay,
+        tau_s=config.tau_s,
+        tau_m=config.tau_m,
+        causal=config.causal or tokens.causal,
+        score_scale=tokens.score_scale if config.score_scale is None else config.score_scale,
+        **tokens.biases,
+    ).fitted(tokens.X)
+    modes = MODES if config.mode == "both" else (config.mode,)
+    blocks = {mode: attrs.evolve(block, mode=mode) for mode in modes}
+    plan = plan_presentation(
+        block,
+        tokens.X,
+        duration=config.duration,
+        trials=config.trials,
+        seed=config.seed,
+        windows=config.windows,
+        key_mask=tokens.key_mask,
+    )
+    if plan.marks[-1] < 3:
+        raise InputError(f"--duration {config.duration} must be at least three timesteps of {block.dt}")
+    if plan.unmasked.sum(axis=-1).max() < 2:
+        raise InputError("no query may attend to more than one token, so there is no attention to compare")
+    # The checks, which are slow for neurons with a leak, do not depend on the mode.
+    plans = {mode: attrs.evolve(plan, circuit=of_mode) for mode, of_mode in blocks.items()}
+    for of_mode in plans.values():
+        execution.choose_target(of_mode, config.target)
+    return Study(config, tokens, blocks, plans)
+
+
+def _check_name(option: str, value: str, accepted: Iterable[str]) -> None:
+    if value not in accepted:
+        near = difflib.get_close_matches(value, list(accepted), n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise InputError(f"{option} {value}: unknown{hint}; accepted: {', '.join(accepted)}")
+
+
+def _read(config: Config) -> TokenInput:
+    if config.toy and config.tokens is not None:
+        raise InputError(f"--toy is an input of its own: leave out --tokens {config.tokens}")
+    if config.tokens is not None:
+        return tokens_file.read_tokens(
+            config.tokens,
+            heads=config.heads,
+            width=config.width,
+            seeds=config.weight_seeds,
+            orientation=config.orientation,
+        )
+    of_file = {"weight-seeds": config.weight_seeds, "width": config.width, "orientation": config.orientation}
+    for option, value in of_file.items():
+        if value is not None:
+            raise InputError(f"--{option} is for a file given by --tokens; this input has its own weights")
+    return tokens_file.toy() if config.toy else tokens_file.shipped()
+
+
+def run(study: Study) -> xr.Dataset:
+    """Present the tokens in every mode.
+
+    Returns
+    -------
+    xarray.Dataset
+        As of `circuits.presentation.present`, along a new dimension `mode`, whose coordinates hold the parameters and
+        the target of each run; with the limit of the block and ordinary attention, ``limit_logits``,
+        ``limit_attention``, ``ordinary_output`` and so on, ``value_rates``, the spikes a step of the value neurons
+        (sample, key, head, unit, sign), and the names of the tokens, ``label``.
+    """
+    config, quiet = study.config, study.config.quiet
+    # One binary serves both modes.
+    execution.build_plans([next(iter(study.plans.values()))], config.target, progress=not quiet)
+    collected = []
+    for mode, block in study.blocks.items():
+        data = present(
+            block,
+            study.tokens.X,
+            duration=config.duration,
+            trials=config.trials,
+            seed=config.seed,
+            target=config.target,
+            windows=config.windows,
+            key_mask=study.tokens.key_mask,
+            progress=not quiet,
+        )
+        steps = [block.timing(int(T), block.dt).onset + int(T) for T in data["timesteps"].values]
+        data = data.assign(steps=("checkpoint", steps, {"long_name": "steps from the start to the end of a window"}))
+        own = {name: data.attrs.pop(name) for name in ("parameters", "target", "target_reason")}
+        counts = [name for name in data.data_vars if "checkpoint" in data[name].dims]
+        data = data.assign_coords({name: ("mode", [value]) for name, value in own.items()} | {"mode": [mode]})
+        collected.append(data.assign({name: data[name].expand_dims("mode") for name in counts}))
+        if not quiet:
+            total = sum(
+                int(data[f"spikes_{name}"][..., -1].sum()) for name in ("encoder", "qkv", "attention", "output")
+            )
+            print(f"{mode}: {total} spikes ({own['target']}: {own['target_reason']})", file=sys.stderr)
+    joined = xr.concat(collected, dim="mode", data_vars="minimal", coords="minimal", compat="override", join="exact")
+    return joined.assign(_references(study)).assign_attrs(_attributes(study))
+
+
+def _references(study: Study) -> dict[str, Any]:
+    block = next(iter(study.blocks.values()))
+    references = {"limit": block.limit, "ordinary": block.ordinary}
+    found: dict[str, Any] = {
+        f"{name}_{variable}": values
+        for name, reference in references.items()
+        for variable, values in reference(study.tokens.X, study.tokens.key_mask).data_vars.items()
+    }
+    rates = block.rates(study.tokens.X)[:, :, 2]
+    found["value_rates"] = (("sample", "key", "head", "unit", "sign"), rates, {"units": "spikes per step"})
+    found["label"] = ("key", study.tokens.labels)
+    return found
+
+
+def _attributes(study: Study) -> dict[str, Any]:
+    block = next(iter(study.blocks.values()))
+    scale = block.score_scale
+    return {
+        "source": study.tokens.source,
+        "softmax": block.softmax.name,
+        "score_scale": block.width**-0.5 if scale is None else scale,
+        "encoder": block.encoder.name,
+        "encoders": block.encoders,
+        "delay_ms": float(block.delay / b2.ms),
+        "tau_s_ms": float(block.tau_s / b2.ms),
+        "tau_m_ms": "none" if block.tau_m is None else float(block.tau_m / b2.ms),
+        "causal": int(block.causal),
+    }
+
+
+def trace(study: Study) -> dict[str, xr.Dataset]:
+    """Record what a raster shows of every mode: the first spikes of trial 0 in its longest window, first sample.
+
+    A staged window longer than `RECORDED_STAGE` is replaced by one of that length, a run of its own.
+    """
+    mask = study.tokens.key_mask
+    mask = mask[0] if mask is not None and mask.ndim == 2 else mask
+    jobs, steps = [], 0
+    for mode, plan in study.plans.items():
+        window = int(plan.marks[-1]) * plan.dt * b2.second
+        window = min(window, RECORDED_STAGE) if mode == "staged" else window
+        steps += plan.circuit.timing(round(float(window / plan.circuit.dt)), plan.circuit.dt).onset
+        options = {"duration": window, "shown": min(window, RASTER_WINDOW), "seed": study.config.seed, "key_mask": mask}
+        jobs.append(joblib.delayed(record_spikes)(study.blocks[mode], plan.x[0], **options))
+    # A process of its own costs seconds to start.
+    workers = min(len(jobs), execution.check_jobs(None)) if steps > LONG_RECORD else 1
+    traces = {}
+    for mode, data in zip(study.plans, joblib.Parallel(n_jobs=workers)(jobs), strict=True):
+        for variable in data.data_vars.values():
+            variable.encoding = {"zlib": True, "complevel": 4}
+        traces[mode] = data.assign(label=("token", study.tokens.labels))
+    return traces
+
+
+def tabulate(data: xr.Dataset) -> dict[str, pd.DataFrame]:
+    """Every table that is written, by the name of its file."""
+    return {"summary": summarise(data), "convergence": converge(data), "decomposition": decompose(data)}
+
+
+def main(config: Config) -> None:
+    """Check, run, summarise, plot and write."""
+    study = prepare(config)
+    out = command_line.writable(config.out)
+    data = run(study)
+    tables = tabulate(data)
+    traces = trace(study)
+    save(data, out / "counts.nc")
+    save_groups(traces, out / "spikes.nc")
+    for name, table in tables.items():
+        write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
+    for name, figure in plot(data, tables, traces).items():
+        save_figure(figure, out, name)
+    energy = energy_table(data, tables["summary"])
+    write_atomically(out / "energy.csv", lambda file: energy.to_csv(file, index=False))
+    text = report(data, **tables)
+    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
+    if not config.quiet:
+        last = tables["summary"].groupby("mode", sort=False).tail(1)
+        print(plain(last[SHOWN]))
+        print(plain(tables["convergence"]))
+        print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")

@@ -1,0 +1,196 @@
+"""Numbers in text, as programs write them: separators, decimal commas, comments, ragged lines and data frames."""
+
+from __future__ import annotations
+
+import csv
+import re
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biospike.errors import InputError, InputWarning
+from validation.inputs.data_frames import without_frame
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "blanks"}
+COMMENTS = ("#", "%")
+EMPTY = frozenset({"", "nan", "-nan", "+nan", "na", "n/a", "#n/a", "<na>", "null", "none", "--"})
+"""Fields, in lower case, that are no number on purpose; "--" is how a masked array prints one."""
+DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")
+BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+class Fields(NamedTuple):
+    """Text cut into fields.
+
+    Attributes
+    ----------
+    lines : list of list of str
+        As long as the first one, or shorter.
+    numbers : list of int
+        Of the lines in the file, from 1.
+    separator : str
+        Key of `SEPARATORS`.
+    """
+
+    lines: list[list[str]]
+    numbers: list[int]
+    separator: str
+
+
+def read_text(content: bytes, ending: str = ".csv", *, frame: bool = True) -> NDArray[Any]:
+    """Read rows of numbers from text.
+
+    Fields are separated by commas, semicolons, tabs or blanks, whichever there are; lines that begin with # or % are
+    comments. A shorter line lacks its last fields. Empty fields, nan and NA are NaN. Whole numbers stay integers.
+
+    Parameters
+    ----------
+    content
+        Of the file.
+    ending
+        ``.tsv`` is separated by tabs.
+    frame
+        Whether header and index of a data frame are dropped; see `validation.inputs.data_frames.without_frame`.
+
+    Returns
+    -------
+    ndarray (lines, fields)
+        An `InputWarning` says what was dropped or filled up.
+
+    Raises
+    ------
+    InputError
+        If it is not text, a field is not a number, a line is longer than the first one, or a comma may be a decimal
+        sign or not.
+    """
+    fields = _cut(_decoded(content), "\t" if ending == ".tsv" else None)
+    lines = without_frame(fields.lines, is_number) if frame else fields.lines
+    return _as_numbers(fields._replace(lines=lines, numbers=fields.numbers[-len(lines) :]))
+
+
+def is_number(field: str) -> bool:
+    """Whether a field is a number or NaN, with a point or a comma."""
+    return _number(field.replace(",", ".", 1)) is not None
+
+
+def _decoded(content: bytes) -> str:
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        raise InputError("the file is not text") from None
+    if "\0" in text:
+        raise InputError("the file is not text: it holds zero bytes, not numbers")
+    return text
+
+
+def _cut(text: str, separator: str | None) -> Fields:
+    """Cut text into fields by the separator that it uses."""
+    kept = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if _counts(line)]
+    if not kept:
+        raise InputError("the file is empty; expected rows of numbers")
+    numbers, lines = zip(*kept, strict=True)
+    first = numbers[0]
+    blank = [n for n, line in enumerate(text.splitlines(), start=1) if first < n < numbers[-1] and not line.strip()]
+    if blank:
+        warnings.warn(f"line {blank[0]} is blank, and left out{_more(blank)}", InputWarning, stacklevel=2)
+    separator = _separator(lines) if separator is None else separator
+    return Fields(_split(lines, separator), list(numbers), separator)
+
+
+def _counts(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith(COMMENTS)
+
+
+def _separator(lines: tuple[str, ...]) -> str:
+    found = [mark for mark in (";", "\t") if any(mark in line.strip() for line in lines)]
+    if len(found) > 1:
+        raise InputError("fields are separated by semicolons and by tabs; accepted is one kind of separator")
+    if found:
+        return found[0]
+    if not any("," in line for line in lines):
+        return " "
+    # "1,5 2,5" are two numbers with decimal commas, "1, 5" and "1,5" two whole numbers.
+    by_comma = all(is_number(field) for line in _split(lines, ",") for field in line)
+    by_blank = not by_comma and all(is_number(field) for line in _split(lines, " ") for field in line)
+    return " " if by_blank else ","
+
+
+def _split(lines: tuple[str, ...], separator: str) -> list[list[str]]:
+    if separator == " ":
+        return [line.split() for line in lines]
+    try:
+        rows = list(csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t", strict=True))
+    except csv.Error as error:
+        raise InputError(f"fields separated by {SEPARATORS[separator]} cannot be told apart ({error})") from None
+    if len(rows) != len(lines):
+        raise InputError("a quotation mark is not closed in its line")
+    return [[field.strip() for field in row] for row in rows]
+
+
+def _as_numbers(fields: Fields) -> NDArray[Any]:
+    lines, separator = fields.lines, SEPARATORS[fields.separator]
+    width = len(lines[0])
+    longer = [number for number, line in zip(fields.numbers, lines, strict=True) if len(line) > width]
+    if longer:
+        raise InputError(
+            f"lines differ in length, the longest must come first: line {longer[0]} has more than {width} fields "
+            f"(separated by {separator})"
+        )
+    decimal = _decimal_sign(fields)
+    values = np.full((len(lines), width), np.nan)
+    for at, line in enumerate(lines):
+        for place, field in enumerate(line):
+            value = _number(field.replace(",", ".") if decimal == "," else field)
+            if value is None:
+                raise InputError(
+                    f"{field!r} is not a number (line {fields.numbers[at]}); expected rows of numbers, without a "
+                    f"header or with the whole frame of a table (fields separated by {separator})"
+                )
+            values[at, place] = value
+    short = [number for number, line in zip(fields.numbers, lines, strict=True) if len(line) < width]
+    if short:
+        warnings.warn(
+            f"lines differ in length: line {short[0]} has fewer than {width} fields, the last of which are NaN"
+            f"{_more(short)}",
+            InputWarning,
+            stacklevel=2,
+        )
+    whole = all(re.fullmatch(r"[-+]?\d+", field) for line in lines for field in line if field.lower() not in EMPTY)
+    exact = whole and np.isfinite(values).all() and (np.abs(values) < 2**53).all()
+    return values.astype(np.int64) if exact else values
+
+
+def _decimal_sign(fields: Fields) -> str:
+    """The comma if fields hold one and nothing speaks against it."""
+    with_comma = [field for line in fields.lines for field in line if "," in field]
+    if not with_comma:
+        return "."
+    separator = SEPARATORS[fields.separator]
+    if any("." in field for line in fields.lines for field in line):
+        raise InputError(f"{with_comma[0]!r}: commas and points in numbers (fields separated by {separator})")
+    if all(THOUSANDS.fullmatch(field) for field in with_comma):
+        raise InputError(
+            f"{with_comma[0]!r}: the comma may part decimals or thousands (fields separated by {separator}); write a "
+            "point, or nothing"
+        )
+    if all(DECIMAL_COMMA.fullmatch(field) or is_number(field) for field in with_comma):
+        return ","
+    return "."
+
+
+def _number(field: str) -> float | None:
+    """Value of a field; NaN where it is empty; None if it is no number."""
+    if field.lower() in EMPTY:
+        return np.nan
+    try:
+        return None if "_" in field else float(field)
+    except ValueError:
+        return None
+
+
+def _more(numbers: list[int]) -> str:
+    return f", and so for {len(numbers) - 1} more" if len(numbers) > 1 else ""

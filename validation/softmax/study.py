@@ -1,0 +1,263 @@
+"""Hold the spiking circuits against the exact softmax: which compute it, how fast, and where does each fail.
+
+Every circuit of `circuits.softmax` receives the same rows of attention logits. Its spike counts become shares, the
+shares are held against the exact softmax in every window of one run, and the table says for each circuit its bias, its
+order of convergence and the law it follows.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+import numpy as np
+import pandas as pd
+import tyro
+import xarray as xr
+from numpy.typing import NDArray
+
+from biospike.circuit import Circuit
+from biospike.errors import InputError
+from biospike.execution import build_plans, choose_target
+from biospike.packing import Plan
+from biospike.parameters import parse_quantity
+from biospike.recording import save, write_atomically
+from biospike.simulation import plan, simulate_each
+from circuits import SOFTMAX_CIRCUITS
+from validation.data import attention_rows
+from validation.inputs.logits import Rows, read_rows
+from validation.softmax import sweep as softmax_sweep
+from validation.softmax.figures import Raster, draw_convergence, drawing
+from validation.softmax.report import plain, report
+from validation.softmax.tables import CONVERGENCE, converge, halving, not_run, summarise
+from validation.study import command_line
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
+
+WINDOWS = 24
+FIRST_WINDOW = 1e-3
+"""Windows are spaced evenly in the logarithm from this fraction of the duration."""
+HALVED_FRACTION = 8
+"""The step is halved for about one in this many of the duration, in half of the trials."""
+WORTH_A_PROCESS = 2e8
+"""Steps of all neurons above which figures are drawn in a process of their own, which takes seconds to start."""
+
+OWN_ATTRIBUTES = ("parameters", "dt_ms", "target", "target_reason")
+OWN_VARIABLES = ("timesteps", "spike_count", "spike_count_halved", "gap_sum", "gap_square_sum", "limit")
+"""What differs between circuits."""
+
+POINTS = "points"
+"""Folder of a sweep, whose results a run without one does not touch."""
+FILES = (
+    *("summary.csv", "convergence.csv", "counts.nc", "traces.nc", "report.md", "sweep.csv"),
+    *(f"{figure}.{kind}" for figure in ("convergence", "raster", "sweep") for kind in ("png", "pdf")),
+)
+"""What a run or a sweep may write: those of an older one are removed before the first is written."""
+
+FITTED = ["order", "order_low", "order_high", "verdict", "reason"]
+SHOWN = ["circuit", "spikes_per_row", "tv", "tv_low", "tv_high", "tv_expected", "limit_tv", "bias_tv", "isi_cv"]
+
+
+@attrs.frozen
+class Config:
+    """Options of ``compare_softmax``."""
+
+    logits: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Rows of logits in nats: .npy, .npz (array 'logits') or .csv; NaN, -inf, a fill such as -1e4 or an empty field
+    masks a key. A dump (batch, heads, queries, keys) is flattened. Default: 72 real attention rows of a trained
+    transformer, shipped with biospike."""
+    no_frame: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Read all of a text file as logits, also what looks like header and index of a data frame."""
+    circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = tuple(SOFTMAX_CIRCUITS)
+    """Circuits to run."""
+    duration: Annotated[str, tyro.conf.arg(metavar="TIME")] = "2 s"
+    """Longest window, with its unit; shorter windows are read from the same run."""
+    trials: int = 8
+    """Independent repetitions of every row."""
+    seed: int = 1
+    """Same seed, same spikes, on every target."""
+    target: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
+    """auto, cpp_standalone, cython or numpy."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results/compare_softmax")
+    """Directory for tables, counts, figures and report."""
+    quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Show neither progress nor tables."""
+    sweep: Annotated[Path | None, tyro.conf.arg(metavar="FILE.toml")] = None
+    """Run a grid of circuits, parameters, logits, seeds and durations that this file gives, in place of the options
+    above except --out and --quiet; start the same command again to go on where it stopped."""
+    jobs: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Processes of a sweep; default all cores."""
+    scheduler: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
+    """Run the sweep on the workers of this Dask scheduler, for example tcp://node:8786."""
+
+
+@attrs.frozen(eq=False)
+class Study:
+    """A checked configuration: what `run` needs."""
+
+    config: Config
+    logits: NDArray[np.float64]
+    circuits: dict[str, Circuit]
+    """Those that are run."""
+    left_out: dict[str, str]
+    """Those that cannot take a row, and why, in a line each."""
+    duration: Quantity
+    plans: list[Plan]
+    """Of every circuit, at its own step."""
+    halved: list[Plan]
+    """The same at half of it, for one short window."""
+    row_names: list[str] | None = None
+    """Of the rows of a dump, such as "b0 h3 q5"."""
+
+
+def prepare(config: Config) -> Study:
+    """Check the whole configuration and read its input.
+
+    Raises
+    ------
+    InputError
+        Naming the value and what is accepted.
+    """
+    rows = Rows(attention_rows()) if config.logits is None else read_rows(config.logits, frame=not config.no_frame)
+    logits = rows.logits
+    if not config.circuits:
+        raise InputError(f"--circuits needs at least one of {', '.join(SOFTMAX_CIRCUITS)}")
+    circuits: dict[str, Circuit] = {}
+    for name in config.circuits:
+        if name not in SOFTMAX_CIRCUITS:
+            near = difflib.get_close_matches(name, SOFTMAX_CIRCUITS, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise InputError(f"--circuits {name}: unknown circuit{hint}; accepted: {', '.join(SOFTMAX_CIRCUITS)}")
+        circuits[name] = SOFTMAX_CIRCUITS[name]()
+    left_out = refusals(circuits, logits)
+    if len(left_out) == len(circuits):
+        raise InputError("; ".join(left_out.values()))
+    circuits = {name: circuit for name, circuit in circuits.items() if name not in left_out}
+    duration = parse_quantity(config.duration, like=2 * b2.second)
+    grid = max(circuit.dt for circuit in circuits.values())
+    if duration < 3 * grid:
+        raise InputError(f"--duration {config.duration} must be above 0 s and at least three steps of {grid}")
+    # Windows on the coarsest grid, so that all circuits are read at the same times.
+    steps = int(float(duration / grid) * (1 + 1e-12))  # 0.3 s are 300 steps of 1 ms, not 299.99
+    marks = np.unique(np.rint(np.geomspace(max(1.0, FIRST_WINDOW * steps), steps, WINDOWS)))
+    duration, windows = steps * grid, marks * grid
+    short = windows[np.argmin(np.abs(windows - duration / HALVED_FRACTION))]
+    full = {"duration": duration, "checkpoints": windows, "trials": config.trials, "seed": config.seed}
+    less = {"duration": short, "checkpoints": short * np.ones(1), "trials": max(2, config.trials // 2)}
+    plans = [plan(circuit, logits, **full) for circuit in circuits.values()]
+    halved = [plan(circuit, logits, dt=circuit.dt / 2, **full | less) for circuit in circuits.values()]
+    for work in plans:
+        choose_target(work, config.target)
+    return Study(config, logits, circuits, left_out, duration, plans, halved, rows.names)
+
+
+def refusals(circuits: Mapping[str, Circuit], logits: NDArray[np.float64]) -> dict[str, str]:
+    """Circuits that cannot take one of these rows, and what they say of it."""
+    lines = {}
+    for name, circuit in circuits.items():
+        try:
+            circuit.check_rows(logits, circuit.dt)
+        except InputError as error:
+            lines[name] = str(error)
+    return lines
+
+
+def run(study: Study) -> Iterator[xr.Dataset]:
+    """Simulate every circuit at its own step and at half of it, and yield its result while the next ones run.
+
+    Yields
+    ------
+    xarray.Dataset
+        As of `biospike.simulate`, with `row_name` of a dump; `spike_count_halved` was counted at half the step, in the
+        window `window_halved_ms`.
+    """
+    target, progress = study.config.target, not study.config.quiet
+    build_plans(study.plans, target, progress=progress)
+    in_turn = [work for both in zip(study.plans, study.halved, strict=True) for work in both]
+    done = simulate_each(in_turn, target=target, progress=progress)
+    windows_ms = study.plans[0].marks * study.plans[0].dt * 1e3
+    for data, halved in zip(done, done, strict=True):
+        counts = halved["spike_count"].isel(checkpoint=-1)
+        data["spike_count_halved"] = counts.drop_vars(("window_ms", "timesteps")).rename(trial="trial_halved")
+        if progress:
+            spikes = int(data["spike_count"][..., -1].sum())
+            print(
+                f"{data.attrs['circuit']}: {spikes} spikes ({data.attrs['target']}: {data.attrs['target_reason']})",
+                file=sys.stderr,
+            )
+        # All circuits are read at the same times, which each would round in its own steps.
+        windows = data["window_ms"].copy(data=windows_ms)
+        names: dict[str, Any] = {} if study.row_names is None else {"row_name": ("row", study.row_names)}
+        yield data.assign_coords(window_ms=windows, window_halved_ms=float(halved["window_ms"][-1]), **names)
+
+
+def join(results: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Join what `run` yields along a new dimension `circuit`; what differs between circuits becomes a coordinate."""
+    parts = []
+    for data in results:
+        own = {name: ("circuit", [data.attrs[name]]) for name in OWN_ATTRIBUTES}
+        part = data.assign_coords(own | {"circuit": [data.attrs["circuit"]]})
+        for variable in OWN_VARIABLES:
+            part[variable] = part[variable].expand_dims("circuit")
+        part.attrs = {key: value for key, value in data.attrs.items() if key not in {*own, "circuit"}}
+        parts.append(part)
+    joined = xr.concat(parts, dim="circuit", data_vars="minimal", coords="minimal", compat="override", join="exact")
+    return joined.assign_attrs(compilers=", ".join(sorted({data.attrs["compiler"] for data in results})))
+
+
+def _without_grid(config: Config) -> softmax_sweep.Options:
+    """Options of a sweep; those that its file decides must not be given."""
+    ours = {"sweep", "jobs", "scheduler", "out", "quiet"}
+    for field in attrs.fields(Config):
+        if field.name not in ours and getattr(config, field.name) != field.default:
+            raise InputError(f"--{field.name} is given by --sweep {config.sweep}; leave it out")
+    return softmax_sweep.Options(config.out, config.jobs, config.scheduler, config.quiet)
+
+
+def main(config: Config) -> None:
+    """Check, run, summarise, plot and write."""
+    if config.sweep is not None:
+        softmax_sweep.main(config.sweep, _without_grid(config))
+        return
+    if config.jobs is not None or config.scheduler is not None:
+        raise InputError("--jobs and --scheduler belong to a sweep; give its --sweep FILE.toml")
+    study = prepare(config)
+    if (config.out / POINTS).is_dir():
+        raise InputError(f"--out {config.out} holds the points of a sweep; name another directory")
+    out = command_line.writable(config.out)
+    for line in study.left_out.values():
+        print(f"left out: {line}", file=sys.stderr)
+    neurons = config.trials * np.count_nonzero(~np.isnan(study.logits))
+    steps = sum(work.steps for work in study.plans)
+    raster = Raster(study.circuits, study.logits, study.duration, config.seed, tuple(study.left_out))
+    with drawing(raster, out, beside=bool(neurons * steps >= WORTH_A_PROCESS)) as draw:
+        results, summaries, fits, halvings = [], [], [], []
+        for one in run(study):
+            results.append(one)
+            summaries.append(summarise(one, study.circuits[one.attrs["circuit"]]))
+            fits.append(converge(one, summaries[-1]))
+            halvings.append(halving(one))
+        for name in study.left_out:
+            rows, fit = not_run(name, summaries[0])
+            summaries.append(rows)
+            fits.append(fit)
+        summary = pd.concat([table.astype(object) for table in summaries], ignore_index=True).infer_objects()
+        convergence = pd.DataFrame(fits)[CONVERGENCE]
+        command_line.remove(out, FILES)
+        draw(draw_convergence, summary, convergence, out)
+        data = join(results)
+        save(data, out / "counts.nc")
+        for name, table in (("summary", summary), ("convergence", convergence)):
+            write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
+        text = report(data, summary, convergence, pd.DataFrame(halvings), study.left_out)
+        write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
+    if not config.quiet:
+        last = summary.groupby("circuit", sort=False).tail(1)
+        shown = last[SHOWN].merge(convergence[["circuit", *FITTED]], on="circuit")
+        print(plain(shown))
+        print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
