@@ -5,13 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import attrs
-import pandas as pd
 
-from biospike import load
-from biospike.plots import save_figure
-from biospike.recording import load_groups
-from validation.attention.figures import plot
-from validation.study import command_line
+from validation.attention.study import STUDY
+from validation.study import command_line, redraw
 
 
 @attrs.frozen
@@ -25,14 +21,8 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Read counts, tables and spikes, write ``attention_convergence``, ``attention_maps`` and ``attention_raster``."""
-    data = load(config.results / "counts.nc")
-    names = ("summary", "convergence", "decomposition")
-    tables = {name: pd.read_csv(config.results / f"{name}.csv") for name in names}
-    traces = load_groups(config.results / "spikes.nc")
-    out = command_line.writable(config.out)
-    for name, figure in plot(data, tables, traces).items():
-        save_figure(figure, out, f"attention_{'maps' if name == 'attention' else name}")
+    """Read what the study wrote, and draw it again."""
+    redraw.redraw(STUDY, config.results, config.out)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import attrs
-import pandas as pd
 
-from biospike import plots
-from biospike.errors import InputError
-from validation.speed.figures import benchmark_figure
-from validation.study import command_line
+from validation.speed.study import STUDY
+from validation.study import command_line, redraw
 
 
 @attrs.frozen
@@ -24,15 +21,8 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Read the tables, of which a run may have left out some, and write ``benchmark``."""
-    costs, memory, attention = (_read(config.results / f"{name}.csv") for name in ("costs", "memory", "attention"))
-    if costs.empty and memory.empty and attention.empty:
-        raise InputError(f"--results {config.results} has neither costs.csv nor memory.csv nor attention.csv")
-    plots.save_figure(benchmark_figure(costs, memory, attention), command_line.writable(config.out), "benchmark")
-
-
-def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["part"] if path.stem == "costs" else None)
+    """Read what the study wrote, and draw it again."""
+    redraw.redraw(STUDY, config.results, config.out)
 
 
 if __name__ == "__main__":

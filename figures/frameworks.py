@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import attrs
-import pandas as pd
 import tyro
 
-from biospike import plots
-from validation.frameworks.figures import energy_figure, membrane_figure, mismatch_figure
-from validation.study import command_line
+from validation.frameworks.study import STUDY
+from validation.study import command_line, redraw
 
 
 @attrs.frozen
@@ -25,16 +23,8 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Read the tables, and write the figures."""
-    tables = {name: pd.read_csv(config.results / f"{name}.csv") for name in ("summary", "stages", "energy")}
-    out = command_line.writable(config.out)
-    made = {
-        "mismatches": mismatch_figure(tables["summary"]),
-        "membranes": membrane_figure(tables["summary"], tables["stages"]),
-        "energy": energy_figure(tables["energy"]),
-    }
-    for name, figure in made.items():
-        plots.save_figure(figure, out, f"frameworks_{name}")
+    """Read what the study wrote, and draw it again."""
+    redraw.redraw(STUDY, config.results, config.out)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import attrs
-import pandas as pd
 import tyro
 
-from biospike import plots
-from validation.simulators.data import load_results
-from validation.simulators.figures import draw
-from validation.study import command_line
+from validation.simulators.study import STUDY
+from validation.study import command_line, redraw
 
 
 @attrs.frozen
@@ -26,12 +23,8 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Read the spikes, and write the figures."""
-    results = load_results(config.results / "spikes.npz")
-    tables = {"neurons": pd.read_csv(config.results / "neurons.csv")}
-    out = command_line.writable(config.out)
-    for name, figure in draw(results, tables).items():
-        plots.save_figure(figure, out, f"simulators_{name}")
+    """Read what the study wrote, and draw it again."""
+    redraw.redraw(STUDY, config.results, config.out)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import attrs
-import pandas as pd
 
-from biospike import plots
-from biospike.recording import load_groups
-from validation.study import command_line
+from validation.softmax.study import STUDY
+from validation.study import command_line, redraw
 
 
 @attrs.frozen
@@ -23,12 +21,8 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Read tables and traces, write ``softmax_convergence`` and ``softmax_raster``."""
-    summary, convergence = (pd.read_csv(config.results / f"{name}.csv") for name in ("summary", "convergence"))
-    traces = load_groups(config.results / "traces.nc")
-    out = command_line.writable(config.out)
-    plots.save_figure(plots.convergence_figure(summary, convergence), out, "softmax_convergence")
-    plots.save_figure(plots.raster_figure(traces), out, "softmax_raster")
+    """Read what the study wrote, and draw it again."""
+    redraw.redraw(STUDY, config.results, config.out)
 
 
 if __name__ == "__main__":

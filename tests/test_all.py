@@ -15,9 +15,9 @@ import pytest
 
 from circuits import SOFTMAX_CIRCUITS
 from validation import all as every
-from validation.all import STUDIES, Config, code_digest, index, prepare, run, run_study
-from validation.study import claims
-from validation.study.claims import Missing, Results, claims_table
+from validation.all import STUDIES, Config, code_digest, findings, index, prepare, run, run_study
+from validation.study.claims import Finding, claims_table
+from validation.study.results import Missing, Results
 
 
 class Ran:
@@ -39,6 +39,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, str], Ran]:
     def replace(status: int = 0, line: str = "") -> Ran:
         recorder = Ran(status, line)
         monkeypatch.setattr(every, "git_revision", lambda: "revision")
+        monkeypatch.setattr("validation.study.report.git_revision", lambda: "revision")
         monkeypatch.setattr(every.subprocess, "run", recorder)
         return recorder
 
@@ -110,7 +111,7 @@ def test_a_study_that_fails_is_listed_with_its_line_and_stops_no_other(tmp_path:
     config = Config(studies=("compare_simulators", "compare_softmax"), out=tmp_path, quiet=True)
     outcomes = run(config, prepare(config))
     assert [outcome.state for outcome in outcomes] == ["failed", "failed"]
-    assert "NEST is not installed" in index(config, claims_table(Results(tmp_path)), outcomes)
+    assert "NEST is not installed" in index(config, claims_table(findings(tmp_path)), outcomes)
     assert not (tmp_path / "compare_softmax" / every.MARK).exists()
 
 
@@ -129,7 +130,7 @@ def test_bad_options_are_refused(options: dict[str, object], message: str) -> No
 
 
 def test_without_results_every_claim_is_not_measured(tmp_path: Path) -> None:
-    table = claims_table(Results(tmp_path))
+    table = claims_table(findings(tmp_path))
     assert len(table) > 50
     assert table["verdict"].str.startswith("not measured").all()
     assert set(table["study"]) == set(STUDIES)
@@ -149,16 +150,15 @@ def softmax_results(root: Path, floor: float) -> Path:
     return root
 
 
-def read(name: str, root: Path) -> claims.Finding:
-    claims_table(Results(root))
-    return next(made for made in claims.CLAIMS if made.claim.startswith(name)).read(Results(root))
+def read(name: str, root: Path) -> Finding:
+    return next(found for _, found in findings(root) if found.claim.startswith(name))
 
 
 @pytest.mark.parametrize(("floor", "verdict"), [(0.2, "does not hold"), (0.001, "holds")])
 def test_the_verdict_follows_the_measurement(tmp_path: Path, floor: float, verdict: str) -> None:
     finding = read("subtractive lateral inhibition", softmax_results(tmp_path, floor))
     assert finding.verdict.split(":")[0] == verdict
-    assert f"{floor:.4f}" in finding.measured
+    assert f"{floor:.4f}" in finding.sentence
 
 
 def test_the_longest_window_of_every_circuit_is_read(tmp_path: Path) -> None:
@@ -167,15 +167,15 @@ def test_the_longest_window_of_every_circuit_is_read(tmp_path: Path) -> None:
     table = pd.read_csv(path)
     first = table.assign(tv=0.9, tv_low=0.8, tv_high=1.0)
     pd.concat([first, table]).to_csv(path, index=False)
-    assert "0.2000" in read("subtractive lateral inhibition", root).measured
+    assert "0.2000" in read("subtractive lateral inhibition", root).sentence
     biased = table.assign(bias_tv=np.where(table["circuit"] == "race", 0.05, table["bias_tv"]))
     biased.to_csv(path, index=False)
     assert read("inhibition by a common factor", root).verdict == "does not hold: race"
 
 
 def test_a_missing_row_is_told_from_a_missing_study(tmp_path: Path) -> None:
-    results = Results(softmax_results(tmp_path, 0.2))
+    root = softmax_results(tmp_path, 0.2)
     with pytest.raises(Missing, match="compare_softmax has no such rows"):
-        results.table("compare_softmax", circuit="none")
+        Results(root / "compare_softmax").table(circuit="none")
     with pytest.raises(Missing, match="compare_attention was not run"):
-        results.table("compare_attention")
+        Results(root / "compare_attention").table()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biospike.theory import design_rule
+from biospike.theory import design_rule, paper
 from biospike.theory.design_rule import (
     constant_of_read_out,
     error_with_projection,
@@ -21,7 +21,7 @@ def test_published_figures():
     # The rule at the paper's d_eff of CIFAR-10: 10 810 steps for eps = 0.1, and eps near 5 for T = 4.
     assert design_rule.timesteps(47, 0.1) == pytest.approx(10_810)
     assert design_rule.eps(47, 4) == pytest.approx(5.2, abs=0.01)
-    assert design_rule.PAPER_C_INTERVAL[0] < design_rule.PAPER_C < design_rule.PAPER_C_INTERVAL[1]
+    assert paper.C_INTERVAL[0] < paper.C < paper.C_INTERVAL[1]
 
 
 @given(st.floats(1, 1e3), st.floats(1e-3, 10), st.floats(0.1, 10))

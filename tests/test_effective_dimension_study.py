@@ -18,11 +18,11 @@ from validation.dimension.data import SETS, read_samples
 from validation.dimension.figures import convergence_figure, scree_figure
 from validation.dimension.study import data_sets
 from validation.dimension.tables import (
-    CLAIMS,
     CONVERGENCE,
     ESTIMATORS,
     PROTOCOL,
     SCREE,
+    STATED,
     SUMMARY,
     claims,
     half_samples,
@@ -184,7 +184,7 @@ def test_verdicts_on_the_published_figures():
     assert np.isnan(found.loc["ImageNet", "measured"])
     assert claims(*tables(51, 49, 53), "mine", "CIFAR-10").set_index("claim").loc["CIFAR-10", "verdict"] == "consistent"
     assert (claims(*tables(51, 49, 53), "mine", None)["verdict"] == "unverified").all()
-    assert set(CLAIMS) == {"CIFAR-10", "CIFAR-100", "ImageNet"}
+    assert set(STATED) == {"CIFAR-10", "CIFAR-100", "ImageNet"}
 
 
 def test_everything_is_written(known, tmp_path, capsys):
@@ -211,7 +211,7 @@ def test_artists_of_the_figures(known):
     assert labels == ["known: 5 of 12", "n < 100 (1 sets)"]
     assert [line.get_ydata()[0] for line in left.get_lines() if line.get_linestyle() == ":"] == pytest.approx([0.05])
 
-    figure = convergence_figure(tables.convergence, tables.summary, {"known": CLAIMS["CIFAR-10"]})
+    figure = convergence_figure(tables.convergence, tables.summary, {"known": STATED["CIFAR-10"]})
     (axes,) = figure.axes
     assert axes.get_xlabel() == "samples"
     assert axes.get_ylim()[1] > 50

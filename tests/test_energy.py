@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biospike.theory import paper
 from biospike.theory.energy import (
     ARITHMETIC,
-    CLAIMED_RATIO,
     DEVICES,
     Device,
     activity_for_ratio,
@@ -28,7 +28,7 @@ def test_published_figure():
 
 
 def test_the_claimed_ratio_is_a_claim_about_activity():
-    assert [activity_for_ratio(ratio) for ratio in CLAIMED_RATIO] == pytest.approx([0.1345, 0.0897], abs=1e-4)
+    assert [activity_for_ratio(ratio) for ratio in paper.ENERGY_RATIO] == pytest.approx([0.1345, 0.0897], abs=1e-4)
 
 
 @given(st.floats(0.01, 1), st.floats(1, 1000), st.integers(1, 10**6))

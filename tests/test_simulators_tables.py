@@ -16,7 +16,7 @@ from circuits.softmax import Diffusive, Escape, Race
 from validation.simulators import brian2 as simulators_brian2
 from validation.simulators import nest as simulators_nest
 from validation.simulators.cases import Spikes, constant_cases, tie_case
-from validation.simulators.data import Results, load_results, save_results
+from validation.simulators.data import Recorded, load_results, save_results
 from validation.simulators.figures import share_deviations
 from validation.simulators.isi_figure import poisson_survival
 from validation.simulators.mapping import CLOSED, lif_parameters, noise_amplitude, wire
@@ -311,7 +311,7 @@ class TestTables:
         case, brian2, nest_spikes = self.results()
         one = spikes([1, 2, 3], [0, 3, 6])
         circuits = {"race": CircuitResult(Race(), 40, [one, spikes([], [])], [one, one], 2, "numpy")}
-        given = Results([CaseResult(case, brian2, nest_spikes, brian2, 5.0)], circuits, LOGITS, 3, 10)
+        given = Recorded([CaseResult(case, brian2, nest_spikes, brian2, 5.0)], circuits, LOGITS, 3, 10)
         save_results(given, tmp_path / "spikes.npz")
         read = load_results(tmp_path / "spikes.npz")
         np.testing.assert_array_equal(read.logits, LOGITS)

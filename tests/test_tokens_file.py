@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from validation.attention import study as compare_attention
+import validation
 from validation.compare_attention import Config, prepare
 from validation.data import token_block
 from validation.inputs.tokens import drawn_weights, read_tokens
@@ -48,7 +48,7 @@ class TestTokensFiles:
         assert not study.plans["staged"].unmasked[0, :, 2].any()
 
     def test_the_shipped_block_is_a_tokens_file(self):
-        path = Path(compare_attention.__file__).parent / "data" / "token_block.npz"
+        path = Path(validation.__file__).parent / "data" / "token_block.npz"
         read = read_tokens(path)
         assert (read.heads, read.labels) == (4, token_block().tokens)
         np.testing.assert_array_equal(read.W_v, token_block().W_v)

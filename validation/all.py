@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -24,36 +25,44 @@ from biospike.errors import InputError
 from biospike.ideal.frameworks import versions as framework_versions
 from biospike.provenance import code_digest
 from biospike.recording import git_revision, versions, write_atomically
-from validation.softmax.report import markdown
+from validation import compare_exponential, compare_transfer
+from validation.approximation import study as approximation
+from validation.assumptions import study as assumptions
+from validation.attention import study as attention
+from validation.bounds import study as bounds
+from validation.dimension import study as dimension
+from validation.frameworks import study as frameworks
+from validation.rule import study as rule
+from validation.simulators import study as simulators
+from validation.softmax import study as softmax
 from validation.study import command_line
-from validation.study.claims import Results, claims_table
+from validation.study.claims import Finding, claims_table
+from validation.study.record import StudyRecord
+from validation.study.report import made, markdown
+from validation.study.results import Results
 
 MARK = "complete.json"
 COLUMNS = ("claim", "source", "study", "measured", "interval", "verdict")
 
 
-class Options(NamedTuple):
-    """Options of a study at the two presets."""
-
-    quick: tuple[str, ...]
-    paper: tuple[str, ...]
-
-
 PRESETS = ("quick", "paper")
-STUDIES: dict[str, Options] = {
-    "calibrate_assumptions": Options(("--preset", "quick"), ("--preset", "paper")),
-    "calibrate_design_rule": Options(("--preset", "quick"), ("--preset", "paper")),
-    "spike_bounds": Options(("--preset", "quick"), ("--preset", "paper")),
-    "approximate_function": Options(("--duration", "500 ms", "--samples", "60"), ("--trials", "4")),
-    "compare_simulators": Options(("--trials", "7", "--rows", "6", "--duration", "1 s"), ("--trials", "24")),
-    "compare_frameworks": Options(("--size", "small", "--trains", "8"), ()),
-    "compare_attention": Options(("--trials", "4", "--duration", "1 s"), ("--trials", "32", "--duration", "16 s")),
-    "compare_softmax": Options(("--trials", "4", "--duration", "1 s"), ("--trials", "64", "--duration", "4 s")),
-    "compare_transfer": Options(("--rows", "6"), ("--spikes", "20000")),
-    "compare_exponential": Options((), ("--trials", "1000")),
-    "effective_dimension": Options((), ("--patches", "5000")),
+STUDIES: dict[str, StudyRecord] = {
+    study.name: study
+    for study in (
+        assumptions.STUDY,
+        rule.STUDY,
+        bounds.STUDY,
+        approximation.STUDY,
+        simulators.STUDY,
+        frameworks.STUDY,
+        attention.STUDY,
+        softmax.STUDY,
+        compare_transfer.STUDY,
+        compare_exponential.STUDY,
+        dimension.STUDY,
+    )
 }
-"""Studies by name, the longest first, and their options."""
+"""Studies by name, the longest first."""
 
 
 @attrs.frozen
@@ -111,7 +120,7 @@ def prepare(config: Config) -> dict[str, list[str]]:
             raise InputError(f"--studies {name}: accepted are {', '.join(STUDIES)}")
     common = ["--seed", str(config.seed), "--target", config.target, "--quiet"]
     return {
-        name: [*getattr(options, config.preset), *common] for name, options in STUDIES.items() if name in config.studies
+        name: [*getattr(study, config.preset), *common] for name, study in STUDIES.items() if name in config.studies
     }
 
 
@@ -154,6 +163,12 @@ def run(config: Config, commands: dict[str, list[str]]) -> list[Outcome]:
     return outcomes
 
 
+def findings(root: Path) -> Iterator[tuple[str, Finding]]:
+    """Every claim of every study, read off the results below `root`."""
+    for name, study in STUDIES.items():
+        yield from ((name, finding) for finding in study.claims.findings(Results(root / name)))
+
+
 def index(config: Config, table: pd.DataFrame, outcomes: list[Outcome]) -> str:
     """Return the index of the claims in `table` as Markdown."""
     counts = table["verdict"].str.split(":").str[0].value_counts()
@@ -171,10 +186,7 @@ def index(config: Config, table: pd.DataFrame, outcomes: list[Outcome]) -> str:
         "## Studies",
         "\n".join(studies),
         *(["## Not run, or failed", "\n".join(failed)] if failed else []),
-        "## What made this",
-        f"- revision {git_revision()}, source {code_digest()[:16]}\n"
-        + "- "
-        + ", ".join(f"{name} {version}" for name, version in (versions() | framework_versions()).items()),
+        made(f"source {code_digest()[:16]}", packages=versions() | framework_versions()),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -184,7 +196,7 @@ def main(config: Config) -> None:
     commands = prepare(config)
     out = command_line.writable(config.out)
     outcomes = run(config, commands)
-    table = claims_table(Results(out))
+    table = claims_table(findings(out))
     text = index(config, table, outcomes)
     write_atomically(out / "index.md", lambda path: path.write_text(text, encoding="utf-8"))
     write_atomically(out / "claims.csv", lambda path: table.to_csv(path, index=False))

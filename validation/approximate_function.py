@@ -8,10 +8,10 @@ heads in the rate-domain limit, T = infinity, tells what is left to the heads fr
 A function of your own: `approximate(function, name=..., heads=...)` from Python.
 """
 
-from validation.approximation.study import Config, Study, main, prepare, run
+from validation.approximation.study import STUDY, Config, Study, approximate, main, prepare, run
 from validation.study import command_line
 
-__all__ = ["Config", "Study", "main", "prepare", "run"]
+__all__ = ["STUDY", "Config", "Study", "approximate", "main", "prepare", "run"]
 
 if __name__ == "__main__":
     command_line.run(Config, main, __doc__)

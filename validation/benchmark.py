@@ -6,10 +6,10 @@ against keys, neurons and checkpoints, memory against neurons and duration, and 
 the default study of compare_softmax is timed inside and outside of its compiled binaries.
 """
 
-from validation.speed.study import Config, Study, main, prepare, run
+from validation.speed.study import STUDY, Config, Study, main, prepare, run
 from validation.study import command_line
 
-__all__ = ["Config", "Study", "main", "prepare", "run"]
+__all__ = ["STUDY", "Config", "Study", "main", "prepare", "run"]
 
 if __name__ == "__main__":
     command_line.run(Config, main, __doc__)

@@ -4,10 +4,10 @@ Every knob is turned on the circuits where it matters, the bias is separated fro
 closed form where there is one, and the table says from which value on the bias exceeds 0.01.
 """
 
-from validation.assumptions.study import Config, main, prepare, run
+from validation.assumptions.study import STUDY, Config, main, prepare, run
 from validation.study import command_line
 
-__all__ = ["Config", "main", "prepare", "run"]
+__all__ = ["STUDY", "Config", "main", "prepare", "run"]
 
 if __name__ == "__main__":
     command_line.run(Config, main, __doc__)

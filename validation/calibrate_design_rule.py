@@ -6,10 +6,10 @@ the principal subspace, are regressed on the effective and on the ambient dimens
 against the paper's C = 2.3 [1.9, 2.7] and against inputs that took no part in the fit.
 """
 
-from validation.rule.study import Config, Study, main, prepare, run
+from validation.rule.study import STUDY, Config, Study, main, prepare, run
 from validation.study import command_line
 
-__all__ = ["Config", "Study", "main", "prepare", "run"]
+__all__ = ["STUDY", "Config", "Study", "main", "prepare", "run"]
 
 if __name__ == "__main__":
     command_line.run(Config, main, __doc__)

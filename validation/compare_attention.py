@@ -6,10 +6,10 @@ spikes are held against the limit of the block and against ordinary softmax atte
 all stages one after another (staged, as in the theorem) and all at once (streaming).
 """
 
-from validation.attention.study import Config, Study, main, prepare, run
+from validation.attention.study import STUDY, Config, Study, main, prepare, run
 from validation.study import command_line
 
-__all__ = ["Config", "Study", "main", "prepare", "run"]
+__all__ = ["STUDY", "Config", "Study", "main", "prepare", "run"]
 
 if __name__ == "__main__":
     command_line.run(Config, main, __doc__)

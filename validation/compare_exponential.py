@@ -6,6 +6,7 @@ input; it is run with independent copies, as the lemma needs, and with identical
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,11 +18,13 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from biospike.errors import InputError
-from biospike.plots import BLUE, GREEN, RED, STYLE, save_figure
-from biospike.recording import git_revision, versions, write_atomically
+from biospike.plots import BLUE, GREEN, RED, STYLE
 from circuits.exponential import Exponential, TaylorExponential, VetoExponential, exponentiate
-from validation.softmax.report import markdown
 from validation.study import command_line
+from validation.study.claims import PAPER, Claims, Finding, findings_text
+from validation.study.record import StudyRecord
+from validation.study.report import made, markdown
+from validation.study.results import Results
 
 LOOK = {"taylor independent": (BLUE, "o"), "taylor identical": (RED, "^"), "veto": (GREEN, "s")}
 Z95 = 1.959964
@@ -125,7 +128,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return made
 
 
-def report(config: Config, table: pd.DataFrame) -> str:
+def report(config: Config, table: pd.DataFrame, findings: Sequence[Finding]) -> str:
     """Return the report as Markdown."""
     lines = []
     for name, rows in table.groupby("circuit", sort=False):
@@ -136,28 +139,61 @@ def report(config: Config, table: pd.DataFrame) -> str:
             f"{worst['z']:g}); the closed form of the mean lies outside the 95 % interval in {outside} of {len(rows)} "
             f"readings; scatter of one reading up to {rows['relative_sd'].max():.3g} of e^z."
         )
-    made = ", ".join(f"{key} {value}" for key, value in versions().items())
     parts = [
         "# Exponentials of spikes",
         f"{config.trials} readings of {config.steps} timesteps each, seed {config.seed}.",
-        "\n".join(lines), "![exponential](exponential.png)", markdown(table), "## What made this",
-        f"- {made}\n- revision {git_revision()}",
+        "\n".join(lines), "![exponential](exponential.png)", markdown(table),
+        "## Claims", findings_text(findings), made(),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
+CLAIMS = Claims()
+
+
+@CLAIMS.add("coincidences of Bernoulli spikes give e^z", f"{PAPER}, Lemma 2")
+def taylor(results: Results) -> Finding:
+    """Worst estimate of the series, with independent and with identical copies."""
+    worst = {}
+    for copies in ("independent", "identical"):
+        rows = results.table("summary", circuit=f"taylor {copies}")
+        rows = rows[rows["relative_sd_predicted"] > 0]
+        off = (rows["estimate"] / rows["exact"]).to_numpy()
+        inside = rows["exact"].between(rows["low"], rows["high"])
+        worst[copies] = off[np.abs(np.log(off)).argmax()], int(inside.sum()), len(rows)
+    (independent, inside, of), (identical, _, _) = worst["independent"], worst["identical"]
+    return Finding(
+        f"independent copies: at worst {independent:.3g} of e^z; identical copies: {identical:.3g} of e^z",
+        f"e^z within the 95 % interval in {inside} of {of} readings of independent copies",
+        "depends: on independent copies" if abs(np.log(identical)) > 0.1 else "holds",
+    )
+
+
+@CLAIMS.add("the error of Lemma 2 does not grow with the range of the logits", f"{PAPER}, Lemma 2")
+def taylor_range(results: Results) -> Finding:
+    """Relative scatter of a reading at the smallest and the largest range."""
+    rows = results.table("summary", circuit="taylor independent").groupby("M")["relative_sd"].max()
+    ratio = rows.iloc[-1] / rows.iloc[0]
+    return Finding(
+        f"scatter of a reading, relative to e^z, {rows.iloc[0]:.3g} at M = {rows.index[0]:g} and {rows.iloc[-1]:.3g} "
+        f"at M = {rows.index[-1]:g} nats",
+        "",
+        "does not hold" if ratio > 2 else "holds",
+    )
+
+
 def main(config: Config) -> None:
     """Check, run, plot and write."""
-    made = prepare(config)
-    out = command_line.writable(config.out)
-    table = run(config, made)
-    write_atomically(out / "summary.csv", lambda file: table.to_csv(file, index=False))
-    save_figure(figure(table), out, "exponential")
-    text = report(config, table)
-    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
-    if not config.quiet:
-        print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-        print(f"written to {out}: exponential.pdf, exponential.png, report.md, summary.csv")
+    circuits = prepare(config)
+    with Results.of(config) as out:
+        table = run(config, circuits)
+        out.tables(summary=table)
+        out.show(table)
+        out.figures(exponential=figure(table))
+        out.report(report(config, table, CLAIMS.findings(out)))
+
+
+STUDY = StudyRecord("compare_exponential", Config, main, CLAIMS, quick=(), paper=("--trials", "1000"))
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ of SpikingJelly and snnTorch, and with membranes in the place of its discrete ne
 The table counts the spikes that differ, and says why. Two deliberate mutants show that the comparison would notice.
 """
 
-from validation.frameworks.study import Config, Study, main, prepare, run
+from validation.frameworks.study import STUDY, Config, Study, main, prepare, run
 from validation.study import command_line
 
-__all__ = ["Config", "Study", "main", "prepare", "run"]
+__all__ = ["STUDY", "Config", "Study", "main", "prepare", "run"]
 
 if __name__ == "__main__":
     command_line.run(Config, main, __doc__)

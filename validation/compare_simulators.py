@@ -5,10 +5,10 @@ circuits race, escape and diffusive on real attention rows, the two simulators m
 one of them. Deliberate errors show how small a difference would be seen.
 """
 
-from validation.simulators.study import Config, Study, main, prepare, run
+from validation.simulators.study import STUDY, Config, Study, main, prepare, run
 from validation.study import command_line
 
-__all__ = ["Config", "Study", "main", "prepare", "run"]
+__all__ = ["STUDY", "Config", "Study", "main", "prepare", "run"]
 
 if __name__ == "__main__":
     command_line.run(Config, main, __doc__)

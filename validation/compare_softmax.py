@@ -5,10 +5,10 @@ shares are held against the exact softmax in every window of one run, and the ta
 order of convergence and the law it follows.
 """
 
-from validation.softmax.study import Config, Study, main, prepare, run
+from validation.softmax.study import STUDY, Config, Study, main, prepare, run
 from validation.study import command_line
 
-__all__ = ["Config", "Study", "main", "prepare", "run"]
+__all__ = ["STUDY", "Config", "Study", "main", "prepare", "run"]
 
 if __name__ == "__main__":
     command_line.run(Config, main, __doc__)

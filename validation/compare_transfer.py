@@ -16,7 +16,7 @@ B. Peters, V. Niculae, A. F. T. Martins (2019), Sparse sequence-to-sequence mode
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -32,12 +32,14 @@ from biospike import runtime
 from biospike.errors import InputError
 from biospike.ideal.softmax import entmax15, softmax, sparsemax
 from biospike.metrics import total_variation
-from biospike.plots import BLUE, GREEN, RED, STYLE, save_figure
-from biospike.recording import git_revision, versions, write_atomically
+from biospike.plots import BLUE, GREEN, RED, STYLE
 from biospike.session import assemble
 from validation.data import attention_rows
-from validation.softmax.report import markdown
 from validation.study import command_line
+from validation.study.claims import OURS, Claims, Finding, findings_text
+from validation.study.record import StudyRecord
+from validation.study.report import made, markdown
+from validation.study.results import Results
 
 import brian2 as b2
 
@@ -173,7 +175,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return made
 
 
-def report(config: Config, table: pd.DataFrame) -> str:
+def report(config: Config, table: pd.DataFrame, findings: Sequence[Finding]) -> str:
     """Return the report as Markdown."""
     lines = []
     for row in table.to_dict("records"):
@@ -183,29 +185,45 @@ def report(config: Config, table: pd.DataFrame) -> str:
             f"({row['tv_low']:.1g} to {row['tv_high']:.1g} over rows and phases; whole spikes leave about "
             f"{row['grid_floor']:.1g}); they are {', '.join(f'{tv:.2g} from {name}' for name, tv in others.items())}."
         )
-    made = ", ".join(f"{name} {version}" for name, version in versions().items())
     parts = [
         "# What the f-I curve selects",
         f"{config.rows} attention rows, {config.spikes} spikes a row, {config.trials} initial phases, "
         f"seed {config.seed}.",
-        "\n".join(lines), "![transfer](transfer.png)", markdown(table), "## What made this",
-        f"- {made}\n- revision {git_revision()}",
+        "\n".join(lines), "![transfer](transfer.png)", markdown(table), "## Claims", findings_text(findings), made(),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+CLAIMS = Claims()
+
+
+@CLAIMS.add("exponential, threshold-linear and quadratic f-I curves give softmax, sparsemax and 1.5-entmax", OURS)
+def transfer(results: Results) -> Finding:
+    """Distance of every f-I curve from its own limit and from the nearest other one."""
+    rows, names = results.table("summary"), ("softmax", "sparsemax", "entmax15")
+    own = np.array([row[f"tv_{row['limit']}"] for row in rows.to_dict("records")])
+    others = [min(row[f"tv_{n}"] for n in names if n != row["limit"]) for row in rows.to_dict("records")]
+    return Finding(
+        "; ".join(
+            f"{row.transfer} TV {tv:.2g} from {row.limit}" for row, tv in zip(rows.itertuples(), own, strict=True)
+        ),
+        "from the nearest other " + "; ".join(f"{tv:.2g}" for tv in others),
+        "holds" if (own < 2 * rows["grid_floor"]).all() else "does not hold",
+    )
 
 
 def main(config: Config) -> None:
     """Check, run, plot and write."""
     logits = prepare(config)
-    out = command_line.writable(config.out)
-    table = run(config, logits)
-    write_atomically(out / "summary.csv", lambda file: table.to_csv(file, index=False))
-    save_figure(figure(table), out, "transfer")
-    text = report(config, table)
-    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
-    if not config.quiet:
-        print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
-        print(f"written to {out}: report.md, summary.csv, transfer.pdf, transfer.png")
+    with Results.of(config) as out:
+        table = run(config, logits)
+        out.tables(summary=table)
+        out.show(table, digits=3)
+        out.figures(transfer=figure(table))
+        out.report(report(config, table, CLAIMS.findings(out)))
+
+
+STUDY = StudyRecord("compare_transfer", Config, main, CLAIMS, quick=("--rows", "6"), paper=("--spikes", "20000"))
 
 
 if __name__ == "__main__":

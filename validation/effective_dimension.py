@@ -5,10 +5,10 @@ effective rank and two nearest-neighbour estimators, on built-in real data or a 
 95 % interval and its curve of convergence with the sample size.
 """
 
-from validation.dimension.study import Config, Study, main, prepare, run
+from validation.dimension.study import STUDY, Config, Study, main, prepare, run
 from validation.study import command_line
 
-__all__ = ["Config", "Study", "main", "prepare", "run"]
+__all__ = ["STUDY", "Config", "Study", "main", "prepare", "run"]
 
 if __name__ == "__main__":
     command_line.run(Config, main, __doc__)

@@ -5,10 +5,10 @@ the spikes gives each code its exponent, and says which published bound holds fo
 that the paper offers as evidence, eps = alpha/sqrt(N), is made on the neurons and on coins, which have no neurons.
 """
 
-from validation.bounds.study import Config, Study, main, prepare, run
+from validation.bounds.study import STUDY, Config, Study, main, prepare, run
 from validation.study import command_line
 
-__all__ = ["Config", "Study", "main", "prepare", "run"]
+__all__ = ["STUDY", "Config", "Study", "main", "prepare", "run"]
 
 if __name__ == "__main__":
     command_line.run(Config, main, __doc__)

@@ -18,14 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from biospike.errors import InputError
+from biospike.theory import paper
 
 Array = NDArray[np.float64]
 
-PAPER_C = 2.3
-PAPER_C_INTERVAL = (1.9, 2.7)
 
-
-def timesteps(d_eff: ArrayLike, eps: ArrayLike, C: ArrayLike = PAPER_C) -> Array:
+def timesteps(d_eff: ArrayLike, eps: ArrayLike, C: ArrayLike = paper.C) -> Array:
     """Timesteps of the design rule, ``T = C d_eff / eps^2`` (arXiv:2604.15769).
 
     At C = 2.3 and d_eff = 47, T = 4 stands for eps = 5.2; eps = 0.1 asks for 10 810 steps.
@@ -52,7 +50,7 @@ def timesteps(d_eff: ArrayLike, eps: ArrayLike, C: ArrayLike = PAPER_C) -> Array
     return np.asarray(_positive("C", C) * _positive("d_eff", d_eff) / _positive("eps", eps) ** 2)
 
 
-def eps(d_eff: ArrayLike, timesteps: ArrayLike, C: ArrayLike = PAPER_C) -> Array:
+def eps(d_eff: ArrayLike, timesteps: ArrayLike, C: ArrayLike = paper.C) -> Array:
     """Error that the design rule grants to T timesteps, ``sqrt(C d_eff / T)``: the inverse of `timesteps`.
 
     Raises

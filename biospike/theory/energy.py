@@ -28,8 +28,6 @@ MAC = 4.6
 """Multiply-accumulate, pJ (Horowitz 2014)."""
 AC = 0.9
 """Accumulate, pJ (Horowitz 2014)."""
-CLAIMED_RATIO = (38.0, 57.0)
-"""How many times less energy the paper (arXiv:2604.15769) claims for spiking transformers."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,1 +1,1 @@
-"""approximation."""
+"""The approximation of functions: everything behind ``validation/approximate_function.py``."""

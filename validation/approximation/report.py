@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import json
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,8 @@ from scipy import stats
 
 from validation.approximation.tables import feature_noise
 from validation.approximation.targets import TARGETS
-from validation.softmax.report import markdown
+from validation.study.claims import Finding, findings_text
+from validation.study.report import made, markdown, origin
 
 POPULATIONS = ("encoder", "qkv", "attention", "output")
 MOSTLY = 0.5
@@ -38,7 +39,7 @@ SHOWN = [
 ]
 
 
-def report(data: xr.Dataset, table: pd.DataFrame) -> str:
+def report(data: xr.Dataset, table: pd.DataFrame, findings: Sequence[Finding]) -> str:
     """Return the report as Markdown."""
     heads, timesteps = table["heads"].max(), table["timesteps"].max()
     of_time, of_heads = table[table["heads"] == heads], table[table["timesteps"] == timesteps]
@@ -71,8 +72,9 @@ def report(data: xr.Dataset, table: pd.DataFrame) -> str:
         *_paper(demands, data),
         "## What this shows, and what not",
         *_caveats(last),
-        "## Provenance",
-        _provenance(data),
+        "## Claims",
+        findings_text(findings),
+        _made(data),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -243,14 +245,10 @@ def _caveats(last: pd.DataFrame) -> list[str]:
     ]
 
 
-def _provenance(data: xr.Dataset) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in json.loads(data.attrs["versions"]).items())
-    return "\n".join(
-        [
-            f"- step {float(data.attrs['dt_ms']):g} ms, seed {data.attrs['seed']}, {data.attrs['target']} "
-            f"({data.attrs['target_reason']})",
-            f"- parameters in SI base units {data.attrs['parameters']}",
-            f"- {versions}",
-            f"- revision {data.attrs['git_revision']}; compiler {data.attrs['compiler']}",
-        ]
+def _made(data: xr.Dataset) -> str:
+    return made(
+        f"step {float(data.attrs['dt_ms']):g} ms, seed {data.attrs['seed']}, {data.attrs['target']} "
+        f"({data.attrs['target_reason']})",
+        f"parameters in SI base units {data.attrs['parameters']}",
+        **origin(data),
     )

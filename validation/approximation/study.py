@@ -1,16 +1,7 @@
-"""Approximate functions of token sets by spiking attention heads with a linear read-out, and count what it takes.
-
-Universal approximation by demonstration: heads of spiking attention are features of a set of tokens, a least-squares
-read-out makes a permutation-equivariant function of them. Its sup-norm error on tokens it has not seen falls with the
-heads H, the window T and the spikes, and stands beside the L, H and T of the paper's Theorem 7. The error of the same
-heads in the rate-domain limit, T = infinity, tells what is left to the heads from what is left to the spikes.
-
-A function of your own: `approximate(function, name=..., heads=...)` from Python.
-"""
+"""Order of work of ``approximate_function``: options, checks, run, and what is written."""
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,14 +14,13 @@ import tyro
 import xarray as xr
 from numpy.typing import NDArray
 
-from biospike import plots
 from biospike.errors import InputError
 from biospike.execution import choose_target
-from biospike.recording import save, write_atomically
 from circuits import SOFTMAX_CIRCUITS
 from circuits.attention import SpikingAttention
 from circuits.presentation import plan_presentation, present
 from validation.approximation import figures
+from validation.approximation.claims import CLAIMS
 from validation.approximation.heads import (
     CANDIDATES_PER_HEAD,
     DESIGN_ROWS,
@@ -46,7 +36,9 @@ from validation.approximation.readout import climb
 from validation.approximation.report import report
 from validation.approximation.tables import head_counts, limit_readout, of_heads, summarise
 from validation.approximation.targets import TARGETS, Target, check_target, evaluate
-from validation.study import command_line
+from validation.study.options import member
+from validation.study.record import StudyRecord
+from validation.study.results import Results
 
 import brian2 as b2
 
@@ -155,12 +147,21 @@ def approximate(
             raise InputError(f"unknown option {option!r}; accepted: {', '.join(known)}")
     chosen: dict[str, Any] = {"targets": (), "quiet": True} | options
     study = prepare(Config(**chosen), {name: target})
-    directory = None if out is None else command_line.writable(Path(out))
-    data = run(study)
-    table = summarise(data)
-    if directory is not None:
-        write(data, table, directory)
+    if out is None:
+        return summarise(run(study))
+    with Results.of(attrs.evolve(study.config, out=Path(out))) as results:
+        data = run(study)
+        table = summarise(data)
+        write(data, table, results)
     return table
+
+
+def write(data: xr.Dataset, table: pd.DataFrame, out: Results) -> None:
+    """Write counts, table, figure and report."""
+    out.tables(summary=table)
+    out.save("counts", data)
+    out.figures(approximation=figures.approximation_figure(table))
+    out.report(report(data, table, CLAIMS.findings(out)))
 
 
 def prepare(config: Config, own: Mapping[str, Target] | None = None) -> Study:
@@ -193,10 +194,7 @@ def prepare(config: Config, own: Mapping[str, Target] | None = None) -> Study:
 
 def _targets(names: tuple[str, ...]) -> dict[str, Target]:
     for name in names:
-        if name not in TARGETS:
-            near = difflib.get_close_matches(name, TARGETS, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise InputError(f"--targets {name}: unknown target{hint}; accepted: {', '.join(TARGETS)}")
+        member("--targets", name, TARGETS, otherwise="unknown target")
     return {name: TARGETS[name] for name in names}
 
 
@@ -276,25 +274,24 @@ def _box_errors(study: Study, data: xr.Dataset) -> NDArray[np.float64]:
     return found.reshape(len(study.targets), len(counts))
 
 
-def write(data: xr.Dataset, table: pd.DataFrame, out: Path) -> None:
-    """Write counts, table, figure and report."""
-    save(data, out / "counts.nc")
-    write_atomically(out / "summary.csv", lambda file: table.to_csv(file, index=False))
-    plots.save_figure(figures.approximation_figure(table), out, "approximation")
-    text = report(data, table)
-    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
-
-
 def main(config: Config) -> None:
     """Check, run, summarise, plot and write."""
     study = prepare(config)
-    out = command_line.writable(config.out)
-    data = run(study)
-    if not config.quiet:
-        print(f"{data.attrs['target']}: {data.attrs['target_reason']}", file=sys.stderr)
-    table = summarise(data)
-    write(data, table, out)
-    if not config.quiet:
+    with Results.of(config) as out:
+        data = run(study)
+        if not config.quiet:
+            print(f"{data.attrs['target']}: {data.attrs['target_reason']}", file=sys.stderr)
+        table = summarise(data)
         last = (table["heads"] == table["heads"].max()) | (table["timesteps"] == table["timesteps"].max())
-        print(table.loc[last, SHOWN].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-        print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
+        out.show(table.loc[last, SHOWN])
+        write(data, table, out)
+
+
+STUDY = StudyRecord(
+    "approximate_function",
+    Config,
+    main,
+    CLAIMS,
+    quick=("--duration", "500 ms", "--samples", "60"),
+    paper=("--trials", "4"),
+)

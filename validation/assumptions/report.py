@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from biospike.recording import versions
 from validation.assumptions.lab import Lab, audit_rows
 from validation.assumptions.sweep import COSTLY, LIMIT, Sweep
 from validation.assumptions.table import tabulate
-from validation.softmax.report import markdown
+from validation.study.claims import Finding, findings_text
+from validation.study.report import made, markdown
 
 HEADINGS = {
     "breaks": "What breaks softmax",
@@ -38,7 +37,7 @@ AGREE = 0.15
 """Measured and predicted bias are said to agree within this fraction, or within the interval."""
 
 
-def report(sweeps: Sequence[Sweep], lab: Lab, *, revision: str) -> str:
+def report(sweeps: Sequence[Sweep], lab: Lab, *, revision: str, findings: Sequence[Finding]) -> str:
     """Return the report as Markdown."""
     parts = ["# Which idealised assumptions of spiking attention are load-bearing", *_method(sweeps, lab)]
     parts += [_summary(sweeps), "![The audit](assumptions.png)", CAPTION]
@@ -52,7 +51,7 @@ def report(sweeps: Sequence[Sweep], lab: Lab, *, revision: str) -> str:
             parts.append(f"**{name[0].upper()}{name[1:]}.** " + " ".join(about))
     parts += ["## How well the closed forms hold", _laws(sweeps)]
     parts += ["## Table", markdown(tabulate(sweeps).drop(columns=["metric"]))]
-    parts += [_metrics(sweeps), LIMITS, f"Revision {revision}; versions {json.dumps(versions())}."]
+    parts += [_metrics(sweeps), LIMITS, "## Claims", findings_text(findings), made(revision=revision)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,12 +1,7 @@
-"""Audit the idealised assumptions: for each one a knob, turned from ideal to realistic, and the bias that it causes.
-
-Every knob is turned on the circuits where it matters, the bias is separated from sampling error and held against its
-closed form where there is one, and the table says from which value on the bias exceeds 0.01.
-"""
+"""Order of work of ``calibrate_assumptions``: options, checks, run, and what is written."""
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import json
@@ -20,17 +15,21 @@ import tyro
 
 import biospike
 import circuits
-from biospike import execution, plots, standalone
+from biospike import execution, standalone
 from biospike.errors import InputError
 from biospike.recording import git_revision, versions, write_atomically
 from validation import assumptions
 from validation.assumptions import ASSUMPTIONS
+from validation.assumptions.claims import CLAIMS
 from validation.assumptions.figure import figure
 from validation.assumptions.lab import Lab
 from validation.assumptions.report import report
 from validation.assumptions.sweep import Sweep, from_plain, to_plain
 from validation.assumptions.table import tabulate
 from validation.study import command_line
+from validation.study.options import member
+from validation.study.record import StudyRecord
+from validation.study.results import Results
 
 PRESETS = {"quick": {"trials": 64, "stretch": 1.0}, "paper": {"trials": 256, "stretch": 4.0}}
 SHOWN = ["assumption", "circuit", "knob", "bias", "bias_low", "bias_high", "predicted", "exceeds_0_01_at", "verdict"]
@@ -67,10 +66,7 @@ def prepare(config: Config) -> Lab:
     if not config.assumptions:
         raise InputError(f"--assumptions needs at least one of {', '.join(ASSUMPTIONS)}")
     for name in config.assumptions:
-        if name not in ASSUMPTIONS:
-            near = difflib.get_close_matches(name, ASSUMPTIONS, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise InputError(f"--assumptions {name}: unknown assumption{hint}; accepted: {', '.join(ASSUMPTIONS)}")
+        member("--assumptions", name, ASSUMPTIONS, otherwise="unknown assumption")
     preset = PRESETS[config.preset]
     trials = preset["trials"] if config.trials is None else config.trials
     execution.check_counts(trials, config.seed)
@@ -150,14 +146,15 @@ def _read(path: Path, wanted: dict[str, Any]) -> list[Sweep] | None:
 def main(config: Config) -> None:
     """Check, run, tabulate, plot and write."""
     lab = prepare(config)
-    out = command_line.writable(config.out)
-    sweeps = run(config, lab, out)
-    table = tabulate(sweeps)
-    write_atomically(out / "assumptions.csv", lambda file: table.to_csv(file, index=False))
-    plots.save_figure(figure(sweeps), out, "assumptions")
-    text = report(sweeps, lab, revision=git_revision())
-    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
-    if not config.quiet:
-        worst = table.loc[table.groupby(["assumption", "circuit"], sort=False)["bias"].idxmax(), SHOWN]
-        print(worst.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-        print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
+    with Results.of(config) as out:
+        sweeps = run(config, lab, out.directory)
+        table = tabulate(sweeps)
+        out.tables(assumptions=table)
+        out.show(table.loc[table.groupby(["assumption", "circuit"], sort=False)["bias"].idxmax(), SHOWN])
+        out.figures(assumptions=figure(sweeps))
+        out.report(report(sweeps, lab, revision=git_revision(), findings=CLAIMS.findings(out)))
+
+
+STUDY = StudyRecord(
+    "calibrate_assumptions", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper")
+)

@@ -1,1 +1,1 @@
-"""attention."""
+"""The comparison of the attention block: everything behind ``validation/compare_attention.py``."""

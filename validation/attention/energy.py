@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from biospike.theory import paper
 from biospike.theory.energy import (
     AC,
-    CLAIMED_RATIO,
     DEVICES,
     MAC,
     attention_fan_out,
@@ -69,7 +69,7 @@ def energy_text(table: pd.DataFrame) -> str:
             f"alone and {_cost(last['event_ratio'])} with neuron updates; with T = {least['timesteps']} ({_tv(least)}) "
             f"{_cost(least['canonical_ratio'])} and {_cost(least['event_ratio'])}."
         )
-    low, high = CLAIMED_RATIO
+    low, high = paper.ENERGY_RATIO
     return (
         f"Every spike at every synapse it reaches ({AC} pJ), inhibition and gates included, and every update of a "
         f"neuron ({MAC} pJ), beside {MAC} pJ a multiply-accumulate of ordinary attention without its softmax; the "

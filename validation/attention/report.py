@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,10 @@ from validation.attention.energy import energy_table, energy_text
 from validation.attention.laws import INDEPENDENT, remembered
 from validation.attention.measures import measure
 from validation.attention.tables import FITTED_SPIKES, POPULATIONS
-from validation.softmax.report import AGREE, LATER, markdown
-from validation.softmax.tables import FEW_TRIALS, NO_ERROR, UNDECIDED
+from validation.softmax.tables import NO_ERROR, UNDECIDED
+from validation.study.claims import Finding, findings_text
+from validation.study.report import made, markdown, origin
+from validation.study.thresholds import CLOSE, FEW_TRIALS, LATER
 
 NO_DISTANCE = 1e-9
 """Distances below this are rounding."""
@@ -22,7 +24,13 @@ NAMES = {"attention_tv": "the attention", "output_rmse": "the output"}
 LAWS = {"attention_tv": "tv_expected", "output_rmse": "output_expected"}
 
 
-def report(data: xr.Dataset, summary: pd.DataFrame, convergence: pd.DataFrame, decomposition: pd.DataFrame) -> str:
+def report(
+    data: xr.Dataset,
+    summary: pd.DataFrame,
+    convergence: pd.DataFrame,
+    decomposition: pd.DataFrame,
+    findings: Sequence[Finding] = (),
+) -> str:
     """Return the report as Markdown."""
     last = summary.groupby("mode", sort=False).tail(1).set_index("mode")
     parts = decomposition.groupby("mode", sort=False).tail(1).set_index("mode")
@@ -68,8 +76,9 @@ def report(data: xr.Dataset, summary: pd.DataFrame, convergence: pd.DataFrame, d
         "Spikes of the first presentation from the onset of its window, a staged one of at most 4 s. Inputs are those "
         "of the queries if encoders are separate. In the staged mode the scores are complete before this window "
         "begins, while queries and keys go on.",
-        "## What made this",
-        _provenance(data),
+        "## Claims",
+        findings_text(findings),
+        _made(data),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -173,7 +182,7 @@ def _agreement(value: float, low: float, high: float, expected: float) -> str:
     if low <= expected <= high:
         return f"{measured} measured, which agrees"
     off = value / expected - 1
-    return f"{measured} measured, {off:+.1%}{', close to it' if abs(off) <= AGREE else ''}"
+    return f"{measured} measured, {off:+.1%}{', close to it' if abs(off) <= CLOSE else ''}"
 
 
 def _split(data: xr.Dataset, mode: str, part: pd.Series, last: pd.Series) -> str:
@@ -264,12 +273,10 @@ def _spikes(mode: str, last: pd.Series) -> str:
     )
 
 
-def _provenance(data: xr.Dataset) -> str:
+def _made(data: xr.Dataset) -> str:
     lines = [
-        f"- {mode}: {data['target'].sel(mode=mode).item()} ({data['target_reason'].sel(mode=mode).item()}), parameters "
+        f"{mode}: {data['target'].sel(mode=mode).item()} ({data['target_reason'].sel(mode=mode).item()}), parameters "
         f"in SI base units {data['parameters'].sel(mode=mode).item()}"
         for mode in map(str, data["mode"].values)
     ]
-    versions = ", ".join(f"{k} {v}" for k, v in json.loads(data.attrs["versions"]).items())
-    lines += [f"- {versions}", f"- revision {data.attrs['git_revision']}; compiler {data.attrs['compiler']}"]
-    return "\n".join(lines)
+    return made(*lines, **origin(data))

@@ -1,17 +1,9 @@
-"""Hold the spiking self-attention block against exact attention: how far, by which law, and where does the error arise.
-
-Tokens become spikes, spikes become queries, keys and values, their coincidences charge score membranes, and a softmax
-circuit turns these into attention spikes, which route the values to the outputs. Scores, attention and outputs of the
-spikes are held against the limit of the block and against ordinary softmax attention, in windows of T timesteps, with
-all stages one after another (staged, as in the theorem) and all at once (streaming).
-"""
+"""Order of work of ``compare_attention``: options, checks, run, and what is written."""
 
 from __future__ import annotations
 
-import difflib
 import math
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,11 +17,12 @@ from biospike import execution
 from biospike.encoding import ENCODERS
 from biospike.errors import InputError
 from biospike.plots import save_figure
-from biospike.recording import save, save_groups, write_atomically
+from biospike.recording import load_groups
 from circuits import SOFTMAX_CIRCUITS
 from circuits.attention import SpikingAttention
 from circuits.presentation import Presentation, plan_presentation, present
 from circuits.spike_record import record_spikes
+from validation.attention.claims import CLAIMS
 from validation.attention.energy import energy_table
 from validation.attention.figures import plot
 from validation.attention.measures import softmax_circuit
@@ -37,8 +30,9 @@ from validation.attention.report import report
 from validation.attention.tables import converge, decompose, summarise
 from validation.inputs import tokens as tokens_file
 from validation.inputs.tokens import TokenInput
-from validation.softmax.report import plain
-from validation.study import command_line
+from validation.study.options import member
+from validation.study.record import StudyRecord
+from validation.study.results import Results
 
 import brian2 as b2
 
@@ -124,9 +118,9 @@ def prepare(config: Config) -> Study:
     InputError
         Naming the value and what is accepted.
     """
-    _check_name("--mode", config.mode, (*MODES, "both"))
-    _check_name("--softmax", config.softmax, COMMON_GATE)
-    _check_name("--encoder", config.encoder, ENCODERS)
+    member("--mode", config.mode, (*MODES, "both"))
+    member("--softmax", config.softmax, COMMON_GATE)
+    member("--encoder", config.encoder, ENCODERS)
     if config.score_scale is not None and not math.isfinite(config.score_scale):
         raise InputError(f"--score-scale must be a finite number, got {config.score_scale}")
     tokens = _read(config)
@@ -165,13 +159,6 @@ def prepare(config: Config) -> Study:
     for of_mode in plans.values():
         execution.choose_target(of_mode, config.target)
     return Study(config, tokens, blocks, plans)
-
-
-def _check_name(option: str, value: str, accepted: Iterable[str]) -> None:
-    if value not in accepted:
-        near = difflib.get_close_matches(value, list(accepted), n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise InputError(f"{option} {value}: unknown{hint}; accepted: {', '.join(accepted)}")
 
 
 def _read(config: Config) -> TokenInput:
@@ -296,22 +283,32 @@ def tabulate(data: xr.Dataset) -> dict[str, pd.DataFrame]:
 def main(config: Config) -> None:
     """Check, run, summarise, plot and write."""
     study = prepare(config)
-    out = command_line.writable(config.out)
-    data = run(study)
-    tables = tabulate(data)
-    traces = trace(study)
-    save(data, out / "counts.nc")
-    save_groups(traces, out / "spikes.nc")
-    for name, table in tables.items():
-        write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
-    for name, figure in plot(data, tables, traces).items():
-        save_figure(figure, out, name)
-    energy = energy_table(data, tables["summary"])
-    write_atomically(out / "energy.csv", lambda file: energy.to_csv(file, index=False))
-    text = report(data, **tables)
-    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
-    if not config.quiet:
-        last = tables["summary"].groupby("mode", sort=False).tail(1)
-        print(plain(last[SHOWN]))
-        print(plain(tables["convergence"]))
-        print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
+    with Results.of(config) as out:
+        data = run(study)
+        tables = tabulate(data)
+        traces = trace(study)
+        out.save("counts", data)
+        out.save("spikes", traces)
+        out.tables(**tables, energy=energy_table(data, tables["summary"]))
+        out.show(tables["summary"].groupby("mode", sort=False).tail(1)[SHOWN], tables["convergence"])
+        out.figures(**plot(data, tables, traces))
+        out.report(report(data, **tables, findings=CLAIMS.findings(out)))
+
+
+def redraw(results: Results, out: Path) -> None:
+    """Draw ``attention_convergence``, ``attention_maps`` and ``attention_raster`` again."""
+    tables = {name: results.table(name) for name in ("summary", "convergence", "decomposition")}
+    traces = load_groups(results.directory / "spikes.nc")
+    for name, figure in plot(results.dataset("counts"), tables, traces).items():
+        save_figure(figure, out, f"attention_{'maps' if name == 'attention' else name}")
+
+
+STUDY = StudyRecord(
+    "compare_attention",
+    Config,
+    main,
+    CLAIMS,
+    redraw,
+    quick=("--trials", "4", "--duration", "1 s"),
+    paper=("--trials", "32", "--duration", "16 s"),
+)

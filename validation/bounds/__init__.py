@@ -1,1 +1,1 @@
-"""bounds."""
+"""The study of bounds: everything behind ``validation/spike_bounds.py``."""

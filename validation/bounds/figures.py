@@ -16,11 +16,12 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from biospike import metrics
 from biospike.plots import BLUE, CIRCUIT_STYLE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, STYLE
+from biospike.theory import paper
 from biospike.theory.rate_distortion import shannon_lower_bound_uniform
 from validation.bounds import laws
 from validation.bounds.curves import BLOCK, COINS, ENCODER, SOFTMAX, UNIFORM, Curve
 from validation.bounds.measure import TRIANGULAR, UNIFORM_KEYS
-from validation.bounds.tables import PAPER_R_SQUARED, used
+from validation.bounds.tables import used
 
 CODE_STYLE = CIRCUIT_STYLE | {
     "bernoulli": (BLUE, "o"), "poisson": (SKY, "v"), "regular": (GREEN, "P"), TRIANGULAR: (ORANGE, "D"),
@@ -167,8 +168,8 @@ def _rivals(axes: Axes, shown: dict[str, Curve]) -> None:
         colour, _ = _style(curve)
         axes.plot(EXPONENTS, values, color=colour, label=f"spikes of b, {n[-1] / n[0]:.0f}-fold" if name != "neurons"
                   else f"spikes of a, {n[-1] / n[0]:.1f}-fold")  # fmt: skip
-    axes.axhline(PAPER_R_SQUARED, color=RED, linestyle=":", linewidth=0.8)
-    axes.annotate(f"$R^2 = {PAPER_R_SQUARED}$", (1.0, PAPER_R_SQUARED), (0, 2), xycoords=("axes fraction", "data"),
+    axes.axhline(paper.R_SQUARED, color=RED, linestyle=":", linewidth=0.8)
+    axes.annotate(f"$R^2 = {paper.R_SQUARED}$", (1.0, paper.R_SQUARED), (0, 2), xycoords=("axes fraction", "data"),
                   textcoords="offset points", ha="right", color=RED)  # fmt: skip
     axes.axvline(0.5, color=GREY, linewidth=0.6)
     axes.set(xlabel="exponent $b$ of the law", ylabel="$R^2$ of $\\epsilon = \\alpha/\\sqrt{N}$", ylim=(0.5, 1.02))

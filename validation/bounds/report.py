@@ -9,12 +9,14 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
+from biospike.theory import paper
 from validation.bounds import laws
 from validation.bounds.curves import BLOCK, COINS, ENCODER, SOFTMAX, UNIFORM, Curve
 from validation.bounds.figures import reference_curve
 from validation.bounds.measure import TRIANGULAR, UNIFORM_KEYS
-from validation.bounds.tables import CLEAR, PAPER_R_SQUARED, PAPER_RATIO, UNKNOWN, used
-from validation.softmax.report import markdown
+from validation.bounds.tables import CLEAR, UNKNOWN, used
+from validation.study.claims import Finding, findings_text
+from validation.study.report import made, markdown, origin
 
 EXPONENTS = [
     "family", "code", "metric", "against", "exponent", "exponent_low", "exponent_high", "floor", "limit_error",
@@ -31,6 +33,7 @@ def report(
     found: Sequence[Curve],
     fits: pd.DataFrame,
     bounds: pd.DataFrame,
+    findings: Sequence[Finding],
 ) -> str:
     """Return the report as Markdown."""
     sections = [
@@ -61,15 +64,17 @@ def report(
         "## What information asks for",
         *_information(found, bounds),
         "## The fit of the paper, and coins",
-        f"The paper reports eps = alpha/sqrt(N_total), slope -1/2, R^2 = {PAPER_R_SQUARED}, and {PAPER_RATIO[0]} to "
-        f"{PAPER_RATIO[1]} times the theoretical number of spikes. The same fit here, the slope fixed at -1/2; "
+        f"The paper reports R^2 = {paper.R_SQUARED}, here read as that of eps = alpha/sqrt(N_total), and "
+        f"{paper.SPIKE_RATIO[0]} to {paper.SPIKE_RATIO[1]} times the theoretical number of spikes. The same fit here, "
+        "the slope fixed at -1/2; "
         "`r_squared` is that of eps, `r_squared_log` that of its logarithm, `exponent` the slope if it is left free; "
         "the ratio N eps^2/(L_f^2 n d) is given where the verdict is 1/sqrt(N).",
         markdown(fits[fits["metric"] != "rms error"][PAPER_FIT]),
         "![control](control.png)",
         *_control(found, fits),
-        "## What made this",
-        _provenance(raw),
+        "## Claims",
+        findings_text(findings),
+        _made(raw),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -220,20 +225,20 @@ def _control(found: Sequence[Curve], fits: pd.DataFrame) -> list[str]:
     lines = []
     if block["verdict"] not in UNKNOWN:
         n = neurons.spikes[used(neurons)]
-        low, high = laws.rivals(n, PAPER_R_SQUARED)
+        low, high = laws.rivals(n, paper.R_SQUARED)
         lines.append(
             f"**Neurons.** {neurons.code}: alpha = {block['alpha']:.3g}, R^2 = {block['r_squared']:.4f}, free exponent "
             f"{block['exponent']:.3f} ({block['exponent_low']:.3f} to {block['exponent_high']:.3f}). Over its "
             f"{n[-1] / n[0]:.1f}-fold range of spikes, any exact law N^-b with b from {low:.2f} to {high:.2f} gives "
-            f"R^2 of at least {PAPER_R_SQUARED} in the paper's fit."
+            f"R^2 of at least {paper.R_SQUARED} in the paper's fit."
         )
         lines.append(_ratio(block))
-    beats = coin["r_squared"] >= PAPER_R_SQUARED
+    beats = coin["r_squared"] >= paper.R_SQUARED
     judged = (
-        f"above the {PAPER_R_SQUARED} of the paper. A fit that coins pass better than the neurons of the paper is no "
+        f"above the {paper.R_SQUARED} of the paper. A fit that coins pass better than the neurons of the paper is no "
         "evidence for a theory of spiking attention over its rivals: it holds for every mean of independent trials"
         if beats
-        else f"below the {PAPER_R_SQUARED} of the paper in this run, so the control is too noisy to judge"
+        else f"below the {paper.R_SQUARED} of the paper in this run, so the control is too noisy to judge"
     )
     lines.append(
         f"**Coins.** No neuron, no attention, no theory but Bernoulli's: alpha = {coin['alpha']:.4f} (the asymptote, "
@@ -247,40 +252,40 @@ def _control(found: Sequence[Curve], fits: pd.DataFrame) -> list[str]:
         lines.append(
             f"The fit does tell the regular code apart, if the range is wide: R^2 = {first['r_squared']:.3f} for a "
             f"code whose free exponent is {first['exponent']:.3f}. Over a {n[-1] / n[0]:.0f}-fold range b from "
-            f"{laws.rivals(n, PAPER_R_SQUARED)[0]:.2f} to {laws.rivals(n, PAPER_R_SQUARED)[1]:.2f} still passes. What "
+            f"{laws.rivals(n, paper.R_SQUARED)[0]:.2f} to {laws.rivals(n, paper.R_SQUARED)[1]:.2f} still passes. What "
             "decides is the free exponent with its interval, and the constant, predicted beforehand."
         )
     return lines
 
 
 def _ratio(block: pd.Series) -> str:
-    z = [2 * np.sqrt(ratio) for ratio in PAPER_RATIO]
+    z = [2 * np.sqrt(ratio) for ratio in paper.SPIKE_RATIO]
     quantiles = [2 * stats.norm.cdf(value) - 1 for value in z]
     own = block["ratio_observed_theoretical"]
     measured = (
         f"Here it is {own:.3g} ({block['ratio_low']:.3g} to {block['ratio_high']:.3g}) with the L_f measured at this "
-        "input, " + ("inside" if PAPER_RATIO[0] <= own <= PAPER_RATIO[1] else "outside") + " the paper's range"
+        "input, "
+        + ("inside" if paper.SPIKE_RATIO[0] <= own <= paper.SPIKE_RATIO[1] else "outside")
+        + " the paper's range"
         if np.isfinite(own)
         else "Here the error does not fall as 1/sqrt(N), and there is no such constant"
     )
     return (
-        f"**The ratio of {PAPER_RATIO[0]} to {PAPER_RATIO[1]}.** {measured}. It depends on the norm of eps and on "
-        "L_f^2, which the paper does not state, so a ratio near 1 or 2 can be had for any data: fair coins give "
-        f"{1 / (2 * np.pi):.3f} for the mean absolute error, 0.25 for the rms error, and {PAPER_RATIO[0]} to "
-        f"{PAPER_RATIO[1]} if eps is the deviation that {quantiles[0]:.2%} to {quantiles[1]:.2%} of the runs "
+        f"**The ratio of {paper.SPIKE_RATIO[0]} to {paper.SPIKE_RATIO[1]}.** {measured}. It depends on the norm of eps "
+        "and on L_f^2, which the paper does not state, so a ratio near 1 or 2 can be had for any data: fair coins give "
+        f"{1 / (2 * np.pi):.3f} for the mean absolute error, 0.25 for the rms error, and {paper.SPIKE_RATIO[0]} to "
+        f"{paper.SPIKE_RATIO[1]} if eps is the deviation that {quantiles[0]:.2%} to {quantiles[1]:.2%} of the runs "
         "stay within."
     )
 
 
-def _provenance(raw: Mapping[str, xr.Dataset]) -> str:
+def _made(raw: Mapping[str, xr.Dataset]) -> str:
     lines = []
     for name, data in raw.items():
         if name.startswith("softmax"):
-            lines.append(f"- {data.attrs['circuit']}: step {data.attrs['dt_ms']:g} ms, {data.attrs['target']}, "
+            lines.append(f"{data.attrs['circuit']}: step {data.attrs['dt_ms']:g} ms, {data.attrs['target']}, "
                          f"parameters in SI base units {data.attrs['parameters']}")  # fmt: skip
         elif name.startswith("block"):
-            lines.append(f"- {name}: {', '.join(sorted(set(map(str, data['target'].values))))}, score scale "
+            lines.append(f"{name}: {', '.join(sorted(set(map(str, data['target'].values))))}, score scale "
                          f"{data.attrs['score_scale']:.3g}, tau_s {data.attrs['tau_s_ms']:g} ms")  # fmt: skip
-    coins = raw["coins"].attrs
-    lines += ["- encoders: numpy", f"- {coins['versions']}", f"- revision {coins['git_revision']}"]
-    return "\n".join(lines)
+    return made(*lines, "encoders: numpy", **origin(raw["coins"]))

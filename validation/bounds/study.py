@@ -1,9 +1,4 @@
-"""How many spikes does an accuracy cost: measured for every code, beside 1/eps^2, 1/eps and what information asks for.
-
-Values are encoded, rows of logits are normalised and tokens attend, in windows of growing length. The error against
-the spikes gives each code its exponent, and says which published bound holds for it and which it undercuts. The fit
-that the paper offers as evidence, eps = alpha/sqrt(N), is made on the neurons and on coins, which have no neurons.
-"""
+"""Order of work of ``spike_bounds``: options, checks, run, and what is written."""
 
 from __future__ import annotations
 
@@ -19,22 +14,22 @@ import tyro
 import xarray as xr
 from numpy.typing import NDArray
 
-from biospike import plots
 from biospike.encoding import ENCODERS
 from biospike.errors import InputError
 from biospike.execution import check_counts, check_jobs, count_steps
-from biospike.recording import save_groups, write_atomically
 from biospike.simulation import check_study
 from circuits import SOFTMAX_CIRCUITS
 from validation.attention import study as compare_attention
 from validation.bounds import measure as measured
+from validation.bounds.claims import CLAIMS
 from validation.bounds.curves import Curve, curves
 from validation.bounds.figures import bounds_figure, control_figure
 from validation.bounds.report import report
 from validation.bounds.tables import fit, judge, summarise
 from validation.data import attention_rows
 from validation.inputs.logits import read_logits
-from validation.study import command_line
+from validation.study.record import StudyRecord
+from validation.study.results import Results
 
 import brian2 as b2
 
@@ -217,18 +212,16 @@ def tabulate(found: list[Curve]) -> dict[str, pd.DataFrame]:
 def main(config: Config) -> None:
     """Check, run, summarise, plot and write."""
     study = prepare(config)
-    out = command_line.writable(config.out)
-    raw = run(study)
-    found = curves(raw)
-    tables = tabulate(found)
-    save_groups(raw, out / "raw.nc")
-    for name, table in tables.items():
-        write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
-    plots.save_figure(bounds_figure(found, tables["fits"]), out, "spikes")
-    plots.save_figure(control_figure(found, tables["fits"]), out, "control")
-    text = report(raw, found, tables["fits"], tables["bounds"])
-    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
-    if not config.quiet:
+    with Results.of(config) as out:
+        raw = run(study)
+        found = curves(raw)
+        tables = tabulate(found)
+        out.save("raw", raw)
+        out.tables(**tables)
         shown = ["family", "code", "metric", "exponent", "exponent_low", "exponent_high", "r_squared", "verdict"]
-        print(tables["fits"][shown].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-        print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
+        out.show(tables["fits"][shown])
+        out.figures(spikes=bounds_figure(found, tables["fits"]), control=control_figure(found, tables["fits"]))
+        out.report(report(raw, found, tables["fits"], tables["bounds"], CLAIMS.findings(out)))
+
+
+STUDY = StudyRecord("spike_bounds", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper"))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from biospike import metrics
 from validation.bounds import laws
 from validation.bounds.curves import BLOCK, Curve
-from validation.softmax.tables import FEW_TRIALS
+from validation.study.thresholds import FEW_TRIALS
 
 Array = NDArray[np.float64]
 
@@ -37,8 +37,6 @@ FASTER = -1.25
 CLEAR, NEAR_ONE = 0.05, 0.1
 """Distances from -1/2 and from -1 beyond which an interval that excludes them counts. Finite windows shift an order,
 that of regular codes more, since keys of small shares have yet to spike."""
-PAPER_R_SQUARED = 0.97
-PAPER_RATIO = (2.08, 2.63)
 ROUNDING = 1e-9
 WIDE = 0.5
 """Width of an interval of an exponent that no longer tells -1/2 from -1."""

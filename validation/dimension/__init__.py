@@ -1,1 +1,1 @@
-"""dimension."""
+"""The study of effective dimension: everything behind ``validation/effective_dimension.py``."""

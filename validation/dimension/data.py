@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from biospike.ideal.softmax import softmax
 from validation.data import attention_rows, token_block
 from validation.inputs.array_files import load_arrays
 from validation.inputs.images import digits, natural_patches
+from validation.study.options import member
 
 FloatArray = NDArray[np.float64]
 
@@ -96,10 +96,7 @@ def data_sets(names: Sequence[str], seed: int, patches: int = PATCHES) -> dict[s
         If a name is unknown, or scikit-learn is needed and not installed.
     """
     for name in names:
-        if name not in SETS:
-            near = difflib.get_close_matches(name, SETS, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise InputError(f"unknown set {name!r}{hint}; accepted: {', '.join(SETS)}")
+        member("set", name, SETS)
     return {name: _flat(SETS[name](seed, patches)) for name in names}
 
 

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, NullLocator, ScalarFormatter
 
 from biospike.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, STYLE
-from validation.dimension.tables import CLAIMS, FEW_SAMPLES, Claim
+from validation.dimension.tables import FEW_SAMPLES, STATED, Claim
 
 SET_COLOURS = (ORANGE, SKY, BLUE, GREEN, RED, PURPLE)
 ESTIMATOR_STYLE = {
@@ -118,7 +118,7 @@ def convergence_figure(table: pd.DataFrame, summary: pd.DataFrame, claimed: Mapp
             axes.set_xlabel("samples")
             if name in claimed:
                 stated = claimed[name]
-                label = next(key for key, value in CLAIMS.items() if value == stated)
+                label = next(key for key, value in STATED.items() if value == stated)
                 axes.axhspan(stated.mean - stated.sd, stated.mean + stated.sd, color=GREY, alpha=0.3, linewidth=0)
                 axes.axhline(stated.mean, color=GREY, linestyle="--", linewidth=0.8)
                 axes.annotate(f"claimed for {label}", (0.03, stated.mean), (0, 2), size="small", va="bottom",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from biospike.recording import git_revision, versions
 from validation.dimension.data import ORIGIN, kind
 from validation.dimension.tables import ESTIMATORS, FEW_SAMPLES, NEIGHBOUR, PROTOCOL, STEADY, Tables, wide
-from validation.softmax.report import markdown
+from validation.study.claims import Finding, findings_text
+from validation.study.report import made, markdown
 
 NAMES = {
     "pca": "principal components",
@@ -21,7 +22,13 @@ NAMES = {
 }
 
 
-def report(tables: Tables, photographs: dict[str, tuple[int, int]], config: Any, file: str | None) -> str:
+def report(
+    tables: Tables,
+    photographs: dict[str, tuple[int, int]],
+    config: Any,
+    file: str | None,
+    findings: Sequence[Finding],
+) -> str:
     """Return the report as Markdown."""
     overview = wide(tables.summary)
     values = overview.set_index("data")
@@ -48,9 +55,9 @@ def report(tables: Tables, photographs: dict[str, tuple[int, int]], config: Any,
         "## The published figures",
         markdown(tables.claims),
         *_claims(tables.claims, config),
-        "## What made this",
-        f"- seed {config.seed}, {config.trials} halves, {config.variance:g} of the variance\n"
-        + f"- {', '.join(f'{k} {v}' for k, v in versions().items())}\n- revision {git_revision()}",
+        "## Claims",
+        findings_text(findings),
+        made(f"seed {config.seed}, {config.trials} halves, {config.variance:g} of the variance"),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -1,14 +1,8 @@
-"""Measure the effective dimension of real data: which estimator, how sure, how many samples, which published claims.
-
-Principal components at a variance threshold (with the five 80 % subsamples of arXiv:2604.15769), participation ratio,
-effective rank and two nearest-neighbour estimators, on built-in real data or a file of samples. Every estimate has a
-95 % interval and its curve of convergence with the sample size.
-"""
+"""Order of work of ``effective_dimension``: options, checks, run, and what is written."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import sys
 from pathlib import Path
@@ -21,14 +15,15 @@ import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from biospike import plots
 from biospike.errors import InputError
-from biospike.recording import write_atomically
+from validation.dimension.claims import CLAIMS
 from validation.dimension.data import PATCHES, SETS, data_sets, kind, read_samples
 from validation.dimension.figures import convergence_figure, scree_figure
 from validation.dimension.report import report
-from validation.dimension.tables import CLAIMS, Tables, by_photograph, claims, has_neighbours, measure, steps, wide
-from validation.study import command_line
+from validation.dimension.tables import STATED, Tables, by_photograph, claims, has_neighbours, measure, steps, wide
+from validation.study.options import member
+from validation.study.record import StudyRecord
+from validation.study.results import Results
 
 __all__ = ["Config", "Study", "data_sets", "main", "prepare", "run"]
 
@@ -96,10 +91,8 @@ def prepare(config: Config) -> Study:
         raise InputError(f"--patches {config.patches} must be at least 20")
     if config.seed < 0:
         raise InputError(f"--seed {config.seed} must be at least 0")
-    if config.claim is not None and config.claim not in CLAIMS:
-        near = difflib.get_close_matches(config.claim, CLAIMS, n=1, cutoff=0.3)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise InputError(f"--claim {config.claim}: unknown{hint}; accepted: {', '.join(CLAIMS)}")
+    if config.claim is not None:
+        member("--claim", config.claim, STATED, cutoff=0.3)
     if config.claim is not None and config.data is None:
         raise InputError(f"--claim {config.claim} needs --data FILE with samples of {config.claim}")
     names = config.sets or (() if config.data is not None else tuple(SETS))
@@ -150,16 +143,16 @@ def _run(study: Study) -> Result:
 def main(config: Config) -> None:
     """Check, measure, plot and write."""
     study = prepare(config)
-    out = command_line.writable(config.out)
-    tables, photographs = _run(study)
-    for name, table in tables._asdict().items():
-        write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
-    claimed = {study.file: CLAIMS[config.claim]} if study.file and config.claim else {}
-    plots.save_figure(scree_figure(tables.scree, tables.summary, config.variance), out, "scree")
-    plots.save_figure(convergence_figure(tables.convergence, tables.summary, claimed), out, "convergence")
-    text = report(tables, photographs, config, study.file)
-    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
-    if not config.quiet:
-        print(wide(tables.summary).to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-        print(tables.claims.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-        print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
+    with Results.of(config) as out:
+        tables, photographs = _run(study)
+        out.tables(**tables._asdict())
+        out.show(wide(tables.summary), tables.claims)
+        claimed = {study.file: STATED[config.claim]} if study.file and config.claim else {}
+        out.figures(
+            scree=scree_figure(tables.scree, tables.summary, config.variance),
+            convergence=convergence_figure(tables.convergence, tables.summary, claimed),
+        )
+        out.report(report(tables, photographs, config, study.file, CLAIMS.findings(out)))
+
+
+STUDY = StudyRecord("effective_dimension", Config, main, CLAIMS, quick=(), paper=("--patches", "5000"))

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from biospike.theory import effective_dimension as dimension
+from biospike.theory import paper
 
 FloatArray = NDArray[np.float64]
 
@@ -59,7 +60,7 @@ class Claim:
     sd: float
 
 
-CLAIMS = {"CIFAR-10": Claim(47, 3), "CIFAR-100": Claim(68, 4), "ImageNet": Claim(89, 7)}
+STATED = {name: Claim(*stated) for name, stated in paper.DIMENSIONS.items()}
 """Those of arXiv:2604.15769."""
 
 
@@ -233,7 +234,7 @@ def claims(summary: pd.DataFrame, scree_table: pd.DataFrame, data: str | None, c
     stated, so that a verdict is about the tensor that was measured, and none is given without one.
     """
     rows = []
-    for name, stated in CLAIMS.items():
+    for name, stated in STATED.items():
         row: dict[str, object] = {"claim": name, "claimed": stated.mean, "claimed_sd": stated.sd}
         row |= dict.fromkeys(("samples", "ambient", "measured", "low", "high", "held"), np.nan)
         row["verdict"] = "unverified"

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from biospike.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, STYLE
-from biospike.theory.energy import CLAIMED_RATIO
+from biospike.theory import paper
 
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, "black", "0.6")
 MARKERS = "osDv^PX*<>hp8d"
@@ -136,7 +136,7 @@ def energy_figure(energy: pd.DataFrame) -> Figure:
         height = 0.9 + 0.22 * len(blocks)
         figure = Figure(figsize=(5.6, height))
         axes = figure.add_axes((0.39, 0.42 / height, 0.58, 1 - 0.85 / height))
-        axes.axvspan(*CLAIMED_RATIO, color=GREY, alpha=0.25, linewidth=0)
+        axes.axvspan(*paper.ENERGY_RATIO, color=GREY, alpha=0.25, linewidth=0)
         axes.axvline(1, color=GREY, linewidth=0.7, linestyle="--")
         counts = energy.drop_duplicates("block").set_index("block")["canonical_ratio"]
         axes.plot(counts[blocks], range(len(blocks)), "o", color=BLUE, label="canonical: rate x T x MAC")
@@ -146,7 +146,7 @@ def energy_figure(energy: pd.DataFrame) -> Figure:
             axes.plot(ratio[blocks], range(len(blocks)), marker, color=colour, label=f"events, {device}", alpha=0.85)
         axes.set(xscale="log", ylim=(len(blocks) - 0.4, -0.6), xlabel="energy of the conventional layer / of the block")
         axes.set_yticks(range(len(blocks)), [labels[block] for block in blocks])
-        axes.text(np.sqrt(np.prod(CLAIMED_RATIO)), -0.55, "claimed\n38-57", ha="center", va="bottom", fontsize=6)
+        axes.text(np.sqrt(np.prod(paper.ENERGY_RATIO)), -0.55, "claimed\n38-57", ha="center", va="bottom", fontsize=6)
         axes.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=2, handletextpad=0.2, columnspacing=1.0)
     return figure
 

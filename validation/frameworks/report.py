@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from biospike.recording import git_revision
 from biospike.recording import versions as packages
-from biospike.theory.energy import AC, CLAIMED_RATIO, MAC
+from biospike.theory import paper
+from biospike.theory.energy import AC, MAC
 from validation.frameworks.blocks import INPUT_RATE
 from validation.frameworks.neurons import MUTANTS
-from validation.softmax.report import markdown
+from validation.study.claims import Finding, findings_text
+from validation.study.report import made, markdown
 
 PUBLISHED_MASK = (0.348, 0.083)
 """QKFormer, stage 1: firing rates of the mask and of the masked keys."""
 
 
-def report(summary: pd.DataFrame, stages: pd.DataFrame, energy: pd.DataFrame, facts: dict[str, Any]) -> str:
+def report(
+    summary: pd.DataFrame,
+    stages: pd.DataFrame,
+    energy: pd.DataFrame,
+    facts: dict[str, Any],
+    findings: Sequence[Finding] = (),
+) -> str:
     """Return the report as Markdown.
 
     Parameters
@@ -38,7 +46,7 @@ def report(summary: pd.DataFrame, stages: pd.DataFrame, energy: pd.DataFrame, fa
     softmax = summary[summary["block"].str.startswith("spike softmax")]
     if len(softmax):
         parts += ["## Spike softmax", _softmax(softmax)]
-    parts += ["## All rows", markdown(summary), "## What made this", _provenance(facts)]
+    parts += ["## All rows", markdown(summary), "## Claims", findings_text(findings), _made(facts)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -178,7 +186,7 @@ def _rates(stages: pd.DataFrame) -> str:
 
 def _energy(energy: pd.DataFrame) -> list[str]:
     arithmetic = energy[energy["device"] == energy["device"].iloc[0]]
-    low, high = CLAIMED_RATIO
+    low, high = paper.ENERGY_RATIO
     inside = arithmetic[(arithmetic["canonical_ratio"] >= low)]
     need = arithmetic.iloc[0]
     least, most = arithmetic["canonical_ratio"].min(), arithmetic["canonical_ratio"].max()
@@ -218,12 +226,6 @@ def _softmax(rows: pd.DataFrame) -> str:
     ) + ". Its error is the rounding of the logits to multiples of ln B, whatever the number of steps."  # fmt: skip
 
 
-def _provenance(facts: dict[str, Any]) -> str:
-    found = packages() | facts["versions"]
-    return "\n".join(
-        [
-            f"- options {facts['options']}; networks on the target {facts['target']}",
-            f"- {', '.join(f'{name} {version}' for name, version in found.items())}",
-            f"- revision {git_revision()}",
-        ]
-    )
+def _made(facts: dict[str, Any]) -> str:
+    line = f"options {facts['options']}; networks on the target {facts['target']}"
+    return made(line, packages=packages() | facts["versions"])

@@ -1,9 +1,4 @@
-"""Hold published spiking transformers, ML frameworks and membranes against each other, spike for spike.
-
-Every attention block is run on real input by its reference, by Brian2 neurons and synapses, by the neurons and layers
-of SpikingJelly and snnTorch, and with membranes in the place of its discrete neurons, integrated at 1, 0.1 and 0.01 ms.
-The table counts the spikes that differ, and says why. Two deliberate mutants show that the comparison would notice.
-"""
+"""Order of work of ``compare_frameworks``: options, checks, run, and what is written."""
 
 from __future__ import annotations
 
@@ -27,6 +22,7 @@ from biospike.ideal.attention import SpikeSoftmax
 from biospike.ideal.frameworks import versions
 from biospike.recording import write_atomically
 from validation.frameworks.blocks import INPUT_RATE, MODELS, Model, make_block, read_weights, save_weights
+from validation.frameworks.claims import CLAIMS
 from validation.frameworks.figures import energy_figure, membrane_figure, mismatch_figure, raster_figure
 from validation.frameworks.inputs import INPUTS, read_input, stem
 from validation.frameworks.measures import Stages, spiking, stages
@@ -34,6 +30,8 @@ from validation.frameworks.neurons import Stand, chosen_frameworks, stands
 from validation.frameworks.report import report
 from validation.frameworks.tables import Case, compare, energy_table, spike_softmax_rows
 from validation.study import command_line
+from validation.study.record import StudyRecord
+from validation.study.results import Results
 
 SIZES = {"published": 10**6, "small": 96}
 """Largest number of channels."""
@@ -228,31 +226,38 @@ def _save(case: Case, directory: Path) -> None:
 def main(config: Config) -> None:
     """Check, run, plot and write."""
     study = prepare(config)
-    out = command_line.writable(config.out)
-    result = run(study)
-    for name, table in (("summary", result.summary), ("stages", result.stages), ("energy", result.energy)):
-        write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
-    figures = {"mismatches": mismatch_figure(result.summary)}
-    if len(result.stages):
-        figures |= {
-            "membranes": membrane_figure(result.summary, result.stages),
-            "energy": energy_figure(result.energy),
-            "raster": raster_figure(result.raster, _shown(study)),
+    with Results.of(config) as out:
+        result = run(study)
+        out.tables(summary=result.summary, stages=result.stages, energy=result.energy)
+        out.show(result.summary[SHOWN])
+        figures = {"mismatches": mismatch_figure(result.summary)}
+        if len(result.stages):
+            figures |= {
+                "membranes": membrane_figure(result.summary, result.stages),
+                "energy": energy_figure(result.energy),
+                "raster": raster_figure(result.raster, _shown(study)),
+            }
+        out.figures(**figures)
+        facts = {
+            "seed": config.seed,
+            "target": study.target,
+            "weights": "a fixed seed" if config.weights is None else config.weights.name,
+            "versions": versions(),
+            "missing": study.missing,
+            "distances": importlib.util.find_spec("elephant") is not None,
+            "options": json.dumps(attrs.asdict(config, filter=lambda field, _: field.name != "out"), default=str),
         }
-    for name, figure in figures.items():
-        plots.save_figure(figure, out, name)
-    facts = {
-        "seed": config.seed,
-        "target": study.target,
-        "weights": "a fixed seed" if config.weights is None else config.weights.name,
-        "versions": versions(),
-        "missing": study.missing,
-        "distances": importlib.util.find_spec("elephant") is not None,
-        "options": json.dumps(attrs.asdict(config, filter=lambda field, _: field.name != "out"), default=str),
-    }
-    text = report(result.summary, result.stages, result.energy, facts)
-    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
-    if not config.quiet:
-        shown = result.summary[SHOWN]
-        print(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-        print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+        out.report(report(result.summary, result.stages, result.energy, facts, CLAIMS.findings(out)))
+
+
+def redraw(results: Results, out: Path) -> None:
+    """Draw ``frameworks_mismatches``, ``frameworks_membranes`` and ``frameworks_energy`` again."""
+    summary, stages, energy = (results.table(name) for name in ("summary", "stages", "energy"))
+    plots.save_figure(mismatch_figure(summary), out, "frameworks_mismatches")
+    plots.save_figure(membrane_figure(summary, stages), out, "frameworks_membranes")
+    plots.save_figure(energy_figure(energy), out, "frameworks_energy")
+
+
+STUDY = StudyRecord(
+    "compare_frameworks", Config, main, CLAIMS, redraw, quick=("--size", "small", "--trains", "8"), paper=()
+)

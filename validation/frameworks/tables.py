@@ -12,14 +12,8 @@ from numpy.typing import NDArray
 from biospike.ideal.attention import SpikeSoftmax
 from biospike.ideal.softmax import softmax
 from biospike.metrics import total_variation
-from biospike.theory.energy import (
-    CLAIMED_RATIO,
-    DEVICES,
-    activity_for_ratio,
-    canonical_energy,
-    conventional_energy,
-    event_energy,
-)
+from biospike.theory import paper
+from biospike.theory.energy import DEVICES, activity_for_ratio, canonical_energy, conventional_energy, event_energy
 from circuits.transformers import SpikeSoftmaxCircuit
 from circuits.transformers.membranes import Membranes
 from circuits.transformers.tape import DT as STEP
@@ -212,8 +206,8 @@ def energy_table(case: Case) -> list[dict[str, Any]]:
                 "updates": updates(case),
                 "event_pj": spent["total"],
                 "event_ratio": conventional / spent["total"],
-                "spikes_per_synapse_for_38": activity_for_ratio(CLAIMED_RATIO[0]),
-                "spikes_per_synapse_for_57": activity_for_ratio(CLAIMED_RATIO[1]),
+                "spikes_per_synapse_for_38": activity_for_ratio(paper.ENERGY_RATIO[0]),
+                "spikes_per_synapse_for_57": activity_for_ratio(paper.ENERGY_RATIO[1]),
             }
         )
     return rows

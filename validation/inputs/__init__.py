@@ -1,1 +1,1 @@
-"""inputs."""
+"""Files that users bring: logits, tokens and weights, images."""

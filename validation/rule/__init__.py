@@ -1,1 +1,1 @@
-"""rule."""
+"""The calibration of the design rule: everything behind ``validation/calibrate_design_rule.py``."""

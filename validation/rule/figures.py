@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from biospike.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, STYLE
-from biospike.theory.design_rule import PAPER_C, PAPER_C_INTERVAL
+from biospike.theory import paper
 from validation.rule.record import ENCODING_ONLY
 
 COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, "black", "0.5")
@@ -109,8 +109,8 @@ def _rule_panel(
         words = f"$R^2$ = {fit[f'r_squared_{dimension}']:.2f}"
         axes.annotate(words, (0.04, 0.96), xycoords="axes fraction", va="top", size=6.5)
     if dimension == "d_eff":
-        axes.fill_between(x, PAPER_C_INTERVAL[0] * x, PAPER_C_INTERVAL[1] * x, color=RED, alpha=0.35, linewidth=0)
-        axes.plot(x, PAPER_C * x, color=RED, linewidth=0.5)
+        axes.fill_between(x, paper.C_INTERVAL[0] * x, paper.C_INTERVAL[1] * x, color=RED, alpha=0.35, linewidth=0)
+        axes.plot(x, paper.C * x, color=RED, linewidth=0.5)
     axes.set_xlim(x[0], x[-1])
     _plain_log(axes)
 
@@ -168,8 +168,8 @@ def constant_figure(fits: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(3.5, 0.75 + 0.21 * len(pairs)))
         bottom = 0.62 / figure.get_figheight()
         axes = figure.subplots(gridspec_kw={"left": 0.36, "right": 0.97, "top": 0.98, "bottom": bottom})
-        axes.axvspan(*PAPER_C_INTERVAL, color=RED, alpha=0.25, linewidth=0)
-        axes.axvline(PAPER_C, color=RED, linewidth=0.6)
+        axes.axvspan(*paper.C_INTERVAL, color=RED, alpha=0.25, linewidth=0)
+        axes.axvline(paper.C, color=RED, linewidth=0.6)
         axes.axvline(0.25, color=GREY, linestyle=":", linewidth=0.9)
         for k, (read_out, (colour, marker)) in enumerate(READ_OUT_STYLE.items()):
             for place, (encoder, circuit) in enumerate(pairs):

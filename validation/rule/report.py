@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from biospike.theory import design_rule
-from biospike.theory.design_rule import PAPER_C, PAPER_C_INTERVAL
+from biospike.theory import design_rule, paper
 from validation.rule.record import ENCODING_ONLY
 from validation.rule.verdicts import (
     agreement,
@@ -21,20 +20,20 @@ from validation.rule.verdicts import (
     speeds,
     truncation,
 )
-from validation.softmax.report import markdown
+from validation.study.claims import Finding, findings_text
+from validation.study.report import made, markdown, origin
 
 FIT_COLUMNS = [
     "encoder", "circuit", "read_out", "sets", "C", "C_low", "C_high", "r_squared_rule", "r_squared_d_eff",
     "r_squared_ambient", "r_squared_rank", "eps_power", "d_eff_power", "ambient_power", "factor_d_eff",
     "factor_ambient", "verdict",
 ]  # fmt: skip
-PAPER_DIMENSIONS = {"CIFAR-10": 47, "CIFAR-100": 68, "ImageNet": 89}
 PAPER_PIXELS = 3072
 """Values of a CIFAR image."""
 FEW_STEPS = 4
 
 
-def report(data: xr.Dataset, summary: pd.DataFrame, fits: pd.DataFrame) -> str:
+def report(data: xr.Dataset, summary: pd.DataFrame, fits: pd.DataFrame, findings: Sequence[Finding]) -> str:
     """Return the report as Markdown."""
     norms = {norm: fits[fits["norm"] == norm][FIT_COLUMNS] for norm in ("frobenius", "rms")}
     figures = "\n\n".join(f"![{name}]({name}.png)" for name in ("rule_frobenius", "rule_rms", "constants"))
@@ -72,8 +71,9 @@ def report(data: xr.Dataset, summary: pd.DataFrame, fits: pd.DataFrame) -> str:
         *_few_steps(data, fits),
         "## What this shows, and what not",
         _caveats(data),
-        "## Provenance",
-        _provenance(data),
+        "## Claims",
+        findings_text(findings),
+        _made(data),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -136,7 +136,7 @@ def _columns() -> str:
 
 def _few_steps(data: xr.Dataset, fits: pd.DataFrame) -> list[str]:
     steps = data["timesteps"].values
-    low, high = (float(design_rule.eps(47, FEW_STEPS, C)) for C in PAPER_C_INTERVAL)
+    low, high = (float(design_rule.eps(47, FEW_STEPS, C)) for C in paper.C_INTERVAL)
     at = float(design_rule.eps(47, FEW_STEPS))
     text = [
         f"With the paper's C, T = {FEW_STEPS} and d_eff = 47 (CIFAR-10) go together only for eps of at least {at:.2f} "
@@ -174,10 +174,10 @@ def _few_steps(data: xr.Dataset, fits: pd.DataFrame) -> list[str]:
 def _granted(fits: pd.DataFrame) -> pd.DataFrame:
     """Error that the rule with each C grants to four steps."""
     mine = fits[(fits["norm"] == "frobenius") & (fits["read_out"] == "inside") & (fits["C"] > 0)]
-    rows = [{"C of": "paper", "C": PAPER_C}]
+    rows = [{"C of": "paper", "C": paper.C}]
     rows += [{"C of": f"{row.encoder}, {row.circuit}", "C": row.C} for row in mine.itertuples()]
     for row in rows:
-        for name, dimension in PAPER_DIMENSIONS.items():
+        for name, (dimension, _) in paper.DIMENSIONS.items():
             row[f"eps, {name} ({dimension})"] = float(design_rule.eps(dimension, FEW_STEPS, row["C"]))  # type: ignore[arg-type]
     return pd.DataFrame(rows)
 
@@ -200,14 +200,10 @@ def _caveats(data: xr.Dataset) -> str:
     )
 
 
-def _provenance(data: xr.Dataset) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in json.loads(data.attrs.get("versions", "{}")).items())
-    return "\n".join(
-        [
-            f"- seed {data.attrs['seed']}, trials {data.attrs['trials']}, attention on {data.attrs['target']} "
-            f"({data.attrs['target_reason']}), encoders alone on numpy",
-            f"- windows, timesteps: {', '.join(map(str, data['timesteps'].values))}",
-            f"- {versions}",
-            f"- revision {data.attrs.get('git_revision', 'unknown')}; compiler {data.attrs.get('compiler', 'none')}",
-        ]
+def _made(data: xr.Dataset) -> str:
+    return made(
+        f"seed {data.attrs['seed']}, trials {data.attrs['trials']}, attention on {data.attrs['target']} "
+        f"({data.attrs['target_reason']}), encoders alone on numpy",
+        f"windows, timesteps: {', '.join(map(str, data['timesteps'].values))}",
+        **origin(data),
     )

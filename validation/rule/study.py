@@ -1,21 +1,13 @@
-"""Calibrate the design rule T = C d_eff/eps^2: the constant, and the dimension that sets the timesteps.
-
-Images, image patches, tokens of a transformer and points of chosen rank become spikes, alone and on their way through
-spiking self-attention. The timesteps that reach each of several errors, by a plain read-out and by one that projects on
-the principal subspace, are regressed on the effective and on the ambient dimension of the input, and the constants held
-against the paper's C = 2.3 [1.9, 2.7] and against inputs that took no part in the fit.
-"""
+"""Order of work of ``calibrate_design_rule``: options, checks, run, and what is written."""
 
 from __future__ import annotations
 
-import difflib
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import attrs
 import numpy as np
-import pandas as pd
 import tyro
 import xarray as xr
 from numpy.typing import NDArray
@@ -24,11 +16,10 @@ from tqdm import tqdm
 from biospike import execution
 from biospike.encoding import ENCODERS
 from biospike.errors import InputError
-from biospike.plots import save_figure
-from biospike.recording import save, write_atomically
 from circuits import SOFTMAX_CIRCUITS
 from circuits.presentation import Presentation, plan_presentation
 from validation.rule.blocks import Padded, attention_of
+from validation.rule.claims import CLAIMS
 from validation.rule.errors import READ_OUTS, SPLITS, attention_errors, encoding_errors
 from validation.rule.figures import plot
 from validation.rule.fits import fit_all
@@ -37,7 +28,9 @@ from validation.rule.powers import power_table
 from validation.rule.record import ENCODING_ONLY, coordinates, counted, raw
 from validation.rule.report import report
 from validation.rule.tables import crossings, with_predictions
-from validation.study import command_line
+from validation.study.options import member
+from validation.study.record import StudyRecord
+from validation.study.results import Results
 
 COMMON_GATE = tuple(name for name, kind in SOFTMAX_CIRCUITS.items() if kind.common_gate)
 ENCODING_TRIALS = 4
@@ -158,10 +151,7 @@ def prepare(config: Config) -> Study:
     if config.preset not in PRESETS:
         raise InputError(f"--preset must be one of {', '.join(PRESETS)}, got {config.preset!r}")
     for name in config.circuits:
-        if name not in COMMON_GATE:
-            near = difflib.get_close_matches(name, COMMON_GATE, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise InputError(f"--circuits {name}: unknown or not a softmax{hint}; accepted: {', '.join(COMMON_GATE)}")
+        member("--circuits", name, COMMON_GATE, otherwise="unknown or not a softmax")
     if len(set(config.circuits)) < len(config.circuits):
         raise InputError(f"--circuits must name each once, got {' '.join(config.circuits)}")
     preset = PRESETS[config.preset]
@@ -269,23 +259,21 @@ def _attributes(study: Study, made: dict[str, Any]) -> dict[str, Any]:
 def main(config: Config) -> None:
     """Check, run, summarise, plot and write."""
     study = prepare(config)
-    out = command_line.writable(config.out)
-    data, raw = run(study)
-    if not config.quiet:
-        print(f"{data.attrs['target']}: {data.attrs['target_reason']}", file=sys.stderr)
-    table, replicates = crossings(data, seed=config.seed)
-    fits = fit_all(table, replicates, power_table(data, seed=config.seed))
-    summary = with_predictions(table, fits)
-    save(data, out / "errors.nc")
-    save(raw, out / "counts.nc")
-    tables: dict[str, pd.DataFrame] = {"summary": summary, "fits": fits}
-    for name, written in tables.items():
-        write_atomically(out / f"{name}.csv", lambda file, written=written: written.to_csv(file, index=False))
-    for name, figure in plot(data, summary, fits).items():
-        save_figure(figure, out, name)
-    text = report(data, summary, fits)
-    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
-    if not config.quiet:
-        shown = fits[fits["norm"] == "frobenius"][SHOWN]
-        print(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-        print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
+    with Results.of(config) as out:
+        data, raw = run(study)
+        if not config.quiet:
+            print(f"{data.attrs['target']}: {data.attrs['target_reason']}", file=sys.stderr)
+        table, replicates = crossings(data, seed=config.seed)
+        fits = fit_all(table, replicates, power_table(data, seed=config.seed))
+        summary = with_predictions(table, fits)
+        out.save("errors", data)
+        out.save("counts", raw)
+        out.tables(summary=summary, fits=fits)
+        out.show(fits[fits["norm"] == "frobenius"][SHOWN])
+        out.figures(**plot(data, summary, fits))
+        out.report(report(data, summary, fits, CLAIMS.findings(out)))
+
+
+STUDY = StudyRecord(
+    "calibrate_design_rule", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper")
+)

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from biospike.theory import design_rule
-from biospike.theory.design_rule import PAPER_C, PAPER_C_INTERVAL
+from biospike.theory import design_rule, paper
 from validation.rule.record import ENCODING_ONLY
 
 WELL = 0.9
@@ -154,18 +153,18 @@ def truncation(data: xr.Dataset, summary: pd.DataFrame) -> list[str]:
 def constants(data: xr.Dataset, fits: pd.DataFrame) -> list[str]:
     """C beside the paper's, for the projecting read-out."""
     mine = fits[(fits["norm"] == "frobenius") & (fits["read_out"] == "inside") & (fits["C"] > 0)]
-    low, high = PAPER_C_INTERVAL
+    low, high = paper.C_INTERVAL
     lines = []
     for _, row in mine.iterrows():
         overlap = row["C_low"] <= high and row["C_high"] >= low
-        ratio = row["C"] / PAPER_C
+        ratio = row["C"] / paper.C
         factor = f"{ratio:.2g} times" if ratio >= 1 else f"{1 / ratio:.2g} times below"
         relation = "overlaps" if overlap else "does not overlap"
         lines.append(f"* {_name(row)}: C = {_interval(row, 'C')}, {factor} the paper's; its interval {relation}.")
-    text = [f"The paper gives C = {PAPER_C} [{low}, {high}]. Inside the subspace, Frobenius:", "\n".join(lines)]
+    text = [f"The paper gives C = {paper.C} [{low}, {high}]. Inside the subspace, Frobenius:", "\n".join(lines)]
     alone = mine[(mine["encoder"] == "bernoulli") & (mine["circuit"] == ENCODING_ONLY)]
     for _, row in alone.iterrows():
-        lipschitz = np.sqrt(PAPER_C / row["C"])
+        lipschitz = np.sqrt(paper.C / row["C"])
         text.append(
             "For Bernoulli spikes theory gives C = L_f^2 times the mean x(1 - x) inside the subspace, at most L_f^2/4: "
             f"measured {row['C']:.3f}, {'within' if row['C_low'] <= 0.25 else 'above'} that bound for L_f = 1. The "

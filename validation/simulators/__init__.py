@@ -1,1 +1,1 @@
-"""simulators."""
+"""The comparison of simulators: everything behind ``validation/compare_simulators.py``."""

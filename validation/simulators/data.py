@@ -18,7 +18,7 @@ from validation.simulators.tables import CaseResult, CircuitResult
 RECORDINGS = ("brian2", "nest", "nest_same_refractory")
 
 
-class Results(NamedTuple):
+class Recorded(NamedTuple):
     """Everything that was recorded."""
 
     cases: list[CaseResult]
@@ -28,7 +28,7 @@ class Results(NamedTuple):
     neurons: int
 
 
-def save_results(results: Results, path: Path) -> None:
+def save_results(results: Recorded, path: Path) -> None:
     """Write the spikes as ``.npz``: ``case/NAME/SIMULATOR/step`` and ``neuron``, ``circuit/NAME/SIMULATOR/...``.
 
     Spikes of a circuit also have a ``seed``, the number of their recording; their ``neuron`` counts the unmasked keys
@@ -72,7 +72,7 @@ def save_results(results: Results, path: Path) -> None:
     write_atomically(path, write)
 
 
-def load_results(path: Path) -> Results:
+def load_results(path: Path) -> Recorded:
     """Read what `save_results` wrote.
 
     Raises
@@ -107,4 +107,4 @@ def load_results(path: Path) -> Results:
         circuits[name] = CircuitResult(
             SOFTMAX_CIRCUITS[name](), found["steps"], both[0], both[1], found["differing"], found["target"]
         )
-    return Results(cases, circuits, arrays["logits"], seed, neurons)
+    return Recorded(cases, circuits, arrays["logits"], seed, neurons)

@@ -18,7 +18,7 @@ from scipy import stats
 from biospike import metrics
 from biospike.ideal.softmax import softmax
 from biospike.plots import GREY, STYLE
-from validation.simulators.data import Results
+from validation.simulators.data import Recorded
 from validation.simulators.isi_figure import COLOURS, isi_figure
 from validation.simulators.measures import Rows, counts
 from validation.simulators.neuron_figure import neurons_figure
@@ -32,7 +32,7 @@ PLUS: dict[str, Any] = {"linestyle": "", "marker": "+", "ms": 3, "mew": 0.5, "co
 LIMIT: dict[str, Any] = {"marker": "|", "ms": 6, "color": "black", "mew": 0.7}
 
 
-def draw(results: Results, tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+def draw(results: Recorded, tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     """Every figure by its name."""
     figures = {"neurons": neurons_figure(results.cases, tables["neurons"])} if results.cases else {}
     if results.circuits:
@@ -49,7 +49,7 @@ def shown_row(logits: NDArray[np.float64]) -> int:
     return int(short[np.argsort(entropy[short], kind="stable")[len(short) // 2]])
 
 
-def raster_figure(results: Results) -> Figure:
+def raster_figure(results: Recorded) -> Figure:
     """The same row of logits in both simulators, one seed each, and its shares over all seeds."""
     row = shown_row(results.logits)
     keys = np.flatnonzero(~np.isnan(results.logits[row]))
@@ -123,7 +123,7 @@ def _share_bars(
     axes.xaxis.set_major_locator(MaxNLocator(3))
 
 
-def shares_figure(results: Results) -> Figure:
+def shares_figure(results: Recorded) -> Figure:
     """Shares over all seeds against softmax in both simulators, and their differences in standard errors."""
     p, n = softmax(results.logits), len(results.circuits)
     with style.context(STYLE):

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from biospike.plots import BLUE, RED, STYLE
-from validation.simulators.data import Results
+from validation.simulators.data import Recorded
 from validation.simulators.measures import Rows, counts, intervals, ks_distances
 from validation.simulators.tables import CircuitResult
 
@@ -28,7 +28,7 @@ LOOKS: dict[str, Any] = {
 LAW: dict[str, Any] = {"color": "black", "linewidth": 0.7, "linestyle": ":"}
 
 
-def isi_figure(results: Results) -> Figure:
+def isi_figure(results: Recorded) -> Figure:
     """Distribution of the intervals of a key, and the distances between seeds within and across simulators."""
     n = len(results.circuits)
     with style.context(STYLE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,16 @@ from numpy.typing import NDArray
 from biospike.circuit import Circuit, relative_exponential
 from biospike.errors import InputError
 from biospike.parameters import to_plain
-from biospike.recording import git_revision, versions
+from biospike.recording import versions
 from circuits.softmax.diffusive import Diffusive
 from circuits.softmax.escape import Escape
 from circuits.softmax.race import Race
 from validation.simulators import mapping
-from validation.simulators.data import Results
+from validation.simulators.data import Recorded
 from validation.simulators.mapping import milliseconds
 from validation.simulators.tables import SIGNIFICANT
-from validation.softmax.report import markdown
+from validation.study.claims import Finding, findings_text
+from validation.study.report import made, markdown
 
 import brian2 as b2
 
@@ -36,7 +38,9 @@ PUBLISHED_HZ = 27.1095934379
 """Siegert's rate in NEST's test suite: tau_m 10 ms, 15 mV to threshold, 2 ms, mean 15 mV, sigma sqrt(1.5) mV."""
 
 
-def report(results: Results, tables: dict[str, pd.DataFrame], *, version: str) -> str:
+def report(
+    results: Recorded, tables: dict[str, pd.DataFrame], *, version: str, findings: Sequence[Finding] = ()
+) -> str:
     """Return the report as Markdown."""
     neurons, summary, controls = (tables[name] for name in ("neurons", "summary", "controls"))
     constant, noise = (neurons[neurons["input"] == kind] for kind in ("constant", "noise"))
@@ -63,8 +67,9 @@ def report(results: Results, tables: dict[str, pd.DataFrame], *, version: str) -
         markdown(controls),
         "## How the circuits are said in NEST",
         *_mapping(results),
-        "## What made this",
-        _provenance(results, version),
+        "## Claims",
+        findings_text(findings),
+        _made(results, version),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -95,7 +100,7 @@ def _by_case(constant: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return table, list(table.columns)
 
 
-def _what_was_run(results: Results, version: str) -> str:
+def _what_was_run(results: Recorded, version: str) -> str:
     keys = (~np.isnan(results.logits)).sum(axis=1)
     runs = "; ".join(
         f"{name} {found.steps * milliseconds(found.circuit.dt):g} ms at {milliseconds(found.circuit.dt):g} ms"
@@ -170,7 +175,7 @@ def _noise(noise: pd.DataFrame) -> list[str]:
     return ["\n".join(f"- {line}" for line in lines)] if lines else []
 
 
-def _circuits(results: Results, summary: pd.DataFrame) -> list[str]:
+def _circuits(results: Recorded, summary: pd.DataFrame) -> list[str]:
     lines = []
     for name, rows in summary.groupby("circuit", sort=False):
         by = rows.set_index("measure")
@@ -261,18 +266,16 @@ def _controls(controls: pd.DataFrame) -> list[str]:
     return [text, "`without_it` and `with_it` are the measure in the faithful comparison and with the error."]
 
 
-def _mapping(results: Results) -> list[str]:
+def _mapping(results: Recorded) -> list[str]:
     lines = [(inspect.getdoc(mapping) or "").split("\nReferences\n")[0].strip()]
     for name in results.circuits:
         lines += [f"**{name}.** {inspect.getdoc(getattr(mapping, name))}"]
     return lines
 
 
-def _provenance(results: Results, version: str) -> str:
+def _made(results: Recorded, version: str) -> str:
     lines = [
-        f"- {name}: parameters in SI base units {json.dumps(to_plain(found.circuit))}"
+        f"{name}: parameters in SI base units {json.dumps(to_plain(found.circuit))}"
         for name, found in results.circuits.items()
     ]
-    packages = ", ".join(f"{name} {number}" for name, number in versions().items())
-    lines += [f"- {packages}, nest {version}", f"- revision {git_revision()}; seed {results.seed}"]
-    return "\n".join(lines)
+    return made(*lines, f"seed {results.seed}", packages=versions() | {"nest": version})

@@ -1,13 +1,7 @@
-"""Hold Brian2 against NEST: the same neurons and softmax circuits in both, spike for spike where nothing is random.
-
-Single neurons under constant current and frozen input spikes must fire in the same steps. Under white noise, and in the
-circuits race, escape and diffusive on real attention rows, the two simulators must differ by no more than two seeds of
-one of them. Deliberate errors show how small a difference would be seen.
-"""
+"""Order of work of ``compare_simulators``: options, checks, run, and what is written."""
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +20,6 @@ from biospike.errors import InputError, InputWarning
 from biospike.execution import count_steps
 from biospike.parameters import parse_quantity
 from biospike.plots import save_figure
-from biospike.recording import write_atomically
 from biospike.simulation import check_study
 from circuits import SOFTMAX_CIRCUITS
 from validation.data import attention_rows
@@ -34,13 +27,16 @@ from validation.inputs.logits import read_logits
 from validation.simulators import brian2 as simulators_brian2
 from validation.simulators import nest as simulators_nest
 from validation.simulators.cases import Case, constant_cases, frozen_cases, noise_cases
+from validation.simulators.claims import CLAIMS
 from validation.simulators.controls import circuit_controls, neuron_controls
-from validation.simulators.data import Results, save_results
+from validation.simulators.data import Recorded, load_results, save_results
 from validation.simulators.figures import draw
 from validation.simulators.mapping import Wiring, lif_parameters, names, noise_amplitude, wire
 from validation.simulators.report import report
 from validation.simulators.tables import CaseResult, CircuitResult, neurons_table, summary_table
-from validation.study import command_line
+from validation.study.options import member
+from validation.study.record import StudyRecord
+from validation.study.results import Results
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -123,10 +119,7 @@ def prepare(config: Config) -> Study:
     logits = logits[chosen]
     circuits: dict[str, Circuit] = {}
     for name in config.circuits:
-        if name not in names():
-            near = difflib.get_close_matches(name, names(), n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise InputError(f"--circuits {name}: has no counterpart in NEST{hint}; accepted: {', '.join(names())}")
+        member("--circuits", name, names(), otherwise="has no counterpart in NEST")
         circuits[name] = SOFTMAX_CIRCUITS[name]()
     duration = parse_quantity(config.duration, like=2 * b2.second)
     study = Study(config, None, logits, circuits, duration, [])
@@ -152,7 +145,7 @@ def nest_seed(seed: int, *numbers: int) -> int:
     return int(np.random.SeedSequence([seed, *numbers]).generate_state(1)[0]) or 1
 
 
-def run(study: Study) -> Results:
+def run(study: Study) -> Recorded:
     """Run everything in both simulators."""
     jobs: list[tuple[str, Callable[[], Any]]] = [
         (case.name, lambda case=case, number=number: run_case(study, case, number))  # type: ignore[misc]
@@ -161,7 +154,7 @@ def run(study: Study) -> Results:
     jobs += [(name, lambda name=name: run_circuit(study, name)) for name in study.circuits]  # type: ignore[misc]
     done = [work() for work in _shown(jobs, study.config.quiet)]
     cases, circuits = done[: len(study.cases)], dict(zip(study.circuits, done[len(study.cases) :], strict=True))
-    return Results(cases, circuits, study.logits, study.config.seed, study.config.neurons)
+    return Recorded(cases, circuits, study.logits, study.config.seed, study.config.neurons)
 
 
 def _shown(jobs: list[tuple[str, Callable[[], Any]]], quiet: bool) -> Iterator[Callable[[], Any]]:
@@ -236,7 +229,7 @@ def nest_rows(
     return recordings
 
 
-def tabulate(study: Study, results: Results) -> dict[str, pd.DataFrame]:
+def tabulate(study: Study, results: Recorded) -> dict[str, pd.DataFrame]:
     """Tables by name: neurons, summary, controls. The controls run NEST again, with errors in it."""
 
     def rerun(name: str, change: Callable[[Wiring], Wiring]) -> CircuitResult:
@@ -254,17 +247,29 @@ def tabulate(study: Study, results: Results) -> dict[str, pd.DataFrame]:
 def main(config: Config) -> None:
     """Check, run, tabulate, plot and write."""
     study = prepare(config)
-    out = command_line.writable(config.out)
-    results = run(study)
-    tables = tabulate(study, results)
-    save_results(results, out / "spikes.npz")
-    for name, table in tables.items():
-        write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
-    for name, figure in draw(results, tables).items():
-        save_figure(figure, out, name)
-    text = report(results, tables, version=str(study.nest.__version__))
-    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
-    if not config.quiet:
-        print(tables["summary"][SHOWN].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-        print(tables["controls"].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-        print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
+    with Results.of(config) as out:
+        results = run(study)
+        tables = tabulate(study, results)
+        save_results(results, out.directory / "spikes.npz")
+        out.tables(**tables)
+        out.show(tables["summary"][SHOWN], tables["controls"])
+        out.figures(**draw(results, tables))
+        out.report(report(results, tables, version=str(study.nest.__version__), findings=CLAIMS.findings(out)))
+
+
+def redraw(results: Results, out: Path) -> None:
+    """Draw ``simulators_neurons``, ``simulators_raster``, ``simulators_shares`` and ``simulators_isi`` again."""
+    recorded = load_results(results.directory / "spikes.npz")
+    for name, figure in draw(recorded, {"neurons": results.table("neurons")}).items():
+        save_figure(figure, out, f"simulators_{name}")
+
+
+STUDY = StudyRecord(
+    "compare_simulators",
+    Config,
+    main,
+    CLAIMS,
+    redraw,
+    quick=("--trials", "7", "--rows", "6", "--duration", "1 s"),
+    paper=("--trials", "24"),
+)

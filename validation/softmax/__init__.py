@@ -1,1 +1,1 @@
-"""softmax."""
+"""The softmax comparison: everything behind ``validation/compare_softmax.py``."""

@@ -1,13 +1,7 @@
-"""Hold the spiking circuits against the exact softmax: which compute it, how fast, and where does each fail.
-
-Every circuit of `circuits.softmax` receives the same rows of attention logits. Its spike counts become shares, the
-shares are held against the exact softmax in every window of one run, and the table says for each circuit its bias, its
-order of convergence and the law it follows.
-"""
+"""Order of work of ``compare_softmax``: options, checks, run, and what is written."""
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,21 +14,26 @@ import tyro
 import xarray as xr
 from numpy.typing import NDArray
 
+from biospike import plots
 from biospike.circuit import Circuit
 from biospike.errors import InputError
 from biospike.execution import build_plans, choose_target
 from biospike.packing import Plan
 from biospike.parameters import parse_quantity
-from biospike.recording import save, write_atomically
+from biospike.recording import load_groups
 from biospike.simulation import plan, simulate_each
 from circuits import SOFTMAX_CIRCUITS
 from validation.data import attention_rows
 from validation.inputs.logits import Rows, read_rows
 from validation.softmax import sweep as softmax_sweep
+from validation.softmax.claims import CLAIMS
 from validation.softmax.figures import Raster, draw_convergence, drawing
-from validation.softmax.report import plain, report
+from validation.softmax.report import report
 from validation.softmax.tables import CONVERGENCE, converge, halving, not_run, summarise
 from validation.study import command_line
+from validation.study.options import member
+from validation.study.record import StudyRecord
+from validation.study.results import Results
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -129,11 +128,7 @@ def prepare(config: Config) -> Study:
         raise InputError(f"--circuits needs at least one of {', '.join(SOFTMAX_CIRCUITS)}")
     circuits: dict[str, Circuit] = {}
     for name in config.circuits:
-        if name not in SOFTMAX_CIRCUITS:
-            near = difflib.get_close_matches(name, SOFTMAX_CIRCUITS, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise InputError(f"--circuits {name}: unknown circuit{hint}; accepted: {', '.join(SOFTMAX_CIRCUITS)}")
-        circuits[name] = SOFTMAX_CIRCUITS[name]()
+        circuits[name] = SOFTMAX_CIRCUITS[member("--circuits", name, SOFTMAX_CIRCUITS, otherwise="unknown circuit")]()
     left_out = refusals(circuits, logits)
     if len(left_out) == len(circuits):
         raise InputError("; ".join(left_out.values()))
@@ -229,13 +224,13 @@ def main(config: Config) -> None:
     study = prepare(config)
     if (config.out / POINTS).is_dir():
         raise InputError(f"--out {config.out} holds the points of a sweep; name another directory")
-    out = command_line.writable(config.out)
     for line in study.left_out.values():
         print(f"left out: {line}", file=sys.stderr)
     neurons = config.trials * np.count_nonzero(~np.isnan(study.logits))
     steps = sum(work.steps for work in study.plans)
     raster = Raster(study.circuits, study.logits, study.duration, config.seed, tuple(study.left_out))
-    with drawing(raster, out, beside=bool(neurons * steps >= WORTH_A_PROCESS)) as draw:
+    beside = bool(neurons * steps >= WORTH_A_PROCESS)
+    with Results.of(config) as out, drawing(raster, out.directory, beside=beside) as draw:
         results, summaries, fits, halvings = [], [], [], []
         for one in run(study):
             results.append(one)
@@ -248,16 +243,30 @@ def main(config: Config) -> None:
             fits.append(fit)
         summary = pd.concat([table.astype(object) for table in summaries], ignore_index=True).infer_objects()
         convergence = pd.DataFrame(fits)[CONVERGENCE]
-        command_line.remove(out, FILES)
-        draw(draw_convergence, summary, convergence, out)
+        command_line.remove(out.directory, FILES)
+        draw(draw_convergence, summary, convergence, out.directory)
         data = join(results)
-        save(data, out / "counts.nc")
-        for name, table in (("summary", summary), ("convergence", convergence)):
-            write_atomically(out / f"{name}.csv", lambda file, table=table: table.to_csv(file, index=False))
-        text = report(data, summary, convergence, pd.DataFrame(halvings), study.left_out)
-        write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
-    if not config.quiet:
-        last = summary.groupby("circuit", sort=False).tail(1)
-        shown = last[SHOWN].merge(convergence[["circuit", *FITTED]], on="circuit")
-        print(plain(shown))
-        print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
+        out.save("counts", data)
+        out.tables(summary=summary, convergence=convergence)
+        verdicts = convergence[["circuit", *FITTED]]
+        out.show(summary.groupby("circuit", sort=False).tail(1)[SHOWN].merge(verdicts, on="circuit"))
+        out.report(report(data, summary, convergence, pd.DataFrame(halvings), CLAIMS.findings(out), study.left_out))
+
+
+def redraw(results: Results, out: Path) -> None:
+    """Draw ``softmax_convergence`` and ``softmax_raster`` again."""
+    tables = (results.table(name) for name in ("summary", "convergence"))
+    plots.save_figure(plots.convergence_figure(*tables), out, "softmax_convergence")
+    traces = load_groups(results.directory / "traces.nc")
+    plots.save_figure(plots.raster_figure(traces), out, "softmax_raster")
+
+
+STUDY = StudyRecord(
+    "compare_softmax",
+    Config,
+    main,
+    CLAIMS,
+    redraw,
+    quick=("--trials", "4", "--duration", "1 s"),
+    paper=("--trials", "64", "--duration", "4 s"),
+)

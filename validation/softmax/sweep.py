@@ -14,11 +14,11 @@ from biospike import execution, plots
 from biospike.parameters import to_plain
 from biospike.recording import git_revision, versions, write_atomically
 from biospike.sweep import Point, read, sweep
-from validation.softmax.report import markdown, plain
 from validation.softmax.sweep_figure import sweep_figure
 from validation.softmax.sweep_file import read_sweep
 from validation.softmax.tables import converge, summarise
 from validation.study import command_line
+from validation.study.report import markdown, plain
 
 SHOWN = ["spikes_per_row", "tv", "tv_expected", "limit_tv", "order"]
 MOST_SHOWN = 60

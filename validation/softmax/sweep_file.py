@@ -21,9 +21,7 @@ Every list is swept, and a point is one combination. Unknown keys are refused, a
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +35,7 @@ from biospike.simulation import CHECKPOINTS
 from circuits import SOFTMAX_CIRCUITS
 from validation.data import attention_rows
 from validation.inputs.logits import read_logits
+from validation.study.options import member
 
 LARGEST_FILE = 2**20
 """Bytes of a configuration; a larger file is not one."""
@@ -67,17 +66,17 @@ def points_of(table: dict[str, Any], folder: Path) -> list[sweep.Point]:
     """Points of a parsed file; paths are relative to `folder`."""
     known = (*KEYS, *SOFTMAX_CIRCUITS)
     for key in table:
-        _member(key, known, "key")
+        member("key", key, known)
     names = _texts("circuits", table.get("circuits", list(SOFTMAX_CIRCUITS)))
     circuits: list[Circuit] = []
     for name in names:
-        _member(name, SOFTMAX_CIRCUITS, "circuits")
+        member("circuits", name, SOFTMAX_CIRCUITS)
         circuits += _circuits(name, table.get(name, {}))
     for name in SOFTMAX_CIRCUITS:
         if name in table and name not in names:
             raise InputError(f"[{name}] has parameters, but circuits does not name it")
     target = _one(table, "target", "auto", str)
-    _member(target, TARGETS, "target")
+    member("target", target, TARGETS)
     durations, seeds, logits = _durations(table), _seeds(table), _logits(table, folder)
     if (size := len(circuits) * len(durations) * len(seeds) * len(logits)) > MOST_POINTS:
         raise InputError(f"{size} points are more than {MOST_POINTS}")
@@ -91,13 +90,6 @@ def points_of(table: dict[str, Any], folder: Path) -> list[sweep.Point]:
         dt=_one(table, "dt", None, str),
         target=target,
     )
-
-
-def _member(value: str, accepted: Collection[str], what: str) -> None:
-    if value not in accepted:
-        near = difflib.get_close_matches(value, accepted, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise InputError(f"unknown {what} {value!r}{hint}; accepted: {', '.join(accepted)}")
 
 
 def _one(table: dict[str, Any], key: str, default: Any, kind: type) -> Any:

@@ -16,9 +16,10 @@ from biospike import metrics
 from biospike.circuit import Circuit
 from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
+from biospike.theory.concentration import multinomial_tv
+from biospike.theory.regularity import biased_renewal_tv
+from validation.study.thresholds import FEW_SPIKES, FEW_TRIALS
 
-FEW_SPIKES = 100
-FEW_TRIALS = 8
 BLOCK = 2**22
 """Counts that are looked at together: about ten arrays of 32 MB."""
 Measure = Callable[[NDArray[np.int32], slice], dict[str, NDArray[np.float64]]]
@@ -277,3 +278,33 @@ def _welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float
         return np.nan, np.nan
     interval = scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval()
     return float(interval.low), float(interval.high)
+
+
+def regularity_law(data: xr.Dataset, summary: pd.DataFrame) -> pd.DataFrame:
+    """Error in the longest window beside what the measured regularity predicts, one row a circuit.
+
+    `multinomial` is the law of a Poisson code at the same spike counts; `cv_law` that of a code with the measured CV
+    that scatters about the circuit's own limit, `biospike.theory.regularity.biased_renewal_tv`.
+    """
+    p = softmax(data["logits"].values)
+    rows = []
+    for name, mine in summary.groupby("circuit", sort=False):
+        last = mine.iloc[-1]
+        one = data.sel(circuit=name)
+        spikes = one["spike_count"].isel(checkpoint=-1).sum("key").values
+        fired = spikes > 0
+        multinomial = multinomial_tv(np.broadcast_to(p, (*spikes.shape, p.shape[-1]))[fired], spikes[fired])
+        law = biased_renewal_tv(one["limit"].values, spikes, last["isi_cv"], p)[fired]
+        rows.append(
+            {
+                "circuit": name,
+                "spikes_per_row": last["spikes_per_row"],
+                "isi_cv": last["isi_cv"],
+                "multinomial": multinomial.mean() if fired.any() else np.nan,
+                "limit_tv": last["limit_tv"],
+                "cv_law": law.mean() if fired.any() else np.nan,
+                "tv": last["tv"],
+                "tv/cv_law": last["tv"] / law.mean() if fired.any() and law.mean() > NO_ERROR else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,1 +1,1 @@
-"""speed."""
+"""The benchmark: everything behind ``validation/benchmark.py``."""

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from validation.softmax.report import markdown
 from validation.speed.case import SPREAD as LOGIT_SPREAD
 from validation.speed.measure import START_NEURONS, START_STEPS
 from validation.speed.peers import CEILING, IDENTICAL, PEERS, REFERENCE
 from validation.speed.tables import growth, longest
 from validation.speed.verify import DETERMINISTIC, SIGMAS
+from validation.study.report import markdown
 
 Tables = dict[str, pd.DataFrame]
 

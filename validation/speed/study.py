@@ -1,14 +1,8 @@
-"""How fast is biospike: the same circuit, rows, trials, steps and outputs on simulators, frameworks and written loops.
-
-Every peer runs in a process of its own, in turn with the others, and its counts are checked before its time is kept.
-The ceiling is a fused C++ loop of the same arithmetic, written by hand. Curves show the cost per neuron and step
-against keys, neurons and checkpoints, memory against neurons and duration, and the attention block against its tokens;
-the default study of compare_softmax is timed inside and outside of its compiled binaries.
-"""
+"""Order of work of ``benchmark``: options, checks, run, and what is written."""
 
 from __future__ import annotations
 
-import difflib
+import contextlib
 import json
 import sys
 import tempfile
@@ -24,9 +18,7 @@ import tyro
 from biospike.errors import InputError
 from biospike.plots import save_figure
 from biospike.random import SEEDS
-from biospike.recording import write_atomically
-from validation.speed import machine as benchmark_machine
-from validation.speed import measure
+from validation.speed import machine, measure
 from validation.speed.case import CIRCUITS
 from validation.speed.figures import benchmark_figure
 from validation.speed.measure import Place
@@ -36,6 +28,10 @@ from validation.speed.plan import PARTS, PRESETS, Point, Preset, points
 from validation.speed.report import report
 from validation.speed.tables import POINT, costs, ratios, targets
 from validation.study import command_line
+from validation.study.claims import Claims
+from validation.study.options import member
+from validation.study.record import StudyRecord
+from validation.study.results import Missing, Results
 
 SHOWN = ["target", "circuit", "measured", "low", "high", "bound", "limit", "met"]
 
@@ -100,10 +96,7 @@ def _check_names(option: str, given: Iterable[str], accepted: Iterable[str]) -> 
     if not list(given):
         raise InputError(f"{option} needs at least one of {', '.join(accepted)}")
     for name in given:
-        if name not in accepted:
-            near = difflib.get_close_matches(name, accepted, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise InputError(f"{option} {name}: unknown{hint}; accepted: {', '.join(accepted)}")
+        member(option, name, accepted)
 
 
 def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:
@@ -171,31 +164,41 @@ FILES = {
 }
 
 
-def _write(tables: dict[str, pd.DataFrame], lines: list[str], machine: dict[str, Any], out: Path) -> None:
-    for name, file_name in FILES.items():
-        if len(table := tables[name]):
-            write_atomically(out / f"{file_name}.csv", lambda file, table=table: table.to_csv(file, index=False))
-    write_atomically(
-        out / "machine.json", lambda file: file.write_text(json.dumps(machine, indent=2) + "\n", encoding="utf-8")
-    )
-    text = report(tables, lines, machine)
-    write_atomically(out / "report.md", lambda file: file.write_text(text, encoding="utf-8"))
+def _write(tables: dict[str, pd.DataFrame], lines: list[str], facts: dict[str, Any], out: Results) -> None:
+    out.tables(**{file: tables[name] for name, file in FILES.items() if len(tables[name])})
+    out.text("machine.json", json.dumps(facts, indent=2) + "\n")
+    out.report(report(tables, lines, facts))
 
 
 def main(config: Config) -> None:
     """Check, measure, tabulate, plot and write."""
     study = prepare(config)
-    out = command_line.writable(config.out)
-    machine: dict[str, Any] = benchmark_machine.describe()
-    lines: list[str] = []
-    for measured in run(study, lines):
-        # After every problem: what an interrupted run has measured is not lost.
-        machine["load_average_end"] = benchmark_machine.describe()["load_average"]
-        tables = tabulate(measured)
-        _write(tables, list(dict.fromkeys(lines)), machine, out)
-    if len(tables["costs"]) or len(tables["attention"]) or len(tables["memory"]):
-        figure = benchmark_figure(tables["costs"], tables["memory"], tables["attention"])
-        save_figure(figure, out, "benchmark")
-    if not config.quiet:
-        print(tables["targets"][SHOWN].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-        print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))}")
+    with Results.of(config) as out:
+        facts: dict[str, Any] = machine.describe()
+        lines: list[str] = []
+        for measured in run(study, lines):
+            # After every problem: what an interrupted run has measured is not lost.
+            facts["load_average_end"] = machine.describe()["load_average"]
+            tables = tabulate(measured)
+            _write(tables, list(dict.fromkeys(lines)), facts, out)
+        if len(tables["costs"]) or len(tables["attention"]) or len(tables["memory"]):
+            out.figures(benchmark=benchmark_figure(tables["costs"], tables["memory"], tables["attention"]))
+        out.show(tables["targets"][SHOWN])
+
+
+def redraw(results: Results, out: Path) -> None:
+    """Draw ``benchmark`` again; a run may have left out some of its tables."""
+    found = {}
+    for name in ("costs", "memory", "attention"):
+        with contextlib.suppress(Missing):
+            found[name] = results.table(name)
+    if not found:
+        raise InputError(f"--results {results.directory} has neither costs.csv nor memory.csv nor attention.csv")
+    tables = [
+        found.get(name, pd.DataFrame(columns=["part"] if name == "costs" else None))
+        for name in ("costs", "memory", "attention")
+    ]
+    save_figure(benchmark_figure(*tables), out, "benchmark")
+
+
+STUDY = StudyRecord("benchmark", Config, main, Claims(), redraw)

@@ -1,123 +1,127 @@
-"""Every claim of the paper and of the theory around it, read off the tables of the studies.
+"""Claims of the paper and of the theory around it, each read off the tables of the study that measures it.
 
-A claim is a function from the results to what was measured, its interval and a verdict: "holds", "does not hold",
-"depends" or "unverified", with a reason after a colon where one is needed. Without its tables a claim is
-"not measured".
+A claim is a function from the results of its study to a `Finding`, with a verdict: "holds", "does not hold", "depends"
+or "unverified", and a reason after a colon where one is needed. Without its tables a claim is "not measured". It stands
+in the ``claims.py`` of its study, once; the study's report and the index of all claims print it.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+import attrs
 import numpy as np
 import pandas as pd
-import xarray as xr
 
-from biospike import load
+from validation.study.results import Missing, Results
 
-
-class Missing(LookupError):  # noqa: N818 - a state of the results, not a fault
-    """A table, or a row of it, is not there."""
+OURS = "biospike"
+PAPER = "arXiv:2604.15769"
 
 
-class Finding(NamedTuple):
-    """What was measured, its interval, and the verdict, in words."""
+@attrs.frozen
+class Finding:
+    """What was measured of a claim, and what follows.
 
-    measured: str
-    interval: str
-    verdict: str
-
-
-class Results:
-    """The tables below a directory of results.
-
-    Parameters
+    Attributes
     ----------
-    root
-        Directory with one directory a study.
+    sentence : str
+        What was measured, in words.
+    interval : str
+        Its interval, in words.
+    verdict : str
+    estimate, low, high, level : float
+        The number that decides, its interval and the confidence of that; NaN where no single number does.
+    threshold : float
+        What the number is held against.
+    threshold_from : str
+        Where the threshold comes from.
+    control : str
+        What a rival that is known to be trivial gives.
+    p_value : float
+    conditions : str
+        Rows, rate, window, constants under which it holds.
+    claim, kind, source, place : str
+        The claim; ``stated``, ``reported``, ``implied`` or ``ours``; who makes it; and where. Filled from the claim.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    sentence: str
+    interval: str
+    verdict: str
+    estimate: float = attrs.field(default=np.nan, kw_only=True)
+    low: float = attrs.field(default=np.nan, kw_only=True)
+    high: float = attrs.field(default=np.nan, kw_only=True)
+    level: float = attrs.field(default=np.nan, kw_only=True)
+    threshold: float = attrs.field(default=np.nan, kw_only=True)
+    threshold_from: str = attrs.field(default="", kw_only=True)
+    control: str = attrs.field(default="", kw_only=True)
+    p_value: float = attrs.field(default=np.nan, kw_only=True)
+    conditions: str = attrs.field(default="", kw_only=True)
+    claim: str = attrs.field(default="", kw_only=True)
+    kind: str = attrs.field(default="", kw_only=True)
+    source: str = attrs.field(default="", kw_only=True)
+    place: str = attrs.field(default="", kw_only=True)
 
-    @functools.cached_property
-    def _known(self) -> dict[str, pd.DataFrame]:
-        return {}
 
-    def table(self, study: str, name: str = "summary", **where: object) -> pd.DataFrame:
-        """Rows of ``STUDY/NAME.csv`` in which every column of `where` has its value.
-
-        Raises
-        ------
-        Missing
-            If there is no such file, or no such row.
-        """
-        path = self.root / study / f"{name}.csv"
-        if str(path) not in self._known:
-            if not path.is_file():
-                raise Missing(f"{study} was not run")
-            self._known[str(path)] = pd.read_csv(path)
-        found = self._known[str(path)]
-        for column, value in where.items():
-            found = found[found[column].isin(value) if isinstance(value, list | tuple) else found[column] == value]
-        if found.empty:
-            raise Missing(f"{study} has no such rows")
-        return found
-
-    def dataset(self, study: str, name: str) -> xr.Dataset:
-        """Return ``STUDY/NAME.nc``.
-
-        Raises
-        ------
-        Missing
-            If there is no such file.
-        """
-        path = self.root / study / f"{name}.nc"
-        if not path.is_file():
-            raise Missing(f"{study} was not run")
-        return load(path)
+Read = Callable[[Results], Finding]
 
 
 class Claim(NamedTuple):
-    """A claim, where it is made, the study that measures it, and how it is read."""
+    """A claim, who makes it and where, and how it is read."""
 
     claim: str
     source: str
-    study: str
-    read: Callable[[Results], Finding]
+    read: Read
+    kind: str = ""
+    place: str = ""
 
-
-CLAIMS: list[Claim] = []
-
-
-def claim(text: str, source: str, study: str) -> Callable[[Callable[[Results], Finding]], Callable[[Results], Finding]]:
-    """Register a function as the reading of a claim."""
-
-    def register(read: Callable[[Results], Finding]) -> Callable[[Results], Finding]:
-        CLAIMS.append(Claim(text, source, study, read))
-        return read
-
-    return register
-
-
-def between(low: float, high: float) -> str:
-    """Interval in words; empty if it is not known."""
-    return f"{low:.3g} to {high:.3g}" if np.isfinite([low, high]).all() else ""
-
-
-def claims_table(results: Results) -> pd.DataFrame:
-    """One row a claim: ``claim, source, study, measured, interval, verdict``."""
-    # The readings register themselves when their modules are imported.
-    from validation import claims_circuits, claims_models, claims_theory  # noqa: F401, PLC0415
-
-    rows = []
-    for made in CLAIMS:
+    def find(self, results: Results) -> Finding:
+        """Read the claim off the results of its study."""
         try:
-            finding = made.read(results)
+            finding = self.read(results)
         except Missing as missing:
             finding = Finding("", "", f"not measured: {missing}")
-        rows.append({"claim": made.claim, "source": made.source, "study": made.study, **finding._asdict()})
-    return pd.DataFrame(rows)
+        kind = self.kind or ("ours" if self.source.startswith(OURS) else "")
+        return attrs.evolve(finding, claim=self.claim, kind=kind, source=self.source, place=self.place)
+
+
+class Claims(list[Claim]):
+    """The claims that one study measures."""
+
+    def add(self, claim: str, source: str, *, kind: str = "", place: str = "") -> Callable[[Read], Read]:
+        """Register the decorated function as the reading of a claim."""
+
+        def register(read: Read) -> Read:
+            self.append(Claim(claim, source, read, kind, place))
+            return read
+
+        return register
+
+    def findings(self, results: Results) -> list[Finding]:
+        """Every claim, read off the results of the study."""
+        return [claim.find(results) for claim in self]
+
+
+COLUMNS = {"measured": "sentence"}
+"""Columns of the index that have another name than the field of a finding."""
+
+
+def claims_table(found: Iterable[tuple[str, Finding]]) -> pd.DataFrame:
+    """One row a claim, from pairs of a study's name and what it found."""
+    order = ["claim", "source", "measured", "interval", "verdict", "kind", "place", "conditions"]
+    order += ["estimate", "low", "high", "level", "threshold", "threshold_from", "control", "p_value"]
+    rows = [{name: getattr(finding, COLUMNS.get(name, name)) for name in order} | {"study": study}
+            for study, finding in found]  # fmt: skip
+    return pd.DataFrame(rows, columns=[*order[:2], "study", *order[2:]])
+
+
+def findings_text(findings: Iterable[Finding]) -> str:
+    """Findings that were measured, one paragraph each, as Markdown."""
+    said = [
+        f"* **{one.claim[:1].upper()}{one.claim[1:]}** ({one.source}): {one.verdict}. {one.sentence}"
+        + (f" ({one.interval})." if one.interval else ".")
+        for one in findings
+        if not one.verdict.startswith("not measured")
+    ]
+    return "\n".join(said) or "No claim of the index was measured by this run."

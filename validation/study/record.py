@@ -1,0 +1,38 @@
+"""What is known of a study besides its own code: its options at the presets, its claims, its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from validation.study.claims import Claims
+from validation.study.results import Results
+
+
+class StudyRecord(NamedTuple):
+    """A study, as `all`, the gallery and the tests of command lines know it.
+
+    Attributes
+    ----------
+    name : str
+        Of its script, and of its directory below the results.
+    config : type
+        Its options, which are its command line.
+    main : callable
+        Runs it.
+    claims : Claims
+        What it measures claims of.
+    redraw : callable, optional
+        Draws its figures again from its `Results` into a directory, under the names of the gallery.
+    quick, paper : tuple of str
+        Its options at the two presets of `all`; None where `all` does not run it.
+    """
+
+    name: str
+    config: type[Any]
+    main: Callable[[Any], None]
+    claims: Claims
+    redraw: Callable[[Results, Path], None] | None = None
+    quick: tuple[str, ...] | None = None
+    paper: tuple[str, ...] | None = None
