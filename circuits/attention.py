@@ -94,6 +94,15 @@ reference -= attending*(fall + release*int(row_spikes < first_spikes))
 """
 
 
+NEVER_REACHED = 1e300
+"""Reference of a row without keys, as in an empty slot: from `start` it would fall until its exponential overflows."""
+
+
+def score_rows(unmasked: NDArray[np.bool_], shape: BlockShape) -> NDArray[np.bool_]:
+    """Whether each row (slot, head, query) has a key, flattened."""
+    return np.broadcast_to(unmasked.any(axis=-1)[:, None], (shape.slots, shape.heads, shape.tokens)).ravel()
+
+
 def check_softmax(instance: Any, attribute: Any, value: Any) -> None:
     """Accept circuits whose inhibition is a common gate: their limit is softmax, wherever the drive comes from."""
     if not (isinstance(value, Circuit) and value.common_gate):
@@ -375,7 +384,7 @@ class SpikingAttention(Streams):
             "keys.unmasked": np.broadcast_to(slots.unmasked[:, None], score_size(shape)).astype(float),
             "keys.score_from": timing.score_from,
             "keys.score_to": timing.score_to,
-            "hub.reference": self.start,
+            "hub.reference": np.where(score_rows(slots.unmasked, shape), self.start, NEVER_REACHED),
             "hub.attend_from": timing.attend_from,
             "hub.release": self.release,
             "hub.first_spikes": self.first_spikes,

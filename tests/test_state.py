@@ -206,3 +206,12 @@ def test_two_circuits_of_one_name_are_refused():
     for other in (again, unnamed):
         with pytest.raises(TypeError, match=f"named 'race': circuits.softmax.race.Race and .*{other.__name__}"):
             register([Race, other])
+
+
+@pytest.mark.long
+def test_empty_slots_of_a_batch_stay_finite():
+    """Three samples fill four slots: the rows of the fourth have no key, and their reference falls for seconds."""
+    weights = np.eye(2)
+    block = SpikingAttention(weights, weights, weights, score_scale=1.0, mode="staged", settle=80)
+    data = present(block, np.tile([[0.8, 0.2], [0.3, 0.7]], (3, 1, 1)), duration="4 s", windows=1, target="numpy")
+    assert data["attention_count"].sum() > 1000
