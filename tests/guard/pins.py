@@ -11,8 +11,10 @@ from pathlib import Path
 
 PINNED = Path(__file__).resolve().parent / "pinned"
 
+LAYOUT = "tyro.version"
+"""File of the version of tyro that has set the help texts."""
 LONG, STRIDE = 120, 7
-"""Of a table of more rows than LONG every STRIDE-th is pinned; 7 divides the number of no group of rows."""
+"""Of a table of more rows than LONG every STRIDE-th is pinned: a prime, so that every group of rows has its turn."""
 RELATIVE = 1e-12
 FLOOR = 1e-15
 """Where a value is 0 or cancels, as a bias of none does, what is left is the rounding of terms of about 1."""

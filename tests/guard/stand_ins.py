@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,13 +22,14 @@ from biospike import execution, standalone
 from biospike.ideal.softmax import softmax
 
 NEST = "validation.simulators_nest"
+"""The module that asks NEST."""
 FIRED = 0.02
 """Probability of a spike a step."""
 
 
 def without_nest(patch: pytest.MonkeyPatch, module: Any) -> None:
     """Give `module`, that of the study of simulators, coins for NEST, and a few short cases of single neurons."""
-    spikes = __import__("validation.simulators_cases", fromlist=["Spikes"]).Spikes
+    spikes = sys.modules[module.Case.__module__].Spikes
 
     def coins(n: int, steps: int, seed: int) -> Any:
         return spikes(*np.nonzero(np.random.default_rng(seed).random((steps, n)) < FIRED))
@@ -69,6 +72,7 @@ def made_up_processes(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
     patch.setattr(subprocess, "run", answer)
     patch.setattr(execution, "build_plans", lambda plans, target, progress: None)
     patch.setattr(standalone, "compiler", lambda: "c++")
+    patch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
 
 
 def _figures(task: str, seconds: float) -> dict[str, float]:

@@ -24,6 +24,8 @@ import brian2 as b2
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+NEURONS = "validation.framework_neurons"
+"""The module that has the steps of the membranes."""
 
 
 class Case(NamedTuple):
@@ -56,27 +58,27 @@ class Case(NamedTuple):
 
 
 def small_bounds(patch: pytest.MonkeyPatch, module: Any) -> None:
-    """Two circuits of the seven, and a preset of seconds."""
+    """One circuit of the seven, and a preset of seconds."""
     sizes = module.Sizes(
-        values=16, full=64, rows=2, uniform_rows=2, duration="30 ms", windows=4, blocks=("toy",),
+        values=16, full=64, rows=2, uniform_rows=2, duration="0.2 s", windows=10, blocks=("toy",),
         block_duration="30 ms", block_windows=2, tau_s="5 ms", flips=2**7, repeats=32, trials=2, compile_rows=False,
     )  # fmt: skip
     patch.setitem(module.PRESETS, "quick", sizes)
     patch.setattr(module, "TOY_TRIALS", 1)
-    patch.setattr(module, "SOFTMAX_CIRCUITS", {name: module.SOFTMAX_CIRCUITS[name] for name in ("race", "integrate")})
+    patch.setattr(module, "SOFTMAX_CIRCUITS", {"integrate": module.SOFTMAX_CIRCUITS["integrate"]})
 
 
 def small_frameworks(patch: pytest.MonkeyPatch, module: Any) -> None:
     """Narrow blocks, and two steps of the membranes instead of three."""
     patch.setitem(module.SIZES, "small", 32)
-    patch.setattr("validation.framework_neurons.STEPS", (1.0, 0.1))
+    patch.setattr(f"{NEURONS}.STEPS", (1.0, 0.1))
 
 
 def small_rule(patch: pytest.MonkeyPatch, module: Any) -> None:
-    """Inputs of chosen rank only, two of them, and short windows."""
+    """Inputs of chosen rank only, the fewest for a fit, and short windows."""
     preset = module.Preset(
-        patches=(), low_rank=((2, 2, 2), (2, 3, 5), (3, 3, 4)), samples=3, trials=1, regular_with=(),
-        encoding=(1, 2, 4, 11, 23), attention=(11, 23),
+        patches=(), low_rank=((2, 2, 2), (2, 3, 5), (3, 3, 4), (2, 4, 7)), samples=3, trials=1, regular_with=(),
+        encoding=(1, 2, 4, 11, 23, 47), attention=(11, 23),
     )  # fmt: skip
     patch.setitem(module.PRESETS, "quick", preset)
     make = module.low_rank_set
@@ -89,30 +91,59 @@ def small_assumptions(patch: pytest.MonkeyPatch, module: Any) -> None:
 
 
 CASES = (
-    Case("compare_softmax", {"circuits": ("subtractive", "race", "integrate"), "duration": "40 ms", "trials": 2}),
-    # The key of a point is a hash of the source.
-    Case("compare_softmax", {"sweep": HERE / "sweep.toml", "jobs": 1}, left_out=("key",), variant="sweep"),
-    Case("compare_attention", {"toy": True, "duration": "60 ms", "windows": 2, "trials": 2, "tau_s": "20 ms"}),
+    Case(
+        "compare_softmax",
+        {"circuits": ("subtractive", "integrate"), "duration": "0.2 s", "trials": 2},
+    ),
+    Case(
+        "compare_softmax",
+        {"sweep": HERE / "sweep.toml", "jobs": 1},
+        left_out=("key",),  # of a point: a hash of the source
+        variant="sweep",
+    ),
+    Case(
+        "compare_attention",
+        {"toy": True, "mode": "streaming", "duration": "1 s", "windows": 12, "trials": 2, "tau_s": "20 ms"},
+        variant="streaming",
+    ),
+    Case(
+        "compare_attention",
+        {"toy": True, "mode": "staged", "duration": "40 ms", "windows": 2, "trials": 2},
+        variant="staged",
+    ),
     Case(
         "compare_frameworks",
-        {"blocks": ("spikformer", "spike_softmax"), "inputs": ("digits",), "size": "small", "frameworks": (), "trains": 3},
+        {"blocks": ("spikformer", "spike_softmax"), "inputs": ("digits",), "size": "small"}
+        | {"frameworks": (), "trains": 3},
         small_frameworks,
-        left_out=("version",),
+        left_out=("version",),  # of Brian2
     ),
-    Case("compare_simulators", {"rows": 2, "circuits": ("escape",), "trials": 3, "duration": "60 ms", "neurons": 6}, without_nest),
+    Case(
+        "compare_simulators",
+        {"rows": 2, "circuits": ("escape",), "trials": 3, "duration": "60 ms", "neurons": 6},
+        without_nest,
+    ),
     Case("spike_bounds", {}, small_bounds),
-    Case("calibrate_assumptions", {"assumptions": ("threshold_convention", "saturation")}, small_assumptions),
+    Case(
+        "calibrate_assumptions",
+        {"assumptions": ("threshold_convention", "saturation")},
+        small_assumptions,
+    ),
     Case("calibrate_design_rule", {"circuits": ("integrate",)}, small_rule),
     Case("effective_dimension", {"sets": ("tokens", "patches-4"), "patches": 30, "trials": 2}),
     Case(
         "approximate_function",
-        {"targets": ("deepsets_polynomial",), "heads": 2, "tokens": 2, "features": 1, "samples": 12,
-         "duration": "10 ms"},
+        {"targets": ("deepsets_polynomial",), "heads": 2, "tokens": 2, "features": 1, "samples": 12}
+        | {"duration": "10 ms"},
     ),
-    Case("benchmark", {"preset": "smoke", "circuits": ("race", "escape"), "peers": ("loop", "numpy")}, made_up_processes),
+    Case(
+        "benchmark",
+        {"preset": "smoke", "circuits": ("race", "escape"), "peers": ("loop", "numpy")},
+        made_up_processes,
+    ),
     Case("compare_exponential", {"ranges": (1.0,), "steps": 50, "trials": 4}),
     Case("compare_transfer", {"rows": 2, "spikes": 100, "trials": 2}),
-)  # fmt: skip
+)
 COMMANDS = (*dict.fromkeys(case.study for case in CASES), "all")
 
 

@@ -16,9 +16,11 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this checkout, whatever is installed
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import pins
 import studies
+import tyro
 
 from biospike.provenance import code_digest
 from biospike.recording import git_revision
@@ -69,6 +71,7 @@ def main() -> None:
         texts = (options.to or pins.PINNED) / "help"
         shutil.rmtree(texts, ignore_errors=True)
         texts.mkdir(parents=True)
+        (texts / pins.LAYOUT).write_text(tyro.__version__ + "\n")
         for command in studies.COMMANDS:
             (texts / f"{command}.txt").write_text(studies.help_of(command))
         print("help", flush=True)
