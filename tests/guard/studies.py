@@ -58,13 +58,14 @@ class Case(NamedTuple):
 
 
 def small_bounds(patch: pytest.MonkeyPatch, module: Any) -> None:
-    """One circuit of the seven, and a preset of seconds."""
+    """One circuit of the seven, one code of the blocks, and a preset of seconds."""
     sizes = module.Sizes(
         values=16, full=64, rows=2, uniform_rows=2, duration="0.12 s", windows=20, blocks=("toy",),
         block_duration="30 ms", block_windows=2, tau_s="5 ms", flips=2**7, repeats=32, trials=2, compile_rows=False,
     )  # fmt: skip
     patch.setitem(module.PRESETS, "quick", sizes)
     patch.setattr(module, "TOY_TRIALS", 1)
+    patch.setattr(module.measured, "CODES", (("bernoulli", "escape"),))
     patch.setattr(module, "SOFTMAX_CIRCUITS", {"integrate": module.SOFTMAX_CIRCUITS["integrate"]})
 
 
