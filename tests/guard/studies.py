@@ -86,6 +86,11 @@ def small_rule(patch: pytest.MonkeyPatch, module: Any) -> None:
     patch.setattr(module, "input_sets", lambda preset, seed: [make(*size, seed) for size in preset.low_rank])
 
 
+def small_approximation(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
+    """Two windows, each of which is a network, instead of six."""
+    patch.setattr(module, "WINDOWS", 2)
+
+
 def small_assumptions(patch: pytest.MonkeyPatch, module: Any) -> None:
     """Windows of a twentieth."""
     patch.setitem(module.PRESETS, "quick", {"trials": 8, "stretch": 0.05})
@@ -136,6 +141,7 @@ CASES = (
         "approximate_function",
         {"targets": ("deepsets_polynomial",), "heads": 2, "tokens": 2, "features": 1, "samples": 12}
         | {"duration": "10 ms"},
+        small_approximation,
     ),
     Case(
         "benchmark",
