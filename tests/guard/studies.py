@@ -1,0 +1,187 @@
+"""Every study at the smallest settings that still fill its tables, and how it is run in this process.
+
+What no option can make small is made small in the module that defines the study's `main`, wherever that lies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import joblib
+import pytest
+from matplotlib.figure import Figure
+from stand_ins import made_up_processes, without_nest
+
+import brian2 as b2
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+NEURONS = "validation.framework_neurons"
+"""The module that has the steps of the membranes."""
+
+
+class Case(NamedTuple):
+    """One run of a study.
+
+    Attributes
+    ----------
+    study : str
+        Of ``validation/STUDY.py``.
+    options : dict
+        Of its `Config`, besides those that every run has.
+    smaller : callable
+        (patch, module of the study's `main`) -> None: makes small what no option does.
+    left_out : tuple of str
+        Columns that are not the same everywhere: versions, hashes of the source.
+    variant : str
+        Tells several runs of one study apart.
+    """
+
+    study: str
+    options: dict[str, Any]
+    smaller: Callable[[pytest.MonkeyPatch, ModuleType], None] = lambda patch, module: None
+    left_out: tuple[str, ...] = ()
+    variant: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of its directory of pinned tables."""
+        return "_".join(filter(None, (self.study, self.variant)))
+
+
+def small_bounds(patch: pytest.MonkeyPatch, module: Any) -> None:
+    """One circuit of the seven, one code of the blocks, and a preset of seconds."""
+    sizes = module.Sizes(
+        values=16, full=64, rows=2, uniform_rows=2, duration="0.12 s", windows=20, blocks=("toy",),
+        block_duration="30 ms", block_windows=2, tau_s="5 ms", flips=2**7, repeats=32, trials=2, compile_rows=False,
+    )  # fmt: skip
+    patch.setitem(module.PRESETS, "quick", sizes)
+    patch.setattr(module, "TOY_TRIALS", 1)
+    patch.setattr(module.measured, "CODES", (("bernoulli", "escape"),))
+    patch.setattr(module, "SOFTMAX_CIRCUITS", {"integrate": module.SOFTMAX_CIRCUITS["integrate"]})
+
+
+def small_frameworks(patch: pytest.MonkeyPatch, module: Any) -> None:
+    """Narrow blocks, and two steps of the membranes instead of three."""
+    patch.setitem(module.SIZES, "small", 32)
+    patch.setattr(f"{NEURONS}.STEPS", (1.0, 0.1))
+
+
+def small_rule(patch: pytest.MonkeyPatch, module: Any) -> None:
+    """Inputs of chosen rank only, the fewest for a fit, and short windows."""
+    preset = module.Preset(
+        patches=(), low_rank=((2, 2, 2), (2, 3, 5), (3, 3, 4), (2, 4, 7)), samples=3, trials=1, regular_with=(),
+        encoding=(1, 2, 4, 11, 23, 47), attention=(11, 23),
+    )  # fmt: skip
+    patch.setitem(module.PRESETS, "quick", preset)
+    make = module.low_rank_set
+    patch.setattr(module, "input_sets", lambda preset, seed: [make(*size, seed) for size in preset.low_rank])
+
+
+def small_approximation(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
+    """Two windows, each of which is a network, instead of six."""
+    patch.setattr(module, "WINDOWS", 2)
+
+
+def small_assumptions(patch: pytest.MonkeyPatch, module: Any) -> None:
+    """Windows of a twentieth."""
+    patch.setitem(module.PRESETS, "quick", {"trials": 8, "stretch": 0.05})
+
+
+CASES = (
+    Case(
+        "compare_softmax",
+        {"circuits": ("subtractive", "integrate"), "duration": "0.2 s", "trials": 2},
+    ),
+    Case(
+        "compare_softmax",
+        {"sweep": HERE / "sweep.toml", "jobs": 1},
+        left_out=("key",),  # of a point: a hash of the source
+        variant="sweep",
+    ),
+    Case(
+        "compare_attention",
+        {"toy": True, "mode": "streaming", "duration": "1 s", "windows": 12, "trials": 2, "tau_s": "20 ms"},
+        variant="streaming",
+    ),
+    Case(
+        "compare_attention",
+        {"toy": True, "mode": "staged", "duration": "40 ms", "windows": 2, "trials": 2},
+        variant="staged",
+    ),
+    Case(
+        "compare_frameworks",
+        {"blocks": ("spikformer", "spike_softmax"), "inputs": ("digits",), "size": "small"}
+        | {"frameworks": (), "trains": 3},
+        small_frameworks,
+        left_out=("version",),  # of Brian2
+    ),
+    Case(
+        "compare_simulators",
+        {"rows": 2, "circuits": ("escape",), "trials": 3, "duration": "60 ms", "neurons": 6},
+        without_nest,
+    ),
+    Case("spike_bounds", {}, small_bounds),
+    Case(
+        "calibrate_assumptions",
+        {"assumptions": ("threshold_convention", "saturation")},
+        small_assumptions,
+    ),
+    Case("calibrate_design_rule", {"circuits": ("integrate",)}, small_rule),
+    Case("effective_dimension", {"sets": ("tokens", "patches-4"), "patches": 30, "trials": 2}),
+    Case(
+        "approximate_function",
+        {"targets": ("deepsets_polynomial",), "heads": 2, "tokens": 2, "features": 1, "samples": 12}
+        | {"duration": "10 ms"},
+        small_approximation,
+    ),
+    Case(
+        "benchmark",
+        {"preset": "smoke", "circuits": ("race", "escape"), "peers": ("loop", "numpy")},
+        made_up_processes,
+    ),
+    Case("compare_exponential", {"ranges": (1.0,), "steps": 50, "trials": 4}),
+    Case("compare_transfer", {"rows": 2, "spikes": 100, "trials": 2}),
+)
+COMMANDS = (*dict.fromkeys(case.study for case in CASES), "all")
+
+
+def run(case: Case, out: Path) -> None:
+    """Run a study on the numpy target, in this process; its figures are made, but not drawn.
+
+    Every call starts its network anew, so nothing is left to the next study but what was imported.
+    """
+    entry = importlib.import_module(f"validation.{case.study}")
+    options = case.options | {"out": out, "quiet": True}
+    # A sweep has its target in its file, and the benchmark none.
+    if "sweep" not in options and "target" in {field.name for field in entry.Config.__attrs_attrs__}:
+        options["target"] = "numpy"
+    # Processes would not have what is patched.
+    with pytest.MonkeyPatch.context() as patch, joblib.parallel_config(backend="sequential"):
+        patch.setitem(b2.prefs, "codegen.target", "numpy")
+        patch.setattr(Figure, "savefig", lambda figure, path, **_: Path(path).touch())
+        case.smaller(patch, sys.modules[entry.main.__module__])
+        entry.main(entry.Config(**options))
+
+
+def help_of(command: str) -> str:
+    """What ``python validation/COMMAND.py --help`` prints on a terminal of 120 columns."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setenv("COLUMNS", "120")
+        patch.setenv("TERM", "dumb")
+        patch.delenv("FORCE_COLOR", raising=False)
+        patch.setattr(sys, "argv", ["", "--help"])
+        patch.setattr(sys, "excepthook", sys.excepthook)  # which a command line resets
+        patch.chdir(ROOT)  # the usage line has the path as it was given
+        with contextlib.suppress(SystemExit):
+            runpy.run_path(f"validation/{command}.py", run_name="__main__")
+    return printed.getvalue()
