@@ -25,6 +25,7 @@ from biospike.errors import InputError
 
 SUFFIX = ".provenance.json"
 PACKAGES = ("biospike", "circuits", "validation")
+CACHED = "__pycache__"
 LEVELS = 3
 """How many directories above a file its record is looked for."""
 PEERS = (
@@ -46,11 +47,11 @@ def digest(path: Path) -> str:
 
 
 def code_digest() -> str:
-    """SHA-256 of the source of all packages of the project."""
+    """SHA-256 of all packages of the project: every source, C++ and shipped data included."""
     found = hashlib.sha256()
     for package in PACKAGES:
         for root in spec.submodule_search_locations or () if (spec := find_spec(package)) else ():
-            for path in sorted(Path(root).rglob("*.py")):
+            for path in sorted(path for path in Path(root).rglob("*") if path.is_file() and path.parent.name != CACHED):
                 found.update(f"{package}/{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
     return found.hexdigest()
 

@@ -50,9 +50,9 @@ def files_behind(module: str) -> frozenset[Path]:
 
 def _file(module: str) -> Path | None:
     """Source of a module; None if there is none, as for a name that is no module."""
-    if module == "__main__":
-        file = getattr(sys.modules["__main__"], "__file__", None)
-        return Path(file).resolve() if file else None
+    loaded = getattr(sys.modules.get(module), "__file__", None)
+    if loaded and loaded.endswith(".py"):
+        return Path(loaded).resolve()
     package, _, name = module.rpartition(".")
     if package:
         folder = _file(package)

@@ -25,6 +25,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike import source
 from biospike.directories import cache_directory, obstacle, scratch_directory, starts_programs
 from biospike.errors import RunError
 from biospike.files import owned_prefix, remove_abandoned
@@ -60,13 +61,6 @@ def _toolchain(command: tuple[str, ...]) -> str:
     return _digest(compiler_digest(*command), FLAGS, UNOPTIMISED, processor())
 
 
-@functools.cache
-def _package_digest() -> str:
-    """Digest of the source that generates code: this package's."""
-    sources = sorted(Path(__file__).parent.rglob("*.py"))
-    return _digest(*(source.read_text(encoding="utf-8") for source in sources))
-
-
 class Buildable(Protocol):
     """What can be compiled: a circuit, or a network that is composed of circuits."""
 
@@ -97,19 +91,17 @@ def toolchain() -> tuple[str, str]:
 
 
 def code_digest(kind: type) -> str:
-    """Digest of the source that a circuit's numbers depend on: this package's, and the circuit's."""
-    return _digest(_package_digest(), _source(kind))
+    """Digest of the source that a circuit's numbers depend on: what it imports, and what every number passes through.
 
-
-@functools.cache
-def _source(kind: type) -> str:
-    """Digest of the modules that define the circuit and its bases, and of those beside them that it may compose."""
-    sources: set[Path] = set()
-    for base in kind.__mro__:
-        if base.__module__ not in sys.stdlib_module_names or not _is_found(base):
-            own = _file(base)
-            sources |= {own, *own.parent.rglob("*.py")} if (own.parent / "__init__.py").exists() else {own}
-    return _digest(*(source.read_text(encoding="utf-8") for source in sorted(sources)))
+    Raises
+    ------
+    BuildError
+        If the source of the class cannot be found.
+    """
+    own = [base for base in kind.__mro__ if base.__module__ not in sys.stdlib_module_names or not _is_found(base)]
+    for base in own:
+        _file(base)
+    return _digest(*(source.digest(base.__module__) for base in own))
 
 
 def _is_found(kind: type) -> bool:

@@ -21,7 +21,7 @@ import pytest
 from biospike import execution, standalone
 from biospike.ideal.softmax import softmax
 
-NEST = "validation.simulators_nest"
+NEST = "validation.simulators.nest"
 """The module that asks NEST."""
 FIRED = 0.02
 """Probability of a spike a step."""

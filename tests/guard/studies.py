@@ -24,7 +24,7 @@ import brian2 as b2
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-NEURONS = "validation.framework_neurons"
+NEURONS = "validation.frameworks.neurons"
 """The module that has the steps of the membranes."""
 
 

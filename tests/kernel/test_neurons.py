@@ -264,7 +264,7 @@ def test_compiled_neurons_keep_exact_times_and_grid_intervals(tmp_path: Path) ->
     subprocess.run(
         [sys.executable, "-c", COMPILED, str(tmp_path / "build")],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         check=True,
     )
 

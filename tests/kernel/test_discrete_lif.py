@@ -133,7 +133,7 @@ np.savez(sys.argv[2], **arrays)
 
 @pytest.mark.compiles
 def test_compiled_target_is_bit_identical_to_the_formulas(tmp_path: Path) -> None:
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     subprocess.run(
         [sys.executable, "-c", STANDALONE, str(tmp_path / "build"), str(tmp_path / "results.npz")],
         cwd=tmp_path,

@@ -33,7 +33,7 @@ from validation.dimension.tables import (
 )
 from validation.effective_dimension import Config, main, prepare, run
 
-SCRIPT = Path(__file__).parent.parent / "validation" / "effective_dimension.py"
+SCRIPT = Path(__file__).parents[3] / "validation" / "effective_dimension.py"
 
 
 def gaussian(n=300, dimensions=5, ambient=12, seed=1):

@@ -1,0 +1,110 @@
+"""A number's key covers the source that it passes through, and nothing else: no word of a report changes one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import biospike
+from biospike import source
+from circuits import SOFTMAX_CIRCUITS
+
+ROOT = Path(biospike.__file__).parents[1]
+PACKAGES = ("biospike", "circuits", "validation")
+
+# One file of every room, and whether the key of a compiled race, and of a key neuron of the audit, hangs on it.
+TOUCHED = {
+    "biospike/random.py": (True, True),
+    "biospike/generate.py": (True, True),
+    "biospike/translation_unit.py": (True, True),
+    "biospike/theory/race.py": (True, True),
+    "biospike/plots.py": (False, False),
+    "biospike/style.mplstyle": (False, False),
+    "biospike/provenance.py": (False, False),
+    "circuits/softmax/race.py": (True, True),
+    "circuits/transformers/qkformer.py": (False, False),
+    "validation/compare_softmax.py": (False, False),
+    "validation/study/claims.py": (False, False),
+    "validation/study/command_line.py": (False, False),
+    "validation/inputs/logits.py": (False, False),
+    "validation/data/attention_rows.npz": (False, False),
+    "validation/softmax/report.py": (False, False),
+    "validation/softmax/figures.py": (False, False),
+    "validation/attention/tables.py": (False, False),
+    "validation/frameworks/study.py": (False, False),
+    "validation/simulators/mapping.py": (False, False),
+    "validation/bounds/claims.py": (False, False),
+    "validation/rule/figures.py": (False, False),
+    "validation/dimension/report.py": (False, False),
+    "validation/approximation/targets.py": (False, False),
+    "validation/assumptions/report.py": (False, False),
+    "validation/assumptions/claims.py": (False, False),
+    "validation/assumptions/keys/hazard_keys.py": (False, True),
+    "validation/speed/peers/loop.cpp": (False, False),
+    "validation/speed/report.py": (False, False),
+}
+LOOK = """
+import json, sys
+from pathlib import Path
+from biospike import provenance, source, standalone
+from circuits.softmax import Race
+from validation.assumptions.keys.hazard_keys import HazardKeys
+
+def keys():
+    source.digest.cache_clear()  # what is imported does not change with an empty line
+    return [standalone.code_digest(Race), standalone.code_digest(HazardKeys), provenance.code_digest()]
+
+before, changed = keys(), {}
+for name in sys.argv[1:]:
+    path = Path(name)
+    content = path.read_bytes()
+    path.write_bytes(content + b"\\n")
+    changed[name] = [now != then for now, then in zip(keys(), before, strict=True)]
+    path.write_bytes(content)
+assert keys() == before
+print(json.dumps(changed))
+"""
+
+
+def test_touching_a_file_of_every_room_changes_a_key_or_none(tmp_path: Path) -> None:
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    found = subprocess.run(
+        [sys.executable, "-c", LOOK, *TOUCHED],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    changed = json.loads(found.stdout)
+    assert {name: tuple(made[:2]) for name, made in changed.items()} == TOUCHED
+    assert all(made[2] for made in changed.values()), "the digest of the whole source covers every file"
+
+
+def test_every_room_is_touched() -> None:
+    rooms = {
+        path.relative_to(ROOT).parent.as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py")
+    }
+    beside = {"biospike/ideal", "biospike/ideal/attention", "biospike/ideal/frameworks", "circuits"}
+    assert rooms - beside == {Path(name).parent.as_posix() for name in TOUCHED}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("module", sorted({kind.__module__ for kind in SOFTMAX_CIRCUITS.values()}))
+def test_what_a_fresh_process_imports_is_covered(module: str) -> None:
+    script = f"import sys, biospike.generate, biospike.sweep, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    files = {
+        Path(sys.modules[name].__file__ or "") for name in loaded if name in sys.modules and name.startswith(PACKAGES)
+    }
+    registry = {Path(sys.modules[kind.__module__].__file__ or "") for kind in SOFTMAX_CIRCUITS.values()}
+    assert len(files) > 20
+    # The registry imports every circuit beside the one that is asked for.
+    assert files - registry <= source.files_behind(module)
