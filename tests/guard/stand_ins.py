@@ -67,7 +67,7 @@ def made_up_processes(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
             (place / "measured.json").write_text(json.dumps(_measured(float(next(number)))))
             if "problem" in request:
                 np.save(place / "counts.npy", _counts(Path(request["problem"])))
-        said, nothing = ("made up", "") if options.get("text") else (b"made up", b"")
+        said, nothing = ("made up", "") if {"text", "encoding"} & options.keys() else (b"made up", b"")
         return subprocess.CompletedProcess(command, 0, said, nothing)
 
     patch.setattr(subprocess, "run", answer)
