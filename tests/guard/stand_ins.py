@@ -59,7 +59,7 @@ def made_up_processes(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
     """Start and compile nothing: a process of the benchmark says that it took so many seconds as were before it."""
     number = itertools.count(1)
 
-    def answer(command: list[str], **_: Any) -> Any:
+    def answer(command: list[str], **options: Any) -> Any:
         place = Path(command[-1])
         if (place / "request.json").is_file():
             request = json.loads((place / "request.json").read_text())
@@ -67,7 +67,8 @@ def made_up_processes(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
             (place / "measured.json").write_text(json.dumps(_measured(float(next(number)))))
             if "problem" in request:
                 np.save(place / "counts.npy", _counts(Path(request["problem"])))
-        return subprocess.CompletedProcess(command, 0, "made up", "")
+        said, nothing = ("made up", "") if {"text", "encoding"} & options.keys() else (b"made up", b"")
+        return subprocess.CompletedProcess(command, 0, said, nothing)
 
     patch.setattr(subprocess, "run", answer)
     patch.setattr(execution, "build_plans", lambda plans, target, progress: None)
