@@ -74,6 +74,7 @@ def made_up_processes(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
     patch.setattr(execution, "build_plans", lambda plans, target, progress: None)
     patch.setattr(standalone, "compiler", lambda: "c++")
     patch.setattr("validation.speed.measure.verify_study", lambda *_: "")
+    patch.setattr("validation.speed.measure.expected_counts", lambda place, _: _counts(place / "problem"))
     patch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
 
 
