@@ -100,7 +100,9 @@ NEVER_REACHED = 1e300
 
 def score_rows(unmasked: NDArray[np.bool_], shape: BlockShape) -> NDArray[np.bool_]:
     """Whether each row (slot, head, query) has a key, flattened."""
-    return np.broadcast_to(unmasked.any(axis=-1)[:, None], (shape.slots, shape.heads, shape.tokens)).ravel()
+    return np.broadcast_to(
+        np.any(unmasked, axis=-1, keepdims=False)[:, None], (shape.slots, shape.heads, shape.tokens)
+    ).ravel()
 
 
 def check_softmax(instance: Any, attribute: Any, value: Any) -> None:
