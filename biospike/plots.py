@@ -167,7 +167,7 @@ def raster(axes: RasterAxes, trace: xr.Dataset) -> RasterAxes:
     axes.spikes.hlines(places, time[0], end, colors="0.88", linewidth=0.4, zorder=0)
     colours = [recorded.get(int(key), "0.25") for key in shown]
     # The offset of a single train would be 1 by default.
-    axes.spikes.eventplot(trains, lineoffsets=places, colors=colours, linelengths=0.8, linewidths=0.7)
+    axes.spikes.eventplot(trains, lineoffsets=places.tolist(), colors=colours, linelengths=0.8, linewidths=0.7)
     size = min(2.6, 0.7 * _points(axes.spikes) / len(shown))
     silent = [place for place, train in enumerate(trains) if not train.size]
     beside = axes.spikes.get_yaxis_transform()
