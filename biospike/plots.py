@@ -234,7 +234,10 @@ def raster_figure(traces: Mapping[str, xr.Dataset]) -> Figure:
             longest = max(len(text.get_text()) for panel in axes[:3] for text in panel.get_yticklabels())
             for panel in axes[:3]:
                 panel.tick_params(labelbottom=panel is inhibition)
-                panel.yaxis.set_label_coords(-0.125 if longest < 5 else -0.16, 0.5)  # not over the numbers
+                panel.yaxis.set_label_coords(-0.125, 0.5)
+                if longest > 4:  # beside the numbers, and for want of room in one line
+                    panel.yaxis.set_label_coords(-0.16 if longest == 5 else -0.185, 0.5)
+                    panel.set_ylabel(panel.get_ylabel().replace("\n", " "), size="small")
             distance, bias = (float(total_variation(trace[which], trace["softmax"])) for which in ("share", "limit"))
             inhibition.annotate(f"{trace.sizes['spike']} spikes\nTV {distance:.3f}\nlimit TV {bias:.3f}", (1, 1),
                                 (5, 0), xycoords="axes fraction", textcoords="offset points", va="top",
