@@ -194,7 +194,7 @@ def raster(axes: RasterAxes, trace: xr.Dataset) -> RasterAxes:
     axes.spikes.hlines(places, time[0], end, colors="0.88", linewidth=0.4, zorder=0)
     colours = [recorded.get(int(key), "0.25") for key in shown]
     # The offset of a single train would be 1 by default.
-    axes.spikes.eventplot(trains, lineoffsets=places, colors=colours, linelengths=0.8, linewidths=0.7)
+    axes.spikes.eventplot(trains, lineoffsets=places.tolist(), colors=colours, linelengths=0.8, linewidths=0.7)
     size = min(2.6, 0.7 * _points(axes.spikes) / len(shown))
     silent = [place for place, train in enumerate(trains) if not train.size]
     beside = axes.spikes.get_yaxis_transform()
@@ -269,7 +269,10 @@ def raster_figure(traces: Mapping[str, xr.Dataset], left_out: Sequence[str] = ()
             longest = max(len(text.get_text()) for panel in axes[:3] for text in panel.get_yticklabels())
             for panel in axes[:3]:
                 panel.tick_params(labelbottom=panel is inhibition)
-                panel.yaxis.set_label_coords(-0.125 if longest < 5 else -0.16, 0.5)  # not over the numbers
+                panel.yaxis.set_label_coords(-0.125, 0.5)
+                if longest > 4:  # beside the numbers, and for want of room in one line
+                    panel.yaxis.set_label_coords(-0.16 if longest == 5 else -0.185, 0.5)
+                    panel.set_ylabel(panel.get_ylabel().replace("\n", " "), size="small")
             distance, bias = (float(total_variation(trace[which], trace["softmax"])) for which in ("share", "limit"))
             measured = "silent" if np.isnan(distance) else f"TV {distance:.3f}"
             inhibition.annotate(f"{trace.sizes['spike']} spikes\n{measured}\nlimit TV {bias:.3f}", (1, 1),
