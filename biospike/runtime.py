@@ -89,5 +89,9 @@ def _compiler_failures() -> Iterator[None]:
             cause = cause.__cause__
         if cause is None:
             raise
-        said = Path(getattr(std_silent, "dest_fname_stderr", os.devnull)).read_text(errors="replace").strip()
+        said = (
+            Path(getattr(std_silent, "dest_fname_stderr", os.devnull))
+            .read_text(encoding="utf-8", errors="replace")
+            .strip()
+        )
         raise BuildError("\n".join([str(cause), *said.splitlines()[-1:]])) from error

@@ -6,6 +6,7 @@ same questions here, with the same words.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,8 +19,8 @@ import brian2 as b2
 from brian2.core.variables import ArrayVariable, DynamicArrayVariable
 from brian2.equations.equations import PARAMETER
 
-WIRED = frozenset({"hub_index", "occupied", "bit", "polarity"})
-"""Constants that the wiring sets, or whose 0 has a meaning."""
+KEPT = re.compile(r"hub_index|occupied|bit|polarity|seed|trial|index|checkpoint_\d+")
+"""Constants that the wiring and the bookkeeping of the kernel set, or whose 0 has a meaning."""
 
 
 CIRCUIT_GROUPS = ("keys", "hub")
@@ -33,7 +34,7 @@ def constants(network: b2.Network) -> list[str]:
         for group in network.objects
         if isinstance(group, b2.NeuronGroup) and group.name.endswith(CIRCUIT_GROUPS)
         for name, equation in group.equations.items()
-        if equation.type == PARAMETER and "constant" in equation.flags and name not in WIRED
+        if equation.type == PARAMETER and "constant" in equation.flags and not KEPT.fullmatch(name)
     )
 
 

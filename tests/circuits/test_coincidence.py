@@ -152,7 +152,7 @@ def test_batches_and_trials_never_show(monkeypatch):
         ({"W_q": [[np.nan]]}, "finite"),
         ({"heads": 4}, "divide the 6 columns"),
         ({"tau_m": "-1 ms"}, "above 0 s, or None"),
-        ({"phase": 1.0}, r"\[0, 1\)"),
+        ({"phase": 1.0}, "phase must be below 1"),
         ({"encoder": "bernoulli"}, "Bernoulli\\(\\)"),
         ({"encoders": "one"}, "'separate', 'shared'"),
         ({"delay": "-1 ms"}, "at least"),

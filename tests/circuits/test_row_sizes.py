@@ -198,7 +198,7 @@ def assert_equals_the_loop(
 
 # Circuit, and steps in which keys on both sides of 128 fire.
 REAL: dict[str, tuple[Circuit, int]] = {
-    "race": (Race(rate=900 * b2.Hz), 40),
+    "race": (Race(rate=600 * b2.Hz), 60),
     "escape": (Escape(rate=900 * b2.Hz), 100),
     "integrate": (Integrate(rate=900 * b2.Hz), 40),
     "divisive": (Divisive(), 40),
