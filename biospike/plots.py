@@ -185,7 +185,7 @@ def raster(axes: RasterAxes, trace: xr.Dataset) -> RasterAxes:
     time, spike_time, spike_key = (trace[name].to_numpy() for name in ("time_ms", "spike_time_ms", "spike_key"))
     recorded = {int(key): TRACE_COLOURS[i % len(TRACE_COLOURS)] for i, key in enumerate(trace["trace_key"].to_numpy())}
     shown = shown_keys(trace)
-    places = list(range(len(shown)))
+    places = np.arange(len(shown))
     end = max(time[-1], spike_time.max(initial=time[-1]))
     for panel in axes[:3]:
         panel.set_xlim(time[0], end)
