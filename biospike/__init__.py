@@ -1,13 +1,25 @@
 """biospike: a biophysical reference simulator for spiking attention."""
 
+import importlib
+from typing import Any
+
 from biospike import isolation as isolation  # first: it imports Brian2
 from biospike.errors import InputError, InputWarning
 from biospike.neurons import LIF
-from biospike.recording import load, save
+from biospike.recording import load, save, versions
 from biospike.rows import rows_of
 from biospike.shadows import refuse_shadows
 from biospike.simulation import simulate
 
 refuse_shadows()
 
+__version__ = versions()["biospike"]
+
 __all__ = ["LIF", "InputError", "InputWarning", "load", "rows_of", "save", "simulate"]
+
+
+def __getattr__(name: str) -> Any:
+    """Tables need pandas, which a simulation does not: they are imported when they are asked for."""
+    if name in ("summarise", "converge"):
+        return getattr(importlib.import_module("biospike.tables"), name)
+    raise AttributeError(f"module 'biospike' has no attribute {name!r}")

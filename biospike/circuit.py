@@ -183,9 +183,8 @@ class Circuit(abc.ABC):
     """Level of the membrane at which a key spikes, as a raster draws it (mV if in volts); NaN if it varies."""
     structural: ClassVar[tuple[str, ...]] = ()
     """Parameters that `build` reads, hence part of the build's identity."""
-    common_gate: ClassVar[bool] = False
-    """Whether inhibition multiplies the intensities of a row by one factor: the shares are then exactly softmax, and
-    the keys' ``drive`` may come from any `Source`."""
+    group: ClassVar[str] = "circuit"
+    """Of the registry: ``circuit``, ``control`` or ``microcircuit``."""
     dt: Quantity = quantity(0.1 * b2.ms, above=0 * b2.ms)
 
     @property

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import rel_entr
+from scipy.special import gammaln, rel_entr
 
 from biospike.arrays import bool_array, float_array
 from biospike.errors import InputError
@@ -301,3 +301,34 @@ def _fit_line(x: Array, y: Array, error: Array, replicates: Array) -> tuple[Arra
         residual,
         1 - residual / total if total > 0 else np.nan,
     )
+
+
+def mean_of_known(values: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
+    """Mean of the values that are not NaN; NaN where there are none, as for a silent row."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, values, 0.0).sum(axis=axis) / known.sum(axis=axis))
+
+
+def pooled_floor(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """TV that sampling alone leaves in shares pooled over trials, from their measured scatter.
+
+    Parameters
+    ----------
+    shares : ndarray (checkpoint, trial, row, key)
+
+    Returns
+    -------
+    ndarray (checkpoint, row)
+        ``1/2 sum_i sqrt(2/(pi*R)) sd_i`` as for normal means, sd_i over the R trials, corrected for the bias of a
+        standard deviation of few samples; NaN for a single trial.
+    """
+    known = np.isfinite(shares).all(axis=-1, keepdims=True)
+    trials = known.sum(axis=1).astype(float)
+    filled = np.where(known, shares, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = filled.sum(axis=1) / trials
+        variance = (np.where(known, filled - mean[:, None], 0.0) ** 2).sum(axis=1) / (trials - 1)
+        unbiased = np.sqrt(2 / (trials - 1)) * np.exp(gammaln(trials / 2) - gammaln((trials - 1) / 2))
+        sd = np.sqrt(variance) / unbiased
+        return np.asarray((np.sqrt(2 / (np.pi * trials)) * sd).sum(axis=-1) / 2)

@@ -42,7 +42,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from biospike.circuit import KEY_STRIDE, Batch, Circuit, Shape, Source
+from biospike.circuit import KEY_STRIDE, Batch, Shape, Source
 from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from biospike.parameters import choice, flag, number, optional_number, quantity, whole
@@ -60,7 +60,7 @@ from circuits.projection import (
     spell,
 )
 from circuits.routing import route
-from circuits.softmax.escape import Escape
+from circuits.softmax import COMMON_GATES, CommonGate, Escape
 from circuits.streams import Streams, bias_vector, weight_matrix, weights_come_first
 from circuits.token_circuit import NEVER, Timing, as_samples, read_marks, read_total
 
@@ -105,12 +105,17 @@ def score_rows(unmasked: NDArray[np.bool_], shape: BlockShape) -> NDArray[np.boo
     ).ravel()
 
 
+def softmax_circuit(name: str) -> CommonGate:
+    """Circuit of the rows at the rate of a block: 0.1 attention spikes a row and step."""
+    return COMMON_GATES[name](rate=100 * b2.Hz, dt=1 * b2.ms)
+
+
 def check_softmax(instance: Any, attribute: Any, value: Any) -> None:
     """Accept circuits whose inhibition is a common gate: their limit is softmax, wherever the drive comes from."""
-    if not (isinstance(value, Circuit) and value.common_gate):
+    if not isinstance(value, CommonGate):
         raise InputError(
-            f"{type(instance).__name__}: softmax must be a circuit under a common gate (race, escape, integrate, "
-            f"divisive), got {value!r}"
+            f"{type(instance).__name__}: softmax must be a circuit under a common gate ({', '.join(COMMON_GATES)}), "
+            f"got {value!r}"
         )
 
 
@@ -158,7 +163,7 @@ class SpikingAttention(Streams):
     W_v: NDArray[np.float64] = attrs.field(converter=weight_matrix)  # type: ignore[misc]  # those before are keywords
     b_v: NDArray[np.float64] | None = attrs.field(default=None, converter=bias_vector)
     mode: str = choice("streaming", "staged", "streaming")
-    softmax: Circuit = attrs.field(factory=lambda: Escape(rate=100 * b2.Hz, dt=1 * b2.ms), validator=check_softmax)
+    softmax: CommonGate = attrs.field(factory=lambda: Escape(rate=100 * b2.Hz, dt=1 * b2.ms), validator=check_softmax)
     tau_s: Quantity = quantity(1 * b2.second, above=0 * b2.ms)
     score_scale: float | None = optional_number(None)
     causal: bool = flag(False)
@@ -373,7 +378,7 @@ class SpikingAttention(Streams):
             own["keys.v"] = self.phase
         keep = 1.0 if self.staged else float(np.exp(-float(dt / self.tau_s)))
         charge = self.nats / window if self.staged else self.nats * (1 - keep)
-        rate = float(self.softmax.rate)  # type: ignore[attr-defined]  # every circuit under a common gate has one
+        rate = float(self.softmax.rate)
         if "hub.w" in own:
             own["hub.w"] = 0.0  # the reference takes the place of the circuit's own integral inhibition
         own |= {

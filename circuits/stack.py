@@ -268,7 +268,7 @@ class Stack(TokenCircuit):
             else:
                 skip = np.full(slots.x.size, scale / block.encoder.full_count(1))
             state |= {f"{name}_skip.w": skip, f"{name}_dendrites.bias": 0.0}
-            row_rate = float(block.softmax.rate) * float(dt)  # type: ignore[attr-defined]
+            row_rate = float(block.softmax.rate) * float(dt)
             per_spike = scale * out / (row_rate * block.known_scales[2].repeat(block.width)[:, None])
             both = np.stack([per_spike, -per_spike], axis=1).reshape(2 * shape.units, features)
             state[f"{name}_attended.w"] = projection.synaptic_weights(both, shape)

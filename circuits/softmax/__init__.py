@@ -1,15 +1,38 @@
-"""The normalisation circuits: one a file, found by the registry.
+"""The normalisation circuits, one a file.
 
-Adding a circuit is adding a file here that defines a `biospike.circuit.Circuit` with a `name`.
+Adding a circuit is adding a file here that defines a `biospike.circuit.Circuit` with a `name`: the registry finds it.
+The shipped ones are imported by name, so that type checkers and editors see them.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Iterable, Iterator
 
 from biospike.circuit import Circuit
+from circuits.softmax.diffusive import Diffusive
+from circuits.softmax.divisive import Divisive
+from circuits.softmax.escape import Escape
+from circuits.softmax.gate import CommonGate
+from circuits.softmax.integrate import Integrate
+from circuits.softmax.race import Race
+from circuits.softmax.shunting import Shunting
+from circuits.softmax.subtractive import Subtractive
+
+__all__ = [
+    "COMMON_GATES",
+    "SOFTMAX_CIRCUITS",
+    "CommonGate",
+    "Diffusive",
+    "Divisive",
+    "Escape",
+    "Integrate",
+    "Race",
+    "Shunting",
+    "Subtractive",
+]
 
 
 def register(kinds: Iterable[type[Circuit]]) -> dict[str, type[Circuit]]:
@@ -32,11 +55,15 @@ def register(kinds: Iterable[type[Circuit]]) -> dict[str, type[Circuit]]:
 
 
 def _find() -> Iterator[type[Circuit]]:
+    """Circuits of every module of this folder, the shipped ones and any further file; what is abstract is none."""
     for module in pkgutil.iter_modules(__path__):
         for kind in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
-            if isinstance(kind, type) and issubclass(kind, Circuit) and kind is not Circuit:
+            if isinstance(kind, type) and issubclass(kind, Circuit) and not inspect.isabstract(kind):
                 yield kind
 
 
 SOFTMAX_CIRCUITS: dict[str, type[Circuit]] = register(_find())
-globals().update({kind.__name__: kind for kind in SOFTMAX_CIRCUITS.values()})
+COMMON_GATES: dict[str, type[CommonGate]] = {
+    name: kind for name, kind in SOFTMAX_CIRCUITS.items() if issubclass(kind, CommonGate)
+}
+"""Those whose limit is softmax, and which an attention block can have in its rows."""

@@ -23,11 +23,12 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Circuit, Shape, check_rate, rows_of_keys
-from biospike.ideal.softmax import check_logits, softmax
+from biospike.circuit import Batch, Shape, check_rate, rows_of_keys
+from biospike.ideal.softmax import softmax
 from biospike.parameters import number, quantity
 from biospike.random import uniform
 from biospike.theory.regularity import phase_tv
+from circuits.softmax.gate import CommonGate
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -45,7 +46,7 @@ g_half                         : 1 (shared, constant)
 
 
 @attrs.frozen(kw_only=True)
-class Divisive(Circuit):
+class Divisive(CommonGate):
     """Perfect integrators whose input is divided by the row's filtered spikes.
 
     Parameters
@@ -62,7 +63,6 @@ class Divisive(Circuit):
 
     threshold: ClassVar[float] = 1.0
     name: ClassVar[str] = "divisive"
-    common_gate: ClassVar[bool] = True
     inhibition: ClassVar[str] = "g"
     rate: Quantity = quantity(1000 * b2.Hz, above=0 * b2.Hz)
     tau_g: Quantity = quantity(20 * b2.ms, above=0 * b2.ms)
@@ -95,10 +95,6 @@ class Divisive(Circuit):
             "hub.tau_g": float(self.tau_g),
             "hub.g_half": self.g_half,
         }
-
-    def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Softmax, exactly, by the common gate."""
-        return softmax(check_logits(logits))
 
     def row_rate(self, logits: NDArray[np.float64]) -> Quantity:
         """Stationary output rate of each row, shape (rows,): the positive root of the equation above."""

@@ -28,13 +28,13 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Circuit, Shape, check_rate, rows_of_keys
+from biospike.circuit import Batch, Shape, check_rate, rows_of_keys
 from biospike.errors import InputError
-from biospike.ideal.softmax import check_logits, softmax
 from biospike.parameters import number, quantity, real
 from biospike.random import MOST_DRAWS, gamma, uniform
 from biospike.theory.concentration import multinomial_tv, renewal_tv
 from biospike.theory.regularity import phase_tv
+from circuits.softmax.gate import CommonGate
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -66,7 +66,7 @@ def check_regularity(instance: Any, attribute: Any, value: float) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Escape(Circuit):
+class Escape(CommonGate):
     """Hazard-charged keys with Gamma(k) thresholds and integral inhibition.
 
     Parameters
@@ -82,7 +82,6 @@ class Escape(Circuit):
     """
 
     name: ClassVar[str] = "escape"
-    common_gate: ClassVar[bool] = True
     inhibition: ClassVar[str] = "I"
     rate: Quantity = quantity(500 * b2.Hz, above=0 * b2.Hz)
     w: float = number(0.1, above=0)
@@ -120,10 +119,6 @@ class Escape(Circuit):
             "hub.w": self.w,
             "hub.R0": float(self.rate),
         }
-
-    def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Softmax, exactly, by the common gate."""
-        return softmax(check_logits(logits))
 
     def expected_tv(
         self, p: NDArray[np.float64], spikes: NDArray[np.float64], target: NDArray[np.float64] | None = None

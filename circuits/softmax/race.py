@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from biospike.circuit import (
     Batch,
-    Circuit,
     Shape,
     check_multiple,
     check_rate,
@@ -33,9 +32,10 @@ from biospike.circuit import (
     rows_of_keys,
 )
 from biospike.errors import InputError
-from biospike.ideal.softmax import check_logits, softmax
+from biospike.ideal.softmax import check_logits
 from biospike.parameters import quantity
 from biospike.theory.race import race_rate, race_tv
+from circuits.softmax.gate import CommonGate
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -66,7 +66,7 @@ BISECTIONS = 60
 
 
 @attrs.frozen(kw_only=True)
-class Race(Circuit):
+class Race(CommonGate):
     """Reset-all winner-take-all on Poisson input.
 
     Parameters
@@ -81,7 +81,6 @@ class Race(Circuit):
 
     threshold: ClassVar[float] = 1.0
     name: ClassVar[str] = "race"
-    common_gate: ClassVar[bool] = True
     inhibition: ClassVar[str] = "closed"
     rate: Quantity = quantity(200 * b2.Hz, above=0 * b2.Hz)
     t_inh: Quantity = quantity(1 * b2.ms, minimum=0 * b2.ms)
@@ -137,10 +136,6 @@ class Race(Circuit):
             "hub.opens_at": 0,
             "hub.closed_steps": self.closed_steps(dt),
         }
-
-    def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Softmax, exactly."""
-        return softmax(check_logits(logits))
 
     def row_rate(self, logits: NDArray[np.float64]) -> Quantity:
         """Output rate of each row on the grid, shape (rows,); 1/(t_inh + 1/Lambda) as dt goes to 0.

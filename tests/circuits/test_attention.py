@@ -11,7 +11,7 @@ from biospike.theory.concentration import multinomial_tv
 from circuits import SOFTMAX_CIRCUITS
 from circuits.attention import SpikingAttention
 from circuits.presentation import neurons, plan_presentation, present
-from circuits.softmax import Diffusive, Escape, Integrate
+from circuits.softmax import COMMON_GATES, Diffusive, Escape, Integrate
 
 import brian2 as b2
 
@@ -21,7 +21,7 @@ X = RNG.uniform(0.1, 0.9, (4, 3))
 W = RNG.normal(size=(3, 3, 4))
 MANY = np.random.default_rng(6).uniform(0.1, 0.9, (40, 3))  # more tokens than an integer of 32 bits has bits
 SE = 4.5
-EXACT = [name for name, kind in SOFTMAX_CIRCUITS.items() if kind.common_gate]
+EXACT = list(COMMON_GATES)
 
 
 def toy(**options):

@@ -9,6 +9,7 @@ from biospike.ideal.softmax import softmax
 from biospike.theory.concentration import multinomial_tv, renewal_tv
 from biospike.traces import record
 from circuits import SOFTMAX_CIRCUITS
+from circuits import softmax as softmax_package
 from circuits.softmax import Divisive, Escape, Integrate, Race, Subtractive
 from circuits.softmax.subtractive import threshold_linear_rates
 
@@ -311,3 +312,9 @@ def test_grid_bias_without_the_linear_drive_would_be_seen():
     fire = 1 - np.exp(-p / p.max())
     biased = fire / fire.sum()
     assert metrics.total_variation(biased, p) > 10 * multinomial_tv(p, 1e6)
+
+
+def test_every_shipped_circuit_is_imported_by_name():
+    """A circuit that only the registry finds is unknown to type checkers and editors."""
+    assert {kind.__name__ for kind in SOFTMAX_CIRCUITS.values()} <= set(softmax_package.__all__)
+    assert all(kind.group in ("circuit", "control", "microcircuit") for kind in SOFTMAX_CIRCUITS.values())

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from biospike.errors import InputError
 from biospike.execution import choose_target
-from circuits import SOFTMAX_CIRCUITS
 from circuits.attention import SpikingAttention
 from circuits.presentation import plan_presentation, present
+from circuits.softmax import COMMON_GATES
 from validation.approximation import figures
 from validation.approximation.claims import CLAIMS
 from validation.approximation.heads import (
@@ -42,7 +42,7 @@ from validation.study.results import Results
 
 import brian2 as b2
 
-GATES = tuple(name for name, circuit in SOFTMAX_CIRCUITS.items() if circuit.common_gate)
+GATES = tuple(COMMON_GATES)
 ROW_RATE, STEP = 100 * b2.Hz, 1 * b2.ms
 WINDOWS = 6
 """Windows read, spaced evenly in the logarithm from a 64th of the duration to all of it."""
@@ -212,7 +212,7 @@ def _choose_heads(config: Config, targets: Mapping[str, Target], rng: np.random.
         W_k=weights[1, :, 0],
         W_v=weights[2, :, 0],
         mode=config.mode,
-        softmax=SOFTMAX_CIRCUITS[config.softmax](rate=ROW_RATE, dt=STEP),  # type: ignore[call-arg]  # all gates have it
+        softmax=COMMON_GATES[config.softmax](rate=ROW_RATE, dt=STEP),
         dt=STEP,
     )
     values = np.stack([evaluate(name, target, x) for name, target in targets.items()], axis=-1)

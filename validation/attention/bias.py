@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from biospike import metrics
 from biospike.ideal.softmax import softmax
+from biospike.metrics import mean_of_known, pooled_floor
 from circuits.coincidence import Coincidence
 from validation.attention.measures import measure, stored_bias
-from validation.softmax.tables import mean_of_known, pooled_floor
 
 Array = NDArray[np.float64]
 

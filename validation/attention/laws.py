@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from biospike.metrics import mean_of_known
 from validation.attention.measures import Array, Measured, root_mean_square
-from validation.softmax.tables import mean_of_known
 
 INDEPENDENT = ("race", "escape")
 """Softmax circuits whose attention spikes are independent draws from the row's shares."""

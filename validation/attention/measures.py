@@ -10,18 +10,10 @@ from numpy.typing import NDArray
 from biospike import metrics
 from biospike.circuit import Circuit
 from biospike.ideal.softmax import softmax
-from circuits import SOFTMAX_CIRCUITS
-from circuits.attention import SpikingAttention
-from validation.softmax.tables import mean_of_known
-
-import brian2 as b2
+from biospike.metrics import mean_of_known
+from circuits.attention import SpikingAttention, softmax_circuit
 
 Array = NDArray[np.float64]
-
-
-def softmax_circuit(name: str) -> Circuit:
-    """Circuit of the rows at the rate of a block: 0.1 attention spikes a row and step."""
-    return SOFTMAX_CIRCUITS[name](rate=100 * b2.Hz, dt=1 * b2.ms)  # type: ignore[call-arg]  # under a common gate
 
 
 @attrs.frozen(eq=False)

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from biospike.tables import FEW_TRIALS, NO_ERROR, UNDECIDED
 from validation.attention.bias import diagonal, fluctuations
 from validation.attention.energy import energy_table, energy_text
 from validation.attention.laws import INDEPENDENT, remembered
 from validation.attention.measures import measure
 from validation.attention.tables import FITTED_SPIKES, POPULATIONS
-from validation.softmax.tables import NO_ERROR, UNDECIDED
 from validation.study.claims import Finding, findings_text
 from validation.study.report import made, markdown, origin
-from validation.study.thresholds import CLOSE, FEW_TRIALS, LATER
+from validation.study.thresholds import CLOSE, LATER
 
 NO_DISTANCE = 1e-9
 """Distances below this are rounding."""

@@ -18,14 +18,13 @@ from biospike.encoding import ENCODERS
 from biospike.errors import InputError
 from biospike.plots import save_figure
 from biospike.recording import load_groups
-from circuits import SOFTMAX_CIRCUITS
-from circuits.attention import SpikingAttention
+from circuits.attention import SpikingAttention, softmax_circuit
 from circuits.presentation import Presentation, plan_presentation, present
+from circuits.softmax import COMMON_GATES
 from circuits.spike_record import record_spikes
 from validation.attention.claims import CLAIMS
 from validation.attention.energy import energy_table
 from validation.attention.figures import plot
-from validation.attention.measures import softmax_circuit
 from validation.attention.report import report
 from validation.attention.tables import converge, decompose, summarise
 from validation.inputs import tokens as tokens_file
@@ -37,7 +36,6 @@ from validation.study.results import Results
 import brian2 as b2
 
 MODES = ("staged", "streaming")
-COMMON_GATE = tuple(name for name, kind in SOFTMAX_CIRCUITS.items() if kind.common_gate)
 RASTER_WINDOW = 100 * b2.ms
 RECORDED_STAGE = 4 * b2.second
 LONG_RECORD = 5000
@@ -119,7 +117,7 @@ def prepare(config: Config) -> Study:
         Naming the value and what is accepted.
     """
     member("--mode", config.mode, (*MODES, "both"))
-    member("--softmax", config.softmax, COMMON_GATE)
+    member("--softmax", config.softmax, COMMON_GATES)
     member("--encoder", config.encoder, ENCODERS)
     if config.score_scale is not None and not math.isfinite(config.score_scale):
         raise InputError(f"--score-scale must be a finite number, got {config.score_scale}")

@@ -10,10 +10,10 @@ import xarray as xr
 
 from biospike import metrics
 from biospike.errors import InputError
+from biospike.metrics import mean_of_known, pooled_floor
+from biospike.tables import FEW_SPIKES, FEW_TRIALS, NO_ERROR, UNDECIDED
 from validation.attention import laws
 from validation.attention.measures import Array, measure
-from validation.softmax.tables import NO_ERROR, UNDECIDED, mean_of_known, pooled_floor
-from validation.study.thresholds import FEW_SPIKES, FEW_TRIALS
 
 SUMMARY = [
     "mode",

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from biospike import metrics
 from biospike.encoding import ENCODERS, Bernoulli
 from biospike.ideal.softmax import softmax
+from biospike.tables import trial_means
 from biospike.theory.rate_distortion import information_bound_spikes, paper_spikes, shannon_lower_bound_uniform
 from circuits import SOFTMAX_CIRCUITS
 from validation.attention.measures import measure
 from validation.attention.tables import FITTED_SPIKES, POPULATIONS, decompose
 from validation.bounds import laws
 from validation.bounds.measure import TRIANGULAR
-from validation.softmax.tables import trial_means
 
 Array = NDArray[np.float64]
 

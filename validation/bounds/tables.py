@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from biospike import metrics
+from biospike.tables import FEW_TRIALS
 from validation.bounds import laws
 from validation.bounds.curves import BLOCK, Curve
-from validation.study.thresholds import FEW_TRIALS
 
 Array = NDArray[np.float64]
 

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.encoding import ENCODERS
-from circuits.attention import SpikingAttention
-from validation.attention.measures import softmax_circuit
+from circuits.attention import SpikingAttention, softmax_circuit
 from validation.rule.inputs import InputSet, subspace
 
 Array = NDArray[np.float64]

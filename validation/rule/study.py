@@ -16,8 +16,8 @@ from tqdm import tqdm
 from biospike import execution
 from biospike.encoding import ENCODERS
 from biospike.errors import InputError
-from circuits import SOFTMAX_CIRCUITS
 from circuits.presentation import Presentation, plan_presentation
+from circuits.softmax import COMMON_GATES
 from validation.rule.blocks import Padded, attention_of
 from validation.rule.claims import CLAIMS
 from validation.rule.errors import READ_OUTS, SPLITS, attention_errors, encoding_errors
@@ -32,7 +32,6 @@ from validation.study.options import member
 from validation.study.record import StudyRecord
 from validation.study.results import Results
 
-COMMON_GATE = tuple(name for name, kind in SOFTMAX_CIRCUITS.items() if kind.common_gate)
 ENCODING_TRIALS = 4
 """Trials of the encoders alone for each of the attention."""
 SHOWN = ["encoder", "circuit", "read_out", "sets", "C", "C_low", "C_high", "r_squared_rule", "r_squared_d_eff"]
@@ -87,7 +86,7 @@ PRESETS = {
         ),
         samples=32,
         trials=2,
-        regular_with=COMMON_GATE,
+        regular_with=tuple(COMMON_GATES),
         encoding=(1, 2, 4, 11, 23, 47, 97, 197, 397, 797, 1597, 3203),
         attention=(47, 97, 197, 397, 797, 1597),
     ),
@@ -100,7 +99,7 @@ class Config:
 
     preset: Annotated[str, tyro.conf.arg(metavar="NAME")] = "quick"
     """quick (minutes) or paper (hours): more sets, inputs and longer windows."""
-    circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = COMMON_GATE
+    circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = tuple(COMMON_GATES)
     """Softmax circuits of the attention: those under a common gate, whose limit is softmax."""
     trials: int | None = None
     """Repetitions of every input in the attention; the encoders alone have four times as many. Default: 1 in the quick
@@ -151,7 +150,7 @@ def prepare(config: Config) -> Study:
     if config.preset not in PRESETS:
         raise InputError(f"--preset must be one of {', '.join(PRESETS)}, got {config.preset!r}")
     for name in config.circuits:
-        member("--circuits", name, COMMON_GATE, otherwise="unknown or not a softmax")
+        member("--circuits", name, COMMON_GATES, otherwise="unknown or not a softmax")
     if len(set(config.circuits)) < len(config.circuits):
         raise InputError(f"--circuits must name each once, got {' '.join(config.circuits)}")
     preset = PRESETS[config.preset]
@@ -252,7 +251,7 @@ def _attributes(study: Study, made: dict[str, Any]) -> dict[str, Any]:
     wanted = ("target", "target_reason", "versions", "git_revision", "compiler", "dt_ms", "parameters")
     known = {name: made[name] for name in wanted if name in made}
     softmax = study.blocks[0].block.softmax
-    known["spikes_per_step"] = float(softmax.rate * softmax.dt)  # type: ignore[attr-defined]  # under a common gate
+    known["spikes_per_step"] = float(softmax.rate * softmax.dt)  # under a common gate
     return known | {"preset": study.config.preset, "seed": study.config.seed, "trials": study.trials}
 
 

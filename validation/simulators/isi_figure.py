@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from biospike.plots import BLUE, RED, STYLE
+from circuits.softmax import CommonGate
 from validation.simulators.data import Recorded
 from validation.simulators.measures import Rows, counts, intervals, ks_distances
 from validation.simulators.tables import CircuitResult
@@ -42,7 +43,7 @@ def isi_figure(results: Recorded) -> Figure:
             upper, lower = grid[:, column]
             upper.set_title(f"{chr(ord('a') + column)}  {name}")
             _survival(upper, result, rows)
-            if result.circuit.common_gate:
+            if isinstance(result.circuit, CommonGate):
                 _law(upper, result, rows, result.circuit.limit(results.logits))
             _distances(lower, result, rows)
             lower.set_title(f"{chr(ord('a') + n + column)}")

@@ -6,17 +6,18 @@ import numpy as np
 import pandas as pd
 
 from biospike.ideal.softmax import softmax
+from biospike.tables import NO_ERROR
 from biospike.theory.concentration import spikes_for_tv
 from biospike.theory.lyapunov import V, sampling_floor
-from circuits import SOFTMAX_CIRCUITS
-from validation.softmax.tables import NO_ERROR, regularity_law
+from circuits.softmax import COMMON_GATES
+from validation.softmax.tables import regularity_law
 from validation.study.claims import OURS, PAPER, Claims, Finding
 from validation.study.results import Missing, Results
 from validation.study.thresholds import CLOSE, LATER, SMALL
 from validation.study.words import between
 
 CLAIMS = Claims()
-GATES = [name for name, circuit in SOFTMAX_CIRCUITS.items() if circuit.common_gate]
+GATES = list(COMMON_GATES)
 
 
 def _erring(results: Results, circuits: list[str]) -> pd.DataFrame:

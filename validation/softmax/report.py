@@ -9,7 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from biospike.plots import RASTER_KEYS
-from validation.softmax.tables import NOT_RUN, UNDECIDED, regularity_law
+from biospike.tables import NOT_RUN, UNDECIDED
+from validation.softmax.tables import regularity_law
 from validation.study.claims import Finding, findings_text
 from validation.study.report import made, markdown, origin
 

@@ -22,6 +22,7 @@ from biospike.packing import Plan
 from biospike.parameters import parse_quantity
 from biospike.recording import load_groups
 from biospike.simulation import plan, simulate_each
+from biospike.tables import CONVERGENCE, converge, summarise
 from circuits import SOFTMAX_CIRCUITS
 from validation.data import attention_rows
 from validation.inputs.logits import Rows, read_rows
@@ -29,7 +30,7 @@ from validation.softmax import sweep as softmax_sweep
 from validation.softmax.claims import CLAIMS
 from validation.softmax.figures import Raster, draw_convergence, drawing
 from validation.softmax.report import report
-from validation.softmax.tables import CONVERGENCE, converge, halving, not_run, summarise
+from validation.softmax.tables import halving, not_run
 from validation.study import command_line
 from validation.study.options import member
 from validation.study.record import StudyRecord

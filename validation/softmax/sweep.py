@@ -14,9 +14,9 @@ from biospike import execution, plots
 from biospike.parameters import to_plain
 from biospike.recording import git_revision, versions, write_atomically
 from biospike.sweep import Point, read, sweep
+from biospike.tables import converge, summarise
 from validation.softmax.sweep_figure import sweep_figure
 from validation.softmax.sweep_file import read_sweep
-from validation.softmax.tables import converge, summarise
 from validation.study import command_line
 from validation.study.report import markdown, plain
 

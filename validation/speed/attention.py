@@ -17,9 +17,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from biospike import execution, runtime
-from circuits.attention import SpikingAttention
+from circuits.attention import SpikingAttention, softmax_circuit
 from circuits.presentation import neurons, plan_presentation, present
-from validation.attention.measures import softmax_circuit
 from validation.inputs.tokens import drawn_weights
 from validation.speed.watch import watch_binaries
 

@@ -8,9 +8,3 @@ CLOSE = 0.05
 
 SMALL = 0.01
 """Total variation below which a circuit is said to compute what it is held against."""
-
-FEW_SPIKES = 100
-"""Output spikes a row below which a row of a table says so."""
-
-FEW_TRIALS = 8
-"""Trials below which a row of a table says so."""

@@ -10,14 +10,15 @@ import pytest
 
 import validation
 from biospike import load, plots
+from biospike.metrics import pooled_floor
 from biospike.recording import load_groups
+from biospike.tables import CONVERGENCE, SUMMARY
 from circuits.softmax import Integrate
 from validation.compare_softmax import Config, main, prepare
 from validation.inputs.logits import read_logits
 from validation.softmax import figures
 from validation.softmax import study as compare_softmax
 from validation.softmax.figures import Raster, drawing, raster_row
-from validation.softmax.tables import CONVERGENCE, SUMMARY, pooled_floor
 from validation.study import command_line
 
 import brian2 as b2

@@ -10,12 +10,13 @@ import pytest
 from biospike import plots
 from biospike.packing import MOMENTS
 from biospike.simulation import _dataset, plan
+from biospike.tables import CONVERGENCE, SUMMARY, converge, summarise
 from circuits.softmax import Escape, Integrate, Race, Shunting, Subtractive
 from validation.compare_softmax import Config, main, prepare
 from validation.softmax import study as compare_softmax
 from validation.softmax.report import plain, report
 from validation.softmax.study import join
-from validation.softmax.tables import CONVERGENCE, SUMMARY, converge, halving, not_run, summarise
+from validation.softmax.tables import halving, not_run
 from validation.study import command_line
 
 import brian2 as b2

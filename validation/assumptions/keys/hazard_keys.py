@@ -25,12 +25,13 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import KEY_STRIDE, Batch, Circuit, Shape, check_multiple, relative_exponential, rows_of_keys
+from biospike.circuit import KEY_STRIDE, Batch, Shape, check_multiple, relative_exponential, rows_of_keys
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits, softmax
 from biospike.parameters import number, quantity
 from biospike.random import gamma, normal
 from circuits.softmax.escape import check_regularity, initial_charge
+from circuits.softmax.gate import CommonGate
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -86,7 +87,7 @@ BISECTIONS = 80
 
 
 @attrs.frozen(kw_only=True)
-class HazardKeys(Circuit):
+class HazardKeys(CommonGate):
     """Hazard-charged keys with the knobs of the audit.
 
     Parameters
@@ -115,7 +116,6 @@ class HazardKeys(Circuit):
 
     name: ClassVar[str] = "hazard_keys"
     inhibition: ClassVar[str] = "I"
-    common_gate: ClassVar[bool] = True
     rate: Quantity = quantity(500 * b2.Hz, above=0 * b2.Hz)
     w: float = number(0.1, above=0)
     regularity: float = attrs.field(default=1.0, converter=float, validator=check_regularity)

@@ -1,0 +1,36 @@
+"""Circuits whose inhibition is a common gate: they compute softmax, whatever the gate does.
+
+Let a key spike with the intensity exp(z_i)*g(t), g one factor common to the row and predictable: it may depend on all
+past spikes, on delays, on anything but the present one. Then N_i - exp(z_i)*integral(g) is a martingale, so E[N_i] is
+proportional to exp(z_i) exactly. Inhibition that is subtracted from a membrane with a threshold is no such factor.
+"""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from biospike.circuit import Circuit
+from biospike.ideal.softmax import check_logits, softmax
+from biospike.parameters import quantity
+
+import brian2 as b2
+from brian2.units.fundamentalunits import Quantity
+
+
+@attrs.frozen(kw_only=True)
+class CommonGate(Circuit):
+    """Base of the circuits under a common gate: the keys' ``drive`` may come from any `biospike.circuit.Source`.
+
+    Parameters
+    ----------
+    rate
+        R0: intensity of a key of drive 1 before inhibition, or of the row that inhibition holds.
+    """
+
+    rate: Quantity = quantity(500 * b2.Hz, above=0 * b2.Hz)
+
+    def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Softmax, exactly, by the common gate."""
+        return softmax(check_logits(logits))
