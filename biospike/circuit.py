@@ -302,6 +302,15 @@ def count_spikes(checkpoints: int) -> tuple[str, str]:
     return equations, "\n".join(["spike_count += 1", *(COUNT_CHECKPOINT.format(c=c) for c in marks)])
 
 
+def each_step_of(group: b2.NeuronGroup, statements: str, *, when: str, name: str, order: int = 0) -> None:
+    """Let every neuron of a group execute statements each step, in which it writes nothing but its own variables.
+
+    That promise, which the compiler cannot prove of variables that are linked between groups, is kept on the object,
+    and lets the loop be compiled to vector instructions.
+    """
+    group.run_regularly(statements, when=when, order=order, name=name).independent = True
+
+
 def rows_of_keys(
     equations: str,
     *,
@@ -376,9 +385,9 @@ def rows_of_keys(
     for variable in (*linked, *source.linked, "row_spikes"):
         setattr(key_group, variable, b2.linked_var(hub_group, variable, index="hub_index"))
     if hub_each_step:
-        hub_group.run_regularly(hub_each_step, when="before_groups", name=f"{shape.prefix}hub_each_step")
+        each_step_of(hub_group, hub_each_step, when="before_groups", name=f"{shape.prefix}hub_each_step")
     if each_step:
-        key_group.run_regularly(each_step, when="before_thresholds", name=f"{shape.prefix}keys_each_step")
+        each_step_of(key_group, each_step, when="before_thresholds", name=f"{shape.prefix}keys_each_step")
     # Only what a spike does is delayed: the row's spikes are counted in the step they fall in, up to the last one.
     count = f"row_spikes_post += 1\n{source.on_spike}"
     inhibition = b2.Synapses(

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from biospike.standalone import Buildable, BuildError, Sized, code_digest
 from biospike.state import changing, constants
@@ -17,6 +19,7 @@ from biospike.state import changing, constants
 import brian2 as b2
 from brian2.core.variables import ArrayVariable, DynamicArrayVariable
 from brian2.groups.group import VariableOwner
+from brian2.groups.neurongroup import StateUpdater, SubexpressionUpdater
 
 # Silent decaying traces become denormal numbers after some 700 time constants and slow a run 16 times.
 FLUSH_DENORMALS = """
@@ -61,8 +64,17 @@ def generate(circuit: Buildable, shape: Sized, directory: str, code: str) -> Non
         "arrays": arrays,
         "constants": constants(network),
         "changing": changing(network),
+        "independent": sorted(code.name for code in _independent(network.objects)),
     }
     Path(directory, "arrays.json").write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _independent(objects: Iterable[Any]) -> Iterator[Any]:
+    """Code objects whose iterations each write only their own neuron: Brian2's updaters, and `circuit.each_step`."""
+    for one in objects:
+        if isinstance(one, (StateUpdater, SubexpressionUpdater)) or getattr(one, "independent", False):
+            yield from one.code_objects
+        yield from _independent(one.contained_objects)
 
 
 def main() -> None:

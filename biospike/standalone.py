@@ -264,11 +264,13 @@ def build(circuit: Buildable, shape: Sized) -> Binary:
     with building as private:
         project = Path(private, "project")
         _generate(circuit, shape, project)
-        name = _digest(_toolchain(command), b2.__version__, unite(project), *_project_text(project))
+        told = json.loads((project / "arrays.json").read_text(encoding="utf-8"))
+        united = unite(project, told["independent"])
+        name = _digest(_toolchain(command), b2.__version__, united, *_project_text(project))
         final = cache / "binaries" / name
         binary = _open(final, reused=True)
         if binary is None:
-            _compile(command, project)
+            _compile(command, project, united)
             if final.exists():
                 shutil.rmtree(final)
             try:
@@ -315,8 +317,8 @@ def _generate(circuit: Buildable, shape: Sized, project: Path) -> None:
         raise BuildError(f"code generation of {circuit.name} failed:\n{_tail(done.stderr)}")
 
 
-def _compile(command: tuple[str, ...], project: Path) -> None:
-    (project / "united.cpp").write_text(unite(project), encoding="utf-8")
+def _compile(command: tuple[str, ...], project: Path, united: str) -> None:
+    (project / "united.cpp").write_text(united, encoding="utf-8")
     flags = compiler_flags(*command)
     units = [("united.cpp", flags), *((name, (*flags, "-O0")) for name in UNOPTIMISED)]
     running = [

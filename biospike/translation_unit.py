@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import platform
 import re
+import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 import brian2 as b2
@@ -32,10 +34,6 @@ FLAGS: tuple[str, ...] = (
     ),
     *(("-mprefer-vector-width=512",) if platform.machine() == "x86_64" else ()),
 )
-
-# Code objects whose iterations each write only their own neuron. The compiler cannot prove it of the arrays that Brian2
-# links between groups, and without being told makes no vector instructions.
-INDEPENDENT = ("stateupdater", "subexpression_update", "each_step")
 
 # Brian2 gets the memory of every array from new[]. Arrays of one size would lie a multiple of a page apart, and a load
 # then waits for the store before it that has the same place in another page. So each starts at another place in its
@@ -95,17 +93,31 @@ class BuildError(RuntimeError):
     """No compiler, or code generation or compilation failed."""
 
 
-def unite(project: Path) -> str:
+class UnknownFormError(BuildError):
+    """Brian2 writes another form of code than the one that is known."""
+
+
+def unite(project: Path, independent: Collection[str] = ()) -> str:
     """One translation unit of the project's sources.
 
     The includes of every code object stay at the top; its functions go into a namespace of its own, so that equal
     names of support code do not clash, and are called through forwarders of the declared names. Macros end with it.
 
+    Parameters
+    ----------
+    project
+        What Brian2 wrote.
+    independent
+        Code objects whose iterations each write only their own neuron: the compiler cannot prove it of the arrays that
+        Brian2 links between groups, and without being told makes no vector instructions.
+
     Raises
     ------
-    BuildError
-        If Brian2 writes another form of code than the one that is rewritten.
+    UnknownFormError
+        If Brian2 writes another form of code than the one of which a program can be made. Loops of another form are
+        left as they are, which is slower, and a line of warning says so.
     """
+    left: list[str] = []
     includes: dict[str, None] = {}
     bodies: list[str] = []
     arrays = set(re.findall(r"\b_array_\w+\b", (project / "objects.h").read_text(encoding="utf-8")))
@@ -113,13 +125,24 @@ def unite(project: Path) -> str:
         lines = source.read_text(encoding="utf-8").splitlines()
         length = next(k for k, line in enumerate(lines) if line.strip() and not line.startswith("#include"))
         includes |= dict.fromkeys(line for line in lines[:length] if line)
-        body = _fast_loops(source.stem, "\n".join(lines[length:]), arrays)
+        body = "\n".join(lines[length:])
+        try:
+            body = _fast_loops(source.stem, body, arrays, source.stem in independent)
+        except UnknownFormError:
+            left.append(source.stem)
         functions = re.findall(r"^void (\w+)\(\)\s*$", body, flags=re.MULTILINE)
         if not functions:
             raise _unknown_form(source.name, "function")
         bodies += [f"namespace unit_{number} {{", body, "}"]
         bodies += [f"void {name}() {{ unit_{number}::{name}(); }}" for name in functions]
         bodies += [f"#undef {macro}" for macro in re.findall(r"^\s*#define (\w+)", body, flags=re.MULTILINE)]
+    if left:
+        warnings.warn(
+            f"Brian2 {b2.__version__} writes another form of loops than the one that is made fast: they are left as "
+            f"they are in {', '.join(left)}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     rest = [_without_clock((project / "network.cpp").read_text(encoding="utf-8"))]
     rest += [(project / name).read_text(encoding="utf-8") for name in ("run.cpp", "synapses_classes.cpp")]
     # Newer versions keep the spike queue in a source file of its own.
@@ -129,15 +152,15 @@ def unite(project: Path) -> str:
     )
 
 
-def _unknown_form(where: str, what: str) -> BuildError:
-    return BuildError(f"{where} has no {what} that is known: Brian2 {b2.__version__} writes another form of code")
+def _unknown_form(where: str, what: str) -> UnknownFormError:
+    return UnknownFormError(f"{where} has no {what} that is known: Brian2 {b2.__version__} writes another form of code")
 
 
-def _fast_loops(name: str, body: str, arrays: set[str]) -> str:
-    """Body of a code object with its loop over neurons or spikes rewritten, according to what its name says it is."""
+def _fast_loops(name: str, body: str, arrays: set[str], independent: bool) -> str:
+    """Body of a code object with its loop over neurons or spikes rewritten, according to what it is."""
     if name.startswith(("before_run_", "after_run_")):
         return body
-    if any(kind in name for kind in INDEPENDENT):
+    if independent:
         return _in_use(name, _spread_rows(_draw_together(_independent(name, body))), arrays)
     if name.endswith("_thresholder_codeobject"):
         return _in_use(name, _scan_for_crossings(name, body), arrays)

@@ -42,7 +42,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from biospike.circuit import KEY_STRIDE, Batch, Shape, Source
+from biospike.circuit import KEY_STRIDE, Batch, Shape, Source, each_step_of
 from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from biospike.parameters import choice, flag, number, optional_number, quantity, whole
@@ -329,8 +329,8 @@ class SpikingAttention(Streams):
         keys, hub = attention[f"{prefix}keys"], attention[f"{prefix}hub"]
         keys.namespace.update(COINCIDENCES)
         read_words(keys, axons, vocabulary, shape)
-        keys.run_regularly(f"{count}\n{CHARGE}", when="before_groups", name=f"{prefix}score_each_step")
-        hub.run_regularly(ROW_STEP, when="before_groups", name=f"{prefix}row_each_step")
+        each_step_of(keys, f"{count}\n{CHARGE}", when="before_groups", name=f"{prefix}score_each_step")
+        each_step_of(hub, ROW_STEP, when="before_groups", name=f"{prefix}row_each_step")
         place, keys.bit = vocabulary.of_attention(shape)
         routing = spell(keys, axons, place, f"{prefix}routing")
         outputs = route(shape, vocabulary, axons, prefix)

@@ -27,6 +27,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.circuit import each_step_of
 from biospike.encoding import Bernoulli
 from biospike.errors import InputError
 from biospike.session import assemble
@@ -129,7 +130,7 @@ class Coincidence(Streams):
             name="scores",
         )
         read_words(scores, axons, vocabulary, shape)
-        scores.run_regularly(count, when="before_groups", name="scores_each_step")
+        each_step_of(scores, count, when="before_groups", name="scores_each_step")
         return assemble(*front, axons, scores)
 
     def timing(self, window: int, dt: Quantity, origin: int = 0) -> Timing:

@@ -23,7 +23,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import WIDE, check_indices, count_spikes
+from biospike.circuit import WIDE, check_indices, count_spikes, each_step_of
 from biospike.encoding import Encoder
 from biospike.random import uniform
 from biospike.spike_words import BITS, bit, words
@@ -96,7 +96,7 @@ def check_sizes(name: str, sizes: Mapping[str, int]) -> None:
 def dendrites(units: int, name: str) -> b2.NeuronGroup:
     """Group whose ``current`` is read by neurons before the thresholds and falls back to the bias after them."""
     group = b2.NeuronGroup(units, DENDRITES, namespace={}, name=name)
-    group.run_regularly("current = bias", when="after_thresholds", name=f"{name}_clear_each_step")
+    each_step_of(group, "current = bias", when="after_thresholds", name=f"{name}_clear_each_step")
     return group
 
 
@@ -115,7 +115,7 @@ def lif_pairs(source: b2.NeuronGroup, name: str, checkpoints: int) -> b2.NeuronG
     )
     group.current = b2.linked_var(source, "current", index=np.arange(2 * len(source)) // 2)
     group.polarity = np.tile([1.0, -1.0], len(source))
-    group.run_regularly(INTEGRATE, when="before_thresholds", name=f"{name}_each_step")
+    each_step_of(group, INTEGRATE, when="before_thresholds", name=f"{name}_each_step")
     return group
 
 
@@ -132,7 +132,7 @@ def connect(source: b2.NeuronGroup, target: b2.NeuronGroup, features: int, fan: 
 def word_group(size: int, name: str) -> b2.NeuronGroup:
     """Spike words, filled by synapses and cleared in the next step once they were read (before_groups, order 0)."""
     group = b2.NeuronGroup(size, WORDS, dtype=WIDE, namespace={}, name=name)
-    group.run_regularly("word = 0", when="before_groups", order=1, name=f"{name}_clear_each_step")
+    each_step_of(group, "word = 0", when="before_groups", order=1, name=f"{name}_clear_each_step")
     return group
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from biospike.circuit import count_spikes
+from biospike.circuit import count_spikes, each_step_of
 from biospike.spike_words import COINCIDENCES, words
 from circuits.projection import BlockShape, Vocabulary
 
@@ -43,5 +43,5 @@ def route(shape: BlockShape, vocabulary: Vocabulary, axons: b2.NeuronGroup, pref
             index = np.broadcast_to(place, size).ravel()
             setattr(outputs, f"{name}_{w}", b2.linked_var(axons, "word", index=index))
     arrived = " + ".join(f"coincidences(a_{w}, value_{w})" for w in parts)
-    outputs.run_regularly(f"v += {arrived}", when="before_groups", name=f"{prefix}outputs_each_step")
+    each_step_of(outputs, f"v += {arrived}", when="before_groups", name=f"{prefix}outputs_each_step")
     return outputs

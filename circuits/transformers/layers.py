@@ -16,6 +16,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.circuit import each_step_of
 from biospike.ideal.attention import Affine
 from biospike.ideal.lif import DiscreteLIF
 from circuits.projection import connect
@@ -93,8 +94,8 @@ def discrete_neurons(
         namespace=FUNCTIONS | constants | {"onset": onset},
         name=name,
     )
-    group.run_regularly(
-        DRIVE.format(drive=drive) + update.replace("stim(t, i)", "X"), when="groups", name=f"{name}_each_step"
+    each_step_of(
+        group, DRIVE.format(drive=drive) + update.replace("stim(t, i)", "X"), when="groups", name=f"{name}_each_step"
     )
     return group
 
@@ -111,7 +112,7 @@ def gates(neurons: int, name: str, *, onset: int, tape: int) -> b2.NeuronGroup:
         namespace=FUNCTIONS | {"onset": onset},
         name=name,
     )
-    group.run_regularly(CLOSE_GATE, when="groups", name=f"{name}_each_step")
+    each_step_of(group, CLOSE_GATE, when="groups", name=f"{name}_each_step")
     return group
 
 
@@ -126,7 +127,7 @@ def graded(neurons: int, name: str, *, more: str = "", each_step: str, **dtypes:
         namespace={},
         name=name,
     )
-    group.run_regularly(each_step, when="groups", name=f"{name}_each_step")
+    each_step_of(group, each_step, when="groups", name=f"{name}_each_step")
     return group
 
 
@@ -177,4 +178,4 @@ def link_words(
     """Link variables of the group to spike words, and read them once a step, before they are cleared."""
     for name, place in places.items():
         setattr(group, name, b2.linked_var(axons, "word", index=place.ravel()))
-    group.run_regularly(statements, when="before_groups", name=f"{group.name}_read_each_step")
+    each_step_of(group, statements, when="before_groups", name=f"{group.name}_read_each_step")

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from biospike import runtime, standalone
-from biospike.circuit import check_indices
+from biospike.circuit import check_indices, each_step_of
 from biospike.ideal.attention import SpikeSoftmax
 from biospike.ideal.attention.spiked_attention import OneSpike
 from biospike.session import assemble
@@ -84,7 +84,7 @@ class SpikeSoftmaxCircuit:
         keys = b2.NeuronGroup(
             shape.rows * shape.keys, KEYS, threshold=THRESHOLD, reset=SPIKE, namespace={}, name="keys"
         )
-        keys.run_regularly(FALL, when="end", name="keys_fall_each_step")
+        each_step_of(keys, FALL, when="end", name="keys_fall_each_step")
         rows = b2.NeuronGroup(shape.rows, ROWS, namespace={}, name="rows")
         key = np.arange(shape.rows * shape.keys)
         return assemble(keys, rows, synapses(keys, rows, "total_post += trace_pre", key, key // shape.keys))

@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 import attrs
 import numpy as np
 
+from biospike.circuit import each_step_of
 from biospike.errors import InputError
 from biospike.ideal.attention import IF, SpikingBertAttention
 from biospike.ideal.lif import DiscreteLIF, SpikingJellySoft
@@ -137,7 +138,7 @@ class SpikingBertCircuit(TransformerCircuit):
         pairs = graded(b * h * n * n, "pairs", more=PAIR, each_step=NORMALISE, gate=np.int64)
         pairs.bit = np.broadcast_to(bit(np.arange(n)), (b, h, n, n)).ravel()
         rows = b2.NeuronGroup(b * h * n, ROW, namespace={}, name="rows")
-        rows.run_regularly("total = arriving\narriving = 0", when="before_groups", name="rows_each_step")
+        each_step_of(rows, "total = arriving\narriving = 0", when="before_groups", name="rows_each_step")
         pairs.total = b2.linked_var(rows, "total", index=np.arange(b * h * n * n) // n)
         link_words(pairs, axons, {"arrived": np.broadcast_to(key[:, :, None, :], (b, h, n, n))}, "gate = arrived")
         output = discrete_neurons(

@@ -119,7 +119,8 @@ with bit_exact():
     b2.device.build(directory=str(project), compile=False, run=False)
     flags = list(b2.prefs["codegen.cpp.extra_compile_args_gcc"])
 assert "-O3" in flags and "-ffp-contract=off" in flags
-Path(project, "united.cpp").write_text(unite(project))
+updaters = [path.stem for path in project.glob("code_objects/*_stateupdater_codeobject.cpp")]
+Path(project, "united.cpp").write_text(unite(project, updaters))
 sources = ["united.cpp", "objects.cpp"]
 subprocess.run([compiler(), *flags, "-w", "-I.", "-Ibrianlib", *sources, "-o", "main"], cwd=project, check=True)
 os.environ |= {"BIOSPIKE_DT": "1e-3", "BIOSPIKE_DURATION": str(T * 1e-3)}

@@ -122,7 +122,7 @@ def test_garbage_is_a_version(program, monkeypatch):
 )
 def test_a_compiler_that_leaves_nothing(program, monkeypatch, tmp_path, script, words):
     (tmp_path / "project").mkdir()
-    monkeypatch.setattr(standalone, "unite", lambda _: "")
+    monkeypatch.setattr(standalone, "unite", lambda *_: "")
     with pytest.raises(standalone.BuildError, match=rf"\$CXX\) {words}"):
         standalone._compile((str(program("g++", script)), "-m64"), tmp_path / "project")
 

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Shape, Source
+from biospike.circuit import Batch, Shape, Source, each_step_of
 from biospike.ideal.softmax import softmax
 from biospike.parameters import number, quantity
 from biospike.random import normal
@@ -71,7 +71,7 @@ class FilteredKeys(HazardKeys):
     def build(self, shape: Shape) -> b2.Network:
         """See `biospike.circuit.Circuit.build`."""
         network = HazardKeys.build(self, attrs.evolve(shape, source=FILTERED))
-        network["keys"].run_regularly(FILTER, when="before_groups", name="keys_filter_each_step")
+        each_step_of(network["keys"], FILTER, when="before_groups", name="keys_filter_each_step")
         return network
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class ScoredKeys(HazardKeys):
     def build(self, shape: Shape) -> b2.Network:
         """See `biospike.circuit.Circuit.build`."""
         network = HazardKeys.build(self, attrs.evolve(shape, source=SCORED))
-        network["keys"].run_regularly(CHARGE, when="before_groups", name="keys_score_each_step")
+        each_step_of(network["keys"], CHARGE, when="before_groups", name="keys_score_each_step")
         return network
 
     def coincidences(self, logits: Array) -> Array:
