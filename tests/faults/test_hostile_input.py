@@ -186,7 +186,7 @@ def test_good_configurations_give_every_combination(tmp_path, rates, seeds, dura
     [
         ("duraton = '2 s'", "duraton.*did you mean 'duration'"),
         ("circuits = ['rase']", "rase.*did you mean 'race'"),
-        ("equations = 'dv/dt = 1'", "unknown key 'equations'"),
+        ("equations = 'dv/dt = 1'", "key equations: unknown"),
         ("circuits = ['race']\n[race]\nrates = '1 Hz'", "unknown parameter 'rates'"),
         ("circuits = ['race']\n[race]\nrate = '-1 Hz'", "rate must be above"),
         ("circuits = ['race']\n[escape]\nw = 0.1", "circuits does not name it"),

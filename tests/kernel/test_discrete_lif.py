@@ -134,11 +134,11 @@ np.savez(sys.argv[2], **arrays)
 
 @pytest.mark.compiles
 def test_compiled_target_is_bit_identical_to_the_formulas(tmp_path: Path) -> None:
-    here = Path(__file__).parents[1]
+    here = Path(__file__).parent
     subprocess.run(
         [sys.executable, "-c", STANDALONE, str(tmp_path / "build"), str(tmp_path / "results.npz")],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(here.parent), str(here)])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(here.parents[1]), str(here)])},
         check=True,
     )
     with np.load(tmp_path / "results.npz") as stored:

@@ -95,7 +95,7 @@ def multinomial(results: Results) -> Finding:
         "; ".join(f"{name} TV {rows.loc[name, 'tv']:.4f}, {value:+.1%} from the law" for name, value in off.items())
         + f"; for TV {SMALL:g} such a code needs {spikes_for_tv(p, SMALL).mean():.0f} spikes a row on average over "
         "these rows, N = (sum sqrt(p(1-p)))^2/(2 pi eps^2), which does not grow as n^2",
-        "; ".join(f"{low[name]:+.1%} to {high[name]:+.1%}" for name in rows.index),
+        "; ".join(f"{low[name]:+.1%} to {high[name]:+.1%}" for name in rows.index if np.isfinite(low[name])),
         "holds" if (off.abs() < CLOSE).all() else "does not hold",
         estimate=off[off.abs().idxmax()],
         threshold=CLOSE,

@@ -149,7 +149,7 @@ def test_built_in_sets():
     np.testing.assert_allclose(sets["attention"].sum(axis=1), 1)
     assert np.array_equal(data_sets(["patches-4"], 2, 50)["patches-4"], sets["patches-4"])
     assert len(SETS) == 18
-    with pytest.raises(ValueError, match=r"unknown set 'digit' \(did you mean 'digits'\?\)"):
+    with pytest.raises(ValueError, match=r"set digit: unknown \(did you mean 'digits'\?\)"):
         data_sets(["digit"], 1)
 
 
@@ -281,7 +281,7 @@ def test_bad_files(tmp_path):
         ({"patches": 3}, "--patches 3 must be at least 20"),
         ({"seed": -1}, "--seed -1"),
         ({"target": "gpu"}, "--target gpu"),
-        ({"sets": ("digit",)}, r"--sets: unknown set 'digit' \(did you mean 'digits'"),
+        ({"sets": ("digit",)}, r"--sets: set digit: unknown \(did you mean 'digits'"),
         ({"claim": "CIFAR10"}, r"--claim CIFAR10: unknown \(did you mean 'CIFAR-10'"),
         ({"claim": "CIFAR-10"}, "--claim CIFAR-10 needs --data FILE"),
     ],

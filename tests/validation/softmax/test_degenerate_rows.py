@@ -2,6 +2,8 @@
 
 import re
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,10 +16,13 @@ from biospike.tables import CONVERGENCE, SUMMARY, converge, summarise
 from circuits.softmax import Escape, Integrate, Race, Shunting, Subtractive
 from validation.compare_softmax import Config, main, prepare
 from validation.softmax import study as compare_softmax
-from validation.softmax.report import plain, report
+from validation.softmax.claims import CLAIMS
+from validation.softmax.report import report
 from validation.softmax.study import join
 from validation.softmax.tables import halving, not_run
 from validation.study import command_line
+from validation.study.report import plain
+from validation.study.results import Results
 
 import brian2 as b2
 
@@ -51,7 +56,12 @@ def study(logits, counts, left_out=None):
         fits.append(fit)
     summary = pd.concat([table.astype(object) for table in summaries], ignore_index=True).infer_objects()
     convergence = pd.DataFrame(fits)[CONVERGENCE]
-    text = report(join(results), summary, convergence, pd.DataFrame([halving(data) for data in results]), left_out)
+    data, steps = join(results), pd.DataFrame([halving(data) for data in results])
+    with tempfile.TemporaryDirectory() as place:
+        out = Results(Path(place))
+        out.save("counts", data)
+        out.tables(summary=summary, convergence=convergence)
+        text = report(data, summary, convergence, steps, CLAIMS.findings(out), left_out)
     written = [summary.to_csv(index=False), convergence.to_csv(index=False), plain(summary), plain(convergence), text]
     return summary, convergence, written
 
