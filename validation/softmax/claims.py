@@ -133,6 +133,8 @@ def decay(results: Results) -> Finding:
         late = (counts[..., -1] - counts[..., 0]).sum(axis=0)
         spikes = late.sum(axis=-1)
         fired = spikes > 0
+        if not fired.any():
+            raise Missing(f"{name} was silent")
         rates = late[fired] / spikes[fired, None]
         found[name] = V(rates, p[fired]).mean(), sampling_floor(p[fired], spikes[fired]).mean()
     (stuck, floor), (race, race_floor) = found["subtractive"], found["race"]

@@ -82,6 +82,9 @@ class Claim(NamedTuple):
             finding = self.read(results)
         except Missing as missing:
             finding = Finding("", "", f"not measured: {missing}")
+        except (ArithmeticError, LookupError, ValueError) as error:
+            # Tables of odd rows may lack what a reading needs: that must not cost the report of all that was run.
+            finding = Finding("", "", f"not measured: {type(error).__name__} of {' '.join(str(error).split())}")
         kind = self.kind or ("ours" if self.source.startswith(OURS) else "")
         return attrs.evolve(finding, claim=self.claim, kind=kind, source=self.source, place=self.place)
 
