@@ -132,6 +132,10 @@ def _unpacked(values: Any) -> Any:
         return (tensor.double() if tensor.is_floating_point() else tensor).numpy()
     if hasattr(values, "dtypes") and hasattr(values, "to_numpy"):
         return _table(values)
+    if dims := [str(name).lower() for name in getattr(values, "dims", ())]:
+        early = [name for name in dims[:-1] if name.startswith("key")]
+        if early and not dims[-1].startswith("key"):
+            raise InputError(f"the dimensions {tuple(dims)} do not end with that of the keys; transpose it")
     return values
 
 

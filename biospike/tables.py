@@ -45,6 +45,8 @@ SUMMARY = [
     "diagnostics",
 ]
 CONVERGENCE = ["circuit", "order", "order_low", "order_high", "r_squared", "floor_tv", "limit_tv", "verdict", "reason"]
+WIDE = 0.5
+"""An interval of the order that is wider holds the orders of two laws, or of none."""
 UNDECIDED, NOT_RUN = "undecided", "not run"
 SATURATED = 1e-6
 """Share that all keys but the largest have together in a row that is said to be saturated."""
@@ -183,6 +185,8 @@ def converge(data: xr.Dataset, summary: pd.DataFrame) -> dict[str, object]:
             fit = metrics.fit_order(summary["spikes_per_row"].to_numpy(), tv)
         except InputError:
             reason = "few windows"
+    if fit is not None and fit.verdict != "floor" and fit.order_high - fit.order_low > WIDE:
+        fit, reason = None, "few trials"
     row |= {"verdict": UNDECIDED if fit is None else fit.verdict, "reason": reason}
     return row | {column: getattr(fit, column, None) for column in CONVERGENCE if column not in row}
 

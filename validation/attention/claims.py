@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from biospike.theory import paper
 from validation.study.claims import OURS, PAPER, Claims, Finding
-from validation.study.results import Results
+from validation.study.results import Missing, Results
 from validation.study.words import between
 
 CLAIMS = Claims()
@@ -12,6 +14,8 @@ CLAIMS = Claims()
 
 def _attention(results: Results, mode: str, metric: str) -> Finding:
     fit = results.table("convergence", mode=mode, metric=metric).iloc[0]
+    if np.isnan(fit["order"]):
+        raise Missing(f"the order of {mode} {metric} is undecided: {fit['reason']}")
     row = results.last("mode").loc[mode]
     error = row["attention_tv"] if metric == "attention_tv" else row["output_rmse"]
     near = abs(fit["order"] + 0.5) < 0.1

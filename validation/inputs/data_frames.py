@@ -9,13 +9,16 @@ from biospike.errors import InputError, InputWarning
 
 Lines = list[list[str]]
 KEEP = "--no-frame reads all of it as numbers"
+INDEX_NAMES = ("index", "row", "id", "query", "head", "batch", "layer", "sample", "token", "unnamed: 0")
+"""What stands above the numbers of an index, besides nothing."""
 
 
 def without_frame(lines: Lines, is_number: Callable[[str], bool]) -> Lines:
     """Drop the header and the index of a data frame.
 
     A header is a first line, an index a first column, of 0, 1, 2, ... or of nothing but text; a header may also be
-    blank, and the corner above an index blank or text. There must be two rows and two columns of numbers beside them.
+    blank, and the corner above an index blank or text. A header that is one field shorter than the rows has an index
+    below its corner, which may count from 1. There must be two rows and two columns of numbers beside them.
 
     Parameters
     ----------
@@ -61,8 +64,15 @@ def _frame(lines: Lines, is_number: Callable[[str], bool]) -> tuple[int, int]:
     indexed = label(columns[1:])
     if corner and indexed and (label(first[1:]) or blank) and _large(rest, 1):
         return 1, 1
-    if len(rest) and len(first) == len(rest[0]) - 1 and indexed and label(first) and _large(rest, 1):
+    counted = columns[1:] == [str(number) for number in range(1, len(columns))]
+    if len(rest) and len(first) == len(rest[0]) - 1 and (indexed or counted) and label(first) and _large(rest, 1):
         return 1, 1  # as R writes a table: nothing above the index
+    named = not is_number(first[0]) and (first[0].lower() in INDEX_NAMES or counted)
+    if len(rest) and (len(first) < len(rest[0]) or named) and label(first) and _large(rest, 0):
+        raise InputError(
+            f"the first line ({_shown(first)}) is the header of a data frame, and the first column "
+            f"({_shown(columns[1:])}) may be its index or a key; leave both out, or {KEEP}"
+        )
     if (label(first) or blank) and _large(rest, 0):
         if not blank and label(columns) and _large(lines, 1):
             raise InputError(

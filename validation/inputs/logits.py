@@ -102,6 +102,11 @@ def _of_archive(file: Archive) -> NDArray[Any]:
 def _over_logits(mask: Mask, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Mask as it broadcasts with logits: (keys,), (rows, keys), (batch, keys) of a dump, or (..., queries, keys)."""
     attend = mask.attend
+    if mask.of_scores and attend.ndim == 3 and len(shape) == 4 and attend.shape[0] == shape[0] == shape[1] > 1:
+        raise InputError(
+            f"a mask of the shape {attend.shape} may be one a batch or one a head of logits of the shape {shape}; "
+            "write it as (batch, 1, queries, keys) or (1, heads, queries, keys)"
+        )
     if not mask.of_scores and attend.ndim == 2 and len(shape) == 4:
         attend = attend[:, None, None, :]
     fits = attend.ndim <= len(shape) and all(

@@ -130,6 +130,11 @@ def as_block_mask(mask: Mask, tokens: int, samples: int) -> tuple[BoolArray | No
     attend = mask.attend
     if attend.shape[-2:] != (tokens, tokens):
         raise InputError(f"a mask of scores has the shape {attend.shape}; accepted is (..., {tokens}, {tokens})")
+    if attend.ndim == 3 and len(attend) == samples > 1 and not (attend == attend[:1]).all():
+        raise InputError(
+            f"a mask of scores of the shape {attend.shape} may be one a sample or one a head; write it as (samples, 1, "
+            "queries, keys)"
+        )
     attend = attend.reshape(-1, tokens, tokens)
     if attend.shape[0] % samples == 0:
         attend = attend.reshape(samples, -1, tokens, tokens)

@@ -98,7 +98,23 @@ def _cut(text: str, separator: str | None) -> Fields:
     if blank:
         warnings.warn(f"line {blank[0]} is blank, and left out{_more(blank)}", InputWarning, stacklevel=2)
     separator = _separator(lines) if separator is None else separator
-    return Fields(_split(lines, separator), list(numbers), separator)
+    fields = Fields(_split(lines, separator), list(numbers), separator)
+    _refuse_labels(text, fields)
+    return fields
+
+
+def _refuse_labels(text: str, fields: Fields) -> None:
+    """Refuse a row whose label begins as a comment does, such as the word piece ##ing: it would be lost."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        sign = line.lstrip()
+        if not sign.startswith(COMMENTS) or len(sign) < 2 or sign[1].isspace():
+            continue
+        cells = _split((sign,), fields.separator)[0]
+        if len(cells) == len(fields.lines[-1]) > 1 and all(map(is_number, cells[1:])):
+            raise InputError(
+                f"line {number} begins with {sign[0]!r} as a comment does, but is a row of numbers; take the sign away "
+                "if it is a label, or write a blank behind it if it is a comment"
+            )
 
 
 def _counts(line: str) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from biospike.ideal.softmax import softmax
-from biospike.tables import NO_ERROR
+from biospike.tables import NO_ERROR, UNDECIDED
 from biospike.theory.concentration import spikes_for_tv
 from biospike.theory.lyapunov import V, sampling_floor
 from circuits.softmax import COMMON_GATES
@@ -73,6 +73,9 @@ def common_gate(results: Results) -> Finding:
 def orders(results: Results) -> Finding:
     """Orders of every circuit."""
     rows = results.table("convergence").dropna(subset=["order"])
+    rows = rows[rows["verdict"] != UNDECIDED]
+    if rows.empty:
+        raise Missing("every order is undecided")
     verdicts = rows.groupby("verdict", sort=False)["circuit"].agg(", ".join)
     root = rows[rows["verdict"] == "1/sqrt(N)"]
     return Finding(

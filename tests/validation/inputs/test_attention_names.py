@@ -281,3 +281,15 @@ class TestCommandLine:
         assert len(said) == 2
         assert said[0].startswith("note: the first line (blank, 0, 1, ...) and the first column (0, 1) are left out")
         assert said[1].startswith("note: logits: 1 key of -10000 is masked")
+
+
+def test_a_mask_of_batches_or_heads_is_refused_where_both_fit(tmp_path):
+    logits, attend = np.zeros((2, 2, 4, 4)), np.ones((2, 4, 4), dtype=int)
+    attend[1, :, 3] = 0
+    np.savez(tmp_path / "both.npz", logits=logits, attention_mask=attend)
+    with pytest.raises(InputError, match="may be one a batch or one a head"):
+        read_rows(tmp_path / "both.npz")
+    np.savez(tmp_path / "said.npz", logits=logits, attention_mask=attend[:, None])
+    rows = read_rows(tmp_path / "said.npz")
+    masked = np.isnan(rows.logits).any(axis=1)
+    assert [name.split()[0] for name, one in zip(rows.names, masked, strict=True) if one] == ["b1"] * 8

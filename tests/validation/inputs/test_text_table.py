@@ -13,6 +13,7 @@ from biospike import InputError, InputWarning
 from validation.data import attention_rows
 from validation.dimension.data import read_samples
 from validation.inputs.logits import read_logits
+from validation.inputs.text_table import read_text
 
 Z = np.array([[0.5, -1.25, 2.0], [0.25, 3.0, -4.5]])
 ROWS = attention_rows()
@@ -150,3 +151,31 @@ def test_samples_are_read_by_the_same_reader(tmp_path):
     np.savez(tmp_path / "a.npz", samples=samples, mask=samples > 0)
     with pytest.raises(InputError, match="mask: not understood"):
         read_samples(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (",[CLS],play,##ing\n[CLS],1,2,3\nplay,3,1,2\n##ing,1,0,5\n", "line 4 begins with '#' as a comment does"),
+        ("a,1,2\n%,3,4\nb,5,6\n", "line 2 begins with '%' as a comment does"),
+        ("row,k0,k1,k2\n1,1,2,3\n2,4,5,6\n3,7,8,9\n", "may be its index or a key"),
+        ("index,a,b\n3,1,2\n7,3,4\n9,5,6\n", "may be its index or a key"),
+        ("head,query,k0,k1\n0,0,1,2\n0,1,3,4\n1,0,5,6\n", "may be its index or a key"),
+        ("a,b\n11,1,2\n12,3,4\n", "may be its index or a key"),
+    ],
+)
+def test_what_may_be_a_label_is_never_read_as_numbers_or_lost(text, words):
+    with pytest.raises(InputError, match=words):
+        read_text(text.encode())
+
+
+def test_an_index_that_counts_from_one_below_a_short_header_is_dropped():
+    """As R writes a table with row names."""
+    with pytest.warns(InputWarning, match="first line .* and the first column"):
+        values = read_text(b'"V1","V2"\n"1",0.5,0.2\n"2",1.1,0.2\n"3",0.1,0.2\n')
+    np.testing.assert_array_equal(values, [[0.5, 0.2], [1.1, 0.2], [0.1, 0.2]])
+
+
+@pytest.mark.parametrize("comment", ["# k0,k1", "#k0,k1", "# 1,2", "% made by hand"])
+def test_comments_stay_comments(comment):
+    np.testing.assert_array_equal(read_text(f"{comment}\n1,2.5\n3,4\n".encode()), [[1, 2.5], [3, 4]])
