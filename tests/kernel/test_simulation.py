@@ -152,7 +152,11 @@ def test_bad_input_is_refused_before_anything_runs(change, words, monkeypatch):
 
 
 def test_no_compiler(monkeypatch):
+    def none():
+        raise standalone.BuildError("no C++ compiler was found")
+
     monkeypatch.setattr(standalone, "compiler", lambda: None)
+    monkeypatch.setattr(standalone, "compiler_command", none)
     with pytest.raises(standalone.BuildError, match="needs a C\\+\\+ compiler"):
         simulate(Race(), LOGITS, duration=WINDOW, target="cpp_standalone")
     data = simulate(Race(), LOGITS, duration=WINDOW, target="auto")

@@ -122,9 +122,8 @@ def test_garbage_is_a_version(program, monkeypatch):
 )
 def test_a_compiler_that_leaves_nothing(program, monkeypatch, tmp_path, script, words):
     (tmp_path / "project").mkdir()
-    monkeypatch.setattr(standalone, "unite", lambda *_: "")
     with pytest.raises(standalone.BuildError, match=rf"\$CXX\) {words}"):
-        standalone._compile((str(program("g++", script)), "-m64"), tmp_path / "project")
+        standalone._compile((str(program("g++", script)), "-m64"), tmp_path / "project", "")
 
 
 def test_arguments_that_change_the_arithmetic_are_overridden_or_refused(tmp_path):

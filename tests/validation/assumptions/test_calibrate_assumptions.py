@@ -338,7 +338,7 @@ class TestStudy:
             figure([])
 
     def test_report_of_undecided_sweeps(self):
-        text = report([sweep_of((0.0, -0.001, 0.001), (0.008, 0.004, 0.012))], LAB, revision="none")
+        text = report([sweep_of((0.0, -0.001, 0.001), (0.008, 0.004, 0.012))], LAB, revision="none", findings=())
         assert "cannot decide" in text
         assert list(tabulate([sweep_of((0.0, 0.0, 0.0))]).columns) == COLUMNS
 

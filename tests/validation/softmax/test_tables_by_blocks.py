@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from biospike import tables
 from biospike.ideal.softmax import softmax
 from circuits.softmax import Divisive, Race, Subtractive
-from validation.softmax import tables
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Compile and start ``benchmark_loop.cpp``, the hand-written loop that is the ceiling of the benchmark.
+"""Compile and start ``loop.cpp``, the hand-written loop that is the ceiling of the benchmark.
 
 By itself, ``python -m validation.speed.peers.loop [circuit keys rows trials steps]`` runs it once and prints its cost.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from validation.speed.problem import Outcome, Problem
 
-SOURCE = Path(__file__).with_name("benchmark_loop.cpp")
+SOURCE = Path(__file__).with_name("loop.cpp")
 ORDER = ("race", "escape", "integrate")
 
 
