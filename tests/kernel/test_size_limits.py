@@ -245,7 +245,7 @@ def test_moments_of_a_long_window() -> None:
 @pytest.mark.long
 def test_the_longest_row() -> None:
     """2^20 - 1 keys, of which the last few can fire."""
-    steps, rate = 6, 900 * b2.Hz
+    steps, rate = 12, 45 * b2.Hz  # as fast as 200 equal keys may race
     logits = np.full((1, MOST_KEYS), -60.0)
     logits[0, -200:] = 0
     data = simulate(
@@ -256,7 +256,7 @@ def test_the_longest_row() -> None:
     p = float(rate) * 1e-4
     expected = [sum(loop.uniform(SEEDS - 1, 0, key, step) < p for step in range(steps)) for key in last]
     assert data.spike_count[0, 0, -200:, 0].values.tolist() == expected
-    assert sum(expected) > 50
+    assert sum(expected) > 4
     assert int(data.spike_count.sum()) == sum(expected)
 
 
