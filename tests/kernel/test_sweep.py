@@ -180,8 +180,9 @@ def test_processes_make_the_same_tables(study):
     out, points = study
     files = [out / "points" / f"{point.key()}.nc" for point in points]
     _, table = tabulate(points, files, jobs=1, progress=False)
-    table["order"] = table["order"].astype(float)  # an order that is undecided is None, and empty in the file
-    pd.testing.assert_frame_equal(table, pd.read_csv(out / "sweep.csv").fillna({"reason": ""}), check_dtype=False)
+    table.to_csv(out / "again.csv", index=False)
+    assert (out / "again.csv").read_bytes() == (out / "sweep.csv").read_bytes()
+    (out / "again.csv").unlink()
 
 
 def test_figure(study):
