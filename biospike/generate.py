@@ -70,7 +70,7 @@ def generate(circuit: Buildable, shape: Sized, directory: str, code: str) -> Non
 
 
 def _independent(objects: Iterable[Any]) -> Iterator[Any]:
-    """Code objects whose iterations each write only their own neuron: Brian2's updaters, and `circuit.each_step`."""
+    """Code objects whose iterations each write only their own neuron: Brian2's updaters, and `each_step_of`."""
     for one in objects:
         if isinstance(one, (StateUpdater, SubexpressionUpdater)) or getattr(one, "independent", False):
             yield from one.code_objects

@@ -18,7 +18,6 @@ from circuits.softmax import Integrate
 import brian2 as b2
 
 SIZES = (31, 32, 33, 63, 64, 65, 127, 128, 129)
-BOUNDARIES = (31, 32, 63, 64, 127, 128)
 FEATURES = 4
 STEPS = 12
 MASKS = ("none", "keys", "causal", "both")
