@@ -81,11 +81,11 @@ def test_without_a_usable_home_the_cache_is_private_among_temporary_files(home, 
 @pytest.mark.long
 def test_a_user_whom_the_machine_does_not_know():
     """As in a container that is started with a number: no entry in the list of users, no $HOME."""
-    # Everything is imported before, since that user may not be allowed to read the installation.
     program = (
-        "import os\nfrom biospike import simulate, standalone\nfrom circuits.softmax import Race\n"
+        "import os, sys\nfrom biospike import simulate, standalone\nfrom circuits.softmax import Race\n"
         "run = lambda: simulate(Race(), [[1.0, 0.0]], duration='50 ms', target='numpy')['spike_count'].values.max()\n"
-        "run(); os.setgid(54321); os.setuid(54321)\n"
+        "run(); os.setgroups([]); os.setgid(54321); os.setuid(54321)\n"
+        "if not all(os.access(sys.modules[name].__file__, os.R_OK) for name in ('biospike', 'brian2')): sys.exit(77)\n"
         "print(standalone.cache_directory(), standalone.hindrance())\nprint(run())\n"
     )
     # Not among the test's own files, which that user may not enter.
@@ -94,6 +94,8 @@ def test_a_user_whom_the_machine_does_not_know():
         environment = {"PATH": os.environ["PATH"], "TMPDIR": place, "PYTHONPATH": os.pathsep.join(sys.path)}
         start = {"cwd": place, "env": environment, "capture_output": True, "text": True}
         done = subprocess.run([sys.executable, "-c", program], check=False, **start)
+    if done.returncode == 77:
+        pytest.skip("biospike or Brian2 lie where their owner alone can read them")
     assert done.returncode == 0, done.stderr
     where, count = done.stdout.splitlines()
     assert where == f"{place}/biospike-54321 None"
