@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import entr
 
 from biospike.errors import InputError
 
@@ -202,8 +203,7 @@ def effective_rank(samples: ArrayLike) -> float:
 def rank_of(eigenvalues: ArrayLike) -> float:
     """Effective rank of given eigenvalues."""
     lam = np.asarray(eigenvalues, dtype=float)
-    s = lam[lam > 0] / lam.sum()
-    return float(np.exp(-(s * np.log(s)).sum()))
+    return float(np.exp(entr(lam[lam > 0] / lam.sum()).sum()))
 
 
 def neighbour_dimension(samples: ArrayLike, method: NeighbourMethod = "two_nn", neighbours: int = NEIGHBOURS) -> float:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
+from scipy.special import entr, gammaln
 
 from biospike.errors import InputError
 
@@ -72,9 +72,7 @@ def binary_entropy(p: ArrayLike) -> Array:
     wrong = ~((values >= 0) & (values <= 1))
     if wrong.any():
         raise InputError(f"p must be in [0, 1], got {values[wrong][0]}")
-    inside = np.where((values > 0) & (values < 1), values, 0.5)
-    entropy = -(inside * np.log2(inside) + (1 - inside) * np.log1p(-inside) / np.log(2))
-    return np.asarray(np.where((values > 0) & (values < 1), entropy, 0.0))
+    return np.asarray((entr(values) + entr(1 - values)) / np.log(2))
 
 
 def bits_per_spike(p: ArrayLike) -> Array:

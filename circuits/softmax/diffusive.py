@@ -45,6 +45,7 @@ from biospike.ideal.softmax import check_logits
 from biospike.neurons import LIF
 from biospike.parameters import parse_quantity, quantity
 from biospike.random import uniform
+from biospike.roots import row_roots
 from biospike.theory.noisy_lif import draw_membrane, interval_cv, on_grid
 
 import brian2 as b2
@@ -226,14 +227,13 @@ class Diffusive(Circuit):
         below = np.where(live, logits - np.where(np.isfinite(top), top, 0), 0)
         bias, lowest = np.interp([math.log(total), math.log(total / keys)], log_rate, mu)
         mean = bias + float(self.used_kappa(dt)) * below
+
         # With no inhibition the largest key alone reaches the rate; at the upper end not even `keys` of them do.
-        low, high = np.zeros(len(logits)), np.full(len(logits), bias - lowest)
-        for _ in range(50):
-            inhibition = (low + high) / 2
-            rates = np.where(live, np.exp(np.interp(mean - inhibition[:, None], mu, log_rate)), 0)
-            above = rates.sum(axis=1) > total
-            low, high = np.where(above, inhibition, low), np.where(above, high, inhibition)
-        return mean, inhibition, rates
+        def rates(inhibition: Array, row: Any) -> Array:
+            return np.where(live[row], np.exp(np.interp(mean[row] - inhibition[:, None], mu, log_rate)), 0)
+
+        inhibition = row_roots(lambda i, row: rates(i, row).sum(axis=1) - total, np.zeros(len(mean)), bias - lowest)
+        return mean, inhibition, rates(inhibition, np.arange(len(mean)))
 
     def limit(self, logits: Array) -> Array:
         """Shares of the mean field on the circuit's own grid."""

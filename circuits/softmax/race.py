@@ -34,6 +34,7 @@ from biospike.circuit import (
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
 from biospike.parameters import quantity
+from biospike.roots import row_roots
 from biospike.theory.race import race_rate, race_tv
 from circuits.softmax.gate import CommonGate
 
@@ -61,8 +62,6 @@ LARGEST_TOTAL = 1.0
 EXCURSION = 4
 """Standard deviations, each sqrt(w/2) nats, by which the reference potential of an attention row may stray: spikes of
 w nats under a linear decay make it an Ornstein-Uhlenbeck process of the variance w/2."""
-
-BISECTIONS = 60
 
 
 @attrs.frozen(kw_only=True)
@@ -163,13 +162,14 @@ class Race(CommonGate):
     def pinned_tv(self, p: NDArray[np.float64], spikes: NDArray[np.float64]) -> NDArray[np.float64]:
         """See `Circuit`: the input is as large as the rate R0 of a row that is closed for part of the time needs."""
         closed, rate = self.closed_steps(self.dt), float(self.rate * self.dt)
-        # The rate rises with the input L, and L/(1 + L*c) <= rate <= L: bisect for where it is R0.
-        low, high = (np.full((*p.shape[:-1], 1), total) for total in (rate, rate / (1 - rate * closed)))
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            below = race_rate(middle * p, closed)[..., None] < rate
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return race_tv(low * p, spikes)
+        rows = p.reshape(-1, p.shape[-1])
+        # The rate rises with the input L, and L/(1 + L*c) <= rate <= L.
+        found = row_roots(
+            lambda total, row: race_rate(total[:, None] * rows[row], closed) - rate,
+            np.full(len(rows), rate),
+            rate / (1 - rate * closed),
+        )
+        return race_tv(found.reshape(*p.shape[:-1], 1) * p, spikes)
 
 
 def rounded_down(rate: Quantity) -> str:

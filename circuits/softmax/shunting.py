@@ -41,6 +41,7 @@ from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
 from biospike.parameters import quantity
 from biospike.random import uniform
+from biospike.roots import row_roots
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -206,15 +207,15 @@ class Shunting(Circuit):
         current = self.input_current(logits)
         weight = np.where(np.isnan(logits), 0.0, 1.0)
         opened = float(self.w * self.tau_inh)
-        low = np.zeros(len(logits))
+
+        def rates(g: Array, row: Any) -> Array:
+            return weight[row] * self.key_rate(current[row], g[:, None], dt)
+
         # Rates fall with g, so the fixed point is unique, and the feed-forward rates are above it.
-        high = opened * (weight * self.key_rate(current, low[:, None], dt)).sum(axis=1)
-        for _ in range(60):
-            g = (low + high) / 2
-            rates = weight * self.key_rate(current, g[:, None], dt)
-            more = opened * rates.sum(axis=1) > g
-            low, high = np.where(more, g, low), np.where(more, high, g)
-        return g, rates
+        low = np.zeros(len(logits))
+        high = opened * rates(low, slice(None)).sum(axis=1)
+        g = row_roots(lambda g, row: opened * rates(g, row).sum(axis=1) - g, low, high)
+        return g, rates(g, slice(None))
 
     def limit(self, logits: Array) -> Array:
         """Shares of the mean field on the circuit's own grid; not softmax."""

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import entr
 
 from biospike import metrics
 from biospike.ideal.softmax import softmax
@@ -43,7 +44,7 @@ def draw(results: Recorded, tables: dict[str, pd.DataFrame]) -> dict[str, Figure
 def shown_row(logits: NDArray[np.float64]) -> int:
     """Row that the rasters show: the one of median entropy among the shorter half of the rows."""
     p = softmax(logits)
-    entropy = -np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0).sum(axis=-1)
+    entropy = entr(p).sum(axis=-1)
     keys = (~np.isnan(logits)).sum(axis=-1)
     short = np.flatnonzero(keys <= np.median(keys))
     return int(short[np.argsort(entropy[short], kind="stable")[len(short) // 2]])

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.special import entr
 
 from biospike import execution, plots
 from biospike.circuit import Circuit
@@ -48,7 +49,7 @@ class Raster:
 def raster_row(logits: NDArray[np.float64]) -> int:
     """Row to show: the one of median softmax entropy among those with few enough keys to label."""
     p = softmax(logits)
-    entropy = -np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0).sum(axis=-1)
+    entropy = entr(p).sum(axis=-1)
     keys = (~np.isnan(logits)).sum(axis=-1)
     fitting = np.flatnonzero(keys <= max(RASTER_KEYS, keys.min()))
     return int(fitting[np.argsort(entropy[fitting], kind="stable")[len(fitting) // 2]])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Shape, relative_exponential, rows_of_keys
+from biospike.roots import row_roots
 from circuits.softmax.escape import HUB, Escape
 from circuits.softmax.race import Race
 from validation.assumptions.keys.hazard_keys import HazardKeys
@@ -29,7 +30,8 @@ v              : 1
 gate           : 1 (linked)
 """
 COIN_STEP = "v = bernoulli(1 - exp(-drive*gate*dt), seed, trial, index, t_in_timesteps)"
-BISECTIONS = 80
+ENDS = 20.0
+"""Logarithm of the charges between which that of a key of drive 1 is looked for."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,12 +70,15 @@ class CoinKeys(Escape):
     def limit(self, logits: Array) -> Array:
         """Shares 1 - exp(-e_i*g*dt) at the gate g at which they add up to R0*dt."""
         e = relative_exponential(logits)
-        low, high = np.full((len(e), 1), 1e-9), np.full((len(e), 1), 1e9)
-        for _ in range(BISECTIONS):
-            charge = np.sqrt(low * high)
-            above = -np.expm1(-e * charge).sum(axis=1, keepdims=True) > float(self.rate * self.dt)
-            low, high = np.where(above, low, charge), np.where(above, charge, high)
-        fired = -np.expm1(-e * np.sqrt(low * high))
+
+        def fire(logarithm: Array, row: Any) -> Array:
+            return -np.expm1(-e[row] * np.exp(logarithm)[:, None])
+
+        target = float(self.rate * self.dt)
+        charge = row_roots(
+            lambda logarithm, row: fire(logarithm, row).sum(axis=1) - target, *np.full((2, len(e)), [[-ENDS], [ENDS]])
+        )
+        fired = fire(charge, slice(None))
         return np.asarray(fired / fired.sum(axis=1, keepdims=True))
 
 

@@ -30,6 +30,7 @@ from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits, softmax
 from biospike.parameters import number, quantity
 from biospike.random import gamma, normal
+from biospike.roots import row_roots
 from circuits.softmax.escape import check_regularity, initial_charge
 from circuits.softmax.gate import CommonGate
 
@@ -83,7 +84,8 @@ I += w*pending*(1 - keep_pending)
 pending *= keep_pending
 gate = exp(-I)
 """
-BISECTIONS = 80
+ENDS = 20.0
+"""Logarithm of the hazards between which that of a key of drive 1 is looked for, per second."""
 
 
 @attrs.frozen(kw_only=True)
@@ -206,13 +208,15 @@ class HazardKeys(CommonGate):
     def _balance(self, logits: Array, scale: Array, tau: Array) -> tuple[Array, Array]:
         e = relative_exponential(logits)
         extra = round(float(self.refractory / self.dt)) * float(self.dt) + (1 - self.kept) * float(self.dt) / 2
-        low, high = np.full((len(e), 1), 1e-6), np.full((len(e), 1), 1e9)
-        for _ in range(BISECTIONS):
-            gate = np.sqrt(low * high)
-            above = self._rates_under(e * gate, scale, tau, extra).sum(axis=1, keepdims=True) > float(self.rate)
-            low, high = np.where(above, low, gate), np.where(above, gate, high)
-        gate = np.sqrt(low * high)
-        return gate[:, 0], self._rates_under(e * gate, scale, tau, extra)
+
+        def rates(logarithm: Array, row: Any) -> Array:
+            return self._rates_under(e[row] * np.exp(logarithm)[:, None], scale[row], tau[row], extra)
+
+        found = row_roots(
+            lambda logarithm, row: rates(logarithm, row).sum(axis=1) - float(self.rate),
+            *np.full((2, len(e)), [[-ENDS], [ENDS]]),
+        )
+        return np.exp(found), rates(found, slice(None))
 
     def rates(self, logits: Array) -> Array:
         """Stationary rates, Hz, of rows (rows, keys) whose number in the study is their place here."""
