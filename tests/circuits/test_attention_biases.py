@@ -68,7 +68,8 @@ def test_rates_with_a_leak_are_those_of_every_pattern_of_input_spikes():
 @pytest.mark.long
 def test_rates_with_a_leak_are_those_of_a_feature_that_always_spikes():
     options = {"tau_m": 1 * b2.ms, "scales": np.full((3, HEADS), 0.2)}
-    more = SpikingAttention(*np.concatenate([W, B[:, None]], axis=1), heads=HEADS, **options)
+    q, k, v = np.concatenate([W, B[:, None]], axis=1)
+    more = SpikingAttention(W_q=q, W_k=k, W_v=v, heads=HEADS, **options)
     x = X[:1]
     expected = more.rates(np.pad(x, ((0, 0), (0, 1)), constant_values=1.0))
     np.testing.assert_array_equal(block(**options).rates(x), expected)

@@ -54,7 +54,8 @@ def make_block(seed, *, heads=2, width=2, exact=True, biased=False, **options):
         "w": 0.02,
         "settle": 16,
     }
-    return SpikingAttention(*w, **dict(zip(("b_q", "b_k", "b_v"), biases, strict=True)), **(chosen | options))
+    arrays = dict(zip(("W_q", "W_k", "W_v", "b_q", "b_k", "b_v"), (*w, *biases), strict=True))
+    return SpikingAttention(**(arrays | chosen | options))
 
 
 def allowed(kind, samples, tokens):
@@ -78,7 +79,7 @@ def counted(plan, spikes, scores):
     """What `present` must return of the first run, (slots, ..., windows)."""
     shape, onset = plan.shape(), plan.circuit.timing(int(plan.runs[0][-1]), plan.circuit.dt).onset
     pairs = (shape.slots, shape.heads, shape.tokens, shape.tokens)
-    found = {"coincidences": [], "attention_count": [], "output_count": []}
+    found: dict[str, list[np.ndarray]] = {"coincidences": [], "attention_count": [], "output_count": []}
     for mark in plan.runs[0]:
         signed = loop.Counter()
         for one in scores[0 if plan.circuit.staged else onset : onset + mark]:

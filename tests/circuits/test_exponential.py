@@ -96,6 +96,7 @@ def test_every_estimate_follows_from_its_random_numbers(name):
             windows = spikes[: steps // 5 * 5, :, 0].reshape(-1, 5, len(z))
             expected = (~windows.any(axis=1)).mean(axis=0)
         else:
+            assert isinstance(circuit, TaylorExponential)
             coincidences = np.logical_and.accumulate(spikes, axis=-1).mean(axis=0)
             expected = np.exp(-1) + coincidences @ circuit.weights
         np.testing.assert_allclose(measured[trial, :, m], expected, rtol=1e-12)

@@ -168,6 +168,7 @@ def expect(circuit: Circuit, logits: np.ndarray, slot: tuple[int, int, list[int]
     batch = Batch(logits[[row]], np.array([trial]), np.array([row]), SEED)
     state = circuit.state(batch, circuit.dt)
     v = np.asarray(state["keys.v"])[0, keys].tolist()
+    assert isinstance(circuit, Diffusive | Shunting)
     refractory = round(float(circuit.refractory) / dt)
     if isinstance(circuit, Shunting):
         own = {name: float(getattr(circuit, name)) for name in ("g_leak", "tau_m", "v_rest", "v_inh", "v_threshold")}
@@ -270,7 +271,7 @@ class ExactSubtractive(OnTheThreshold, Subtractive):
 
 STEP = 2.0**-13 * b2.second
 # Inhibition so weak that it rounds to none, and the keys are integrators: their sums are exact.
-EXACT = {
+EXACT: dict[str, Any] = {
     "integrate": ExactIntegrate(w=1e-300, dt=STEP, rate=100 * b2.Hz),
     "divisive": ExactDivisive(g_half=2.0**80, dt=STEP, rate=100 * b2.Hz),
     "subtractive": ExactSubtractive(w=0.5, dt=STEP),

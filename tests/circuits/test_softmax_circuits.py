@@ -1,5 +1,7 @@
 """Limits and error laws of the circuits whose shares have a closed form."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ LOGITS = np.random.default_rng(1).normal(0, 1.5, (6, 10))
 LOGITS[2, 7:] = np.nan
 P = softmax(LOGITS)
 TRIALS = 60
-EXACT = {"race": Race(), "escape": Escape(), "integrate": Integrate(), "divisive": Divisive()}
+EXACT: dict[str, Any] = {"race": Race(), "escape": Escape(), "integrate": Integrate(), "divisive": Divisive()}
 
 
 def run(circuit, logits=LOGITS, duration=400 * b2.ms, trials=TRIALS, seed=2, **options):

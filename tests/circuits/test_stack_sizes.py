@@ -20,9 +20,9 @@ def make_block(rng, **options):
     w = rng.integers(-20, 21, (3, FEATURES, HEADS * WIDTH)) / 64
     b = rng.integers(-8, 9, (3, HEADS * WIDTH)) / 64
     return SpikingAttention(
-        *w, b_q=b[0], b_k=b[1], b_v=b[2], heads=HEADS, scales=np.full((3, HEADS), 0.5), score_scale=0.5, phase=PHASE,
-        softmax=Integrate(rate=62.5 * b2.Hz, dt=1 * b2.ms), tau_s=2 * b2.ms, start=1.0, release=0.2, first_spikes=80,
-        w=0.02, settle=16, **options,
+        W_q=w[0], W_k=w[1], W_v=w[2], b_q=b[0], b_k=b[1], b_v=b[2], heads=HEADS, scales=np.full((3, HEADS), 0.5),
+        score_scale=0.5, phase=PHASE, softmax=Integrate(rate=62.5 * b2.Hz, dt=1 * b2.ms), tau_s=2 * b2.ms, start=1.0,
+        release=0.2, first_spikes=80, w=0.02, settle=16, **options,
     )  # fmt: skip
 
 

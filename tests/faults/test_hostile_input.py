@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from biospike.ideal.softmax import check_logits
+from circuits.softmax import Race
 from validation.inputs.logits import read_logits
 from validation.softmax.sweep_file import KEYS, points_of, read_sweep
 
@@ -176,7 +177,7 @@ def test_good_configurations_give_every_combination(tmp_path, rates, seeds, dura
     points = read_sweep(path)
     assert len(points) == (len(rates) + 1) * len(seeds) * len(durations)
     assert {point.seed for point in points} == set(seeds)
-    found = {round(float(point.circuit.rate)) for point in points if point.circuit.name == "race"}
+    found = {round(float(point.circuit.rate)) for point in points if isinstance(point.circuit, Race)}
     assert found == set(rates)
     assert all(point.trials == trials for point in points)
 

@@ -15,6 +15,7 @@ from biospike.ideal.fills import LARGEST_FILL
 from biospike.ideal.softmax import check_logits, softmax
 from biospike.metrics import shares, smoothed_shares
 from circuits import SOFTMAX_CIRCUITS, SpikingAttention
+from circuits.softmax import Subtractive
 from validation.data import attention_rows
 
 import brian2 as b2
@@ -232,7 +233,7 @@ class TestFills:
 
     def test_subtractive_inhibition_would_see_them(self):
         """The threshold-linear fixed point of raw rows is another: that is the wrong number which a fill gave."""
-        circuit, rows = SOFTMAX_CIRCUITS["subtractive"](), attention_rows()[:3]
+        circuit, rows = Subtractive(), attention_rows()[:3]
         rates = circuit.rates(np.where(np.isnan(rows), -1e4, rows))
         assert np.abs(rates / rates.sum(axis=1, keepdims=True) - circuit.limit(rows)).max() > 0.01
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_a_user_whom_the_machine_does_not_know():
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o777)
         environment = {"PATH": os.environ["PATH"], "TMPDIR": place, "PYTHONPATH": os.pathsep.join(sys.path)}
-        start = {"cwd": place, "env": environment, "capture_output": True, "text": True}
+        start: dict[str, Any] = {"cwd": place, "env": environment, "capture_output": True, "text": True}
         done = subprocess.run([sys.executable, "-c", program], check=False, **start)
     if done.returncode == 77:
         pytest.skip("biospike or Brian2 lie where their owner alone can read them")
@@ -106,6 +107,7 @@ def test_a_file_in_the_way_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BIOSPIKE_CACHE", str(tmp_path / "file"))
     reason = standalone.hindrance()
+    assert reason is not None
     assert "File exists" in reason
     assert "$BIOSPIKE_CACHE" in reason
     data = simulate(Race(), LOGITS, duration="20 ms", target="auto")

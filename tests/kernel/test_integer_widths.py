@@ -52,7 +52,7 @@ def test_no_two_neurons_set_one_bit(neurons):
     for tokens, width in ((neurons, 2), (2, neurons)):
         shape = BlockShape(slots=2, tokens=tokens, features=1, heads=2, width=width, checkpoints=1)
         vocabulary = Vocabulary.of(shape)
-        places = []
+        places: list[tuple[int, int]] = []
         for place, bit in (vocabulary.of_projections(shape, 3), vocabulary.of_attention(shape)):
             assert bit.dtype == np.int64
             places += zip(place.tolist(), bit.tolist(), strict=True)

@@ -48,7 +48,7 @@ def test_every_file_of_a_study_is_recorded(study):
 def test_the_command_makes_the_same_files_again(study, tmp_path):
     """Every file, the figures included, bit for bit; run as the user would run the printed line."""
     out, _ = study
-    line = re.search(r"^command: +python (.*)$", describe(out / "raster.png"), flags=re.MULTILINE)[1]
+    (line,) = re.findall(r"^command: +python (.*)$", describe(out / "raster.png"), flags=re.MULTILINE)
     again = [argument.replace(str(out), str(tmp_path / "again")) for argument in shlex.split(line)]
     done = subprocess.run([sys.executable, *again], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import numpy as np
@@ -169,7 +170,7 @@ OTHERS = {
     "logging.console_log_level": "ERROR",
     "logging.file_log_level": "ERROR",
 }
-REJECTED = {}
+REJECTED: dict[str, str] = {}
 """Preference -> message, of those whose other value Brian2 itself rejects in a run of ours: none reaches it."""
 
 
@@ -247,7 +248,7 @@ def test_the_preferences_that_are_tried_do_change_a_network_of_the_users():
 class Meddled(Race):
     """Race during whose run something happens."""
 
-    meddle = None
+    meddle: Callable[[], object] = staticmethod(lambda: None)
 
     def build(self, shape):
         network = super().build(shape)

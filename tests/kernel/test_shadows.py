@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_a_script_of_another_checkout_is_refused(tmp_path):
     (tmp_path / "biospike" / "__init__.py").write_text("")
     script = shutil.copy(ROOT / "validation" / "spike_bounds.py", tmp_path / "validation")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    start = {"env": environment, "capture_output": True, "text": True}
+    start: dict[str, Any] = {"env": environment, "capture_output": True, "text": True}
     done = subprocess.run([sys.executable, script, "--help"], check=False, **start)
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()

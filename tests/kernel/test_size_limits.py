@@ -77,7 +77,10 @@ REFUSED = {
     "order": (lambda: TaylorExponential(order=KEY_STRIDE), f"in [1, {MOST_KEYS}], got {KEY_STRIDE}"),
     "window": (lambda: VetoExponential(window=KEY_STRIDE), f"in [1, {MOST_KEYS}], got {KEY_STRIDE}"),
     "checkpoints": (lambda: exponentiate(VetoExponential(), [0.0], [MOST_STEPS]), f"at most {MOST_STEPS - 1}"),
-    "checkpoints that are not whole": (lambda: exponentiate(VetoExponential(), [0.0], [10.5]), "whole numbers"),
+    "checkpoints that are not whole": (
+        lambda: exponentiate(VetoExponential(), [0.0], [10.5]),  # type: ignore[list-item]
+        "whole numbers",
+    ),
     # Unsigned numbers have no negative differences.
     "checkpoints that fall": (
         lambda: exponentiate(VetoExponential(), [0.0], np.array([20, 10], np.uint32)),

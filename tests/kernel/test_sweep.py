@@ -52,7 +52,7 @@ def test_grid_is_every_combination_in_order():
     )
     assert len(points) == 5 * 2 * 2 * 3
     assert [point.seed for point in points[:4]] == [0, 1, 2, 0]
-    assert {(float(p.circuit.rate), float(p.circuit.t_inh)) for p in points if p.circuit.name == "race"} == {
+    assert {(float(p.circuit.rate), float(p.circuit.t_inh)) for p in points if isinstance(p.circuit, Race)} == {
         (100, 1e-3), (100, 2e-3), (200, 1e-3), (200, 2e-3),
     }  # fmt: skip
     assert len({point.key() for point in points}) == len(points)
@@ -124,7 +124,12 @@ def test_only_what_is_missing_is_run(study, tmp_path, monkeypatch):
     out, points = study
     ran = []
     compute = module.compute
-    monkeypatch.setattr(module, "compute", lambda point, key: ran.append(key) or compute(point, key))
+
+    def spy(point, key):
+        ran.append(key)
+        return compute(point, key)
+
+    monkeypatch.setattr(module, "compute", spy)
     assert sweep(points, out, jobs=1) == [out / "points" / f"{point.key()}.nc" for point in points]
     assert ran == []
     lost = out / "points" / f"{points[4].key()}.nc"
@@ -188,9 +193,11 @@ def test_processes_make_the_same_tables(study):
 def test_figure(study):
     table = pd.read_csv(study[0] / "sweep.csv")
     figure = sweep_figure(table, ["duration_s", "rate", "seed"])
+    assert figure is not None
     panels = [axes for axes in figure.axes if axes.get_xlabel()]
     assert [axes.get_xlabel() for axes in panels] == ["duration (s)", "rate (Hz)"]
-    lines = {line.get_label(): line for line in panels[1].get_lines() if not line.get_label().startswith("_")}
+    lines = {str(line.get_label()): line for line in panels[1].get_lines()}
+    lines = {label: line for label, line in lines.items() if not label.startswith("_")}
     assert list(lines) == ["race"]
     race = table[table["circuit"] == "race"]
     np.testing.assert_allclose(lines["race"].get_ydata(), race.groupby("rate")["tv"].mean())

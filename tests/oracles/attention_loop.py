@@ -7,6 +7,8 @@ bits of one Python integer of any length: nothing here ends at 32 or 64.
 from collections import Counter, defaultdict
 from math import exp
 
+Place = tuple[int, ...]
+
 
 def currents(sent, synapses, bias):
     """What dendrites hold after each step: the bias, then weighted spikes in the order of the senders.
@@ -47,7 +49,7 @@ def lif_pairs(held, start, from_step=0, leak=1.0):
 
 def bits(spikes, number, rest):
     """Neurons of a step as integers: bit `number(neuron)` of the integer that `rest(neuron)` names."""
-    found = defaultdict(int)
+    found: defaultdict[Place, int] = defaultdict(int)
     for neuron in spikes:
         found[rest(neuron)] |= 1 << number(neuron)
     return found
@@ -60,7 +62,7 @@ def arrivals(neurons, delay=0):
     """
     counted = []
     for step in range(len(neurons)):
-        arrived = Counter()
+        arrived: Counter[Place] = Counter()
         sent = [neurons[at] if at >= 0 else () for at in (step - 1, step - 1 - delay)]
         queries, keys = (
             bits((n for n in some if n[2] == stream), lambda n: n[4], lambda n: (n[0], n[3], n[5], n[1]))
@@ -83,7 +85,8 @@ def integrating_rows(arrived, allowed, *, charge, keep, per_step, attend_from, r
     `arrived` is that of `arrivals` where scores count, `charge` nats a coincidence by head, `per_step` R0*dt.
     """
     u, v, spikes = dict.fromkeys(allowed, 0.0), dict.fromkeys(allowed, 0.5), []
-    level, fired_of_row = defaultdict(lambda: reference), Counter()
+    level: defaultdict[Place, float] = defaultdict(lambda: reference)
+    fired_of_row: Counter[Place] = Counter()
     rows = {key[:3] for key in allowed}
     for step, counts in enumerate(arrived):
         for key in u:
@@ -108,7 +111,7 @@ def routed(attention, neurons):
     for keys, some in zip(attention, neurons, strict=True):
         rows = bits(keys, lambda a: a[3], lambda a: a[:3])
         values = bits((n for n in some if n[2] == 2), lambda n: n[1], lambda n: (n[0], n[3], n[4], n[5]))
-        counts = Counter()
+        counts: Counter[Place] = Counter()
         for (slot, head, query), over_keys in rows.items():
             for (its, of, unit, sign), over_tokens in values.items():
                 if (its, of) == (slot, head) and (shared := (over_keys & over_tokens).bit_count()):
@@ -119,7 +122,8 @@ def routed(attention, neurons):
 
 def relayed(sent):
     """Spikes of neurons that relay what was sent to them in the steps before, at most one a step."""
-    owed, spikes = Counter(), []
+    owed: Counter[Place] = Counter()
+    spikes = []
     for step in range(len(sent)):
         owed += sent[step - 1] if step else Counter()
         fired = set(owed)

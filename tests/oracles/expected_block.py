@@ -22,7 +22,7 @@ def encoder_synapses(block):
 
 def biases(block, slots, tokens):
     """Bias of every unit (slot, token, stream, head, unit), in thresholds."""
-    found = {}
+    found: dict[tuple[int, ...], float] = {}
     for stream, (bias, scales) in enumerate(zip((block.b_q, block.b_k, block.b_v), block.scales, strict=True)):
         for column in range(block.heads * block.width):
             head, unit = divmod(column, block.width)

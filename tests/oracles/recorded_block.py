@@ -36,7 +36,7 @@ def record_block(circuit, x, steps, *, slots=1, seed=1, layout=None, **options):
         result = {
             name: np.array(getattr(network[name.split(".")[0]], f"{name.split('.')[1]}_")) for name in plan.wanted
         }
-        spikes = {}
+        spikes: dict[str, list[set[tuple[int, ...]]]] = {}
         for name, monitor in monitors.items():
             spikes[name] = [set() for _ in range(end)]
             places = np.stack(np.unravel_index(np.asarray(monitor.i[:]), axes[name]), axis=1).tolist()
@@ -48,7 +48,7 @@ def record_block(circuit, x, steps, *, slots=1, seed=1, layout=None, **options):
 def block_layout(shape, circuit, prefix=""):
     """Axes of the populations of an attention block, as `circuits.projection` and `circuits.routing` state them."""
     r, n, h, d = shape.slots, shape.tokens, shape.heads, shape.width
-    axes = {f"{prefix}neurons": (r, n, len(circuit.streams), h, d, 2)}
+    axes: dict[str, tuple[int, ...]] = {f"{prefix}neurons": (r, n, len(circuit.streams), h, d, 2)}
     if len(circuit.streams) == 3:
         axes |= {f"{prefix}keys": (r, h, n, n), f"{prefix}outputs": (r, n, h, d, 2)}
     return axes if prefix else axes | {"encoder": (r, n, circuit.copies, shape.features)}

@@ -213,6 +213,7 @@ def dual_spike(
         return (1 / math.sqrt(rate[h] * d)) * total
 
     def sum_of_patches(t: int, b: int, i: int, c: int) -> float:
+        assert attention is not None
         total, h = 0.0, c // d
         for n in range(count):
             if attention[t][b][h][n][i]:

@@ -100,6 +100,8 @@ def test_against_a_finite_chain(beta, weights, x, decimals):
     # probability of being so close to the threshold, about 10^-decimals.
     outcomes = np.array(list(itertools.product((0, 1), repeat=len(x))))
     chance = np.prod(np.where(outcomes, x, 1 - np.array(x)), axis=1)
+    v: np.ndarray
+    p: np.ndarray
     v, p = np.zeros(1), np.ones(1)
     for _ in range(150):
         u = np.round(beta * v[:, None] + outcomes @ weights, decimals).ravel()

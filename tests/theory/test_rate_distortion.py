@@ -7,6 +7,7 @@ import pytest
 
 from biospike.theory.information import binary_entropy
 from biospike.theory.rate_distortion import (
+    RateDistortion,
     blahut_arimoto,
     information_bound_spikes,
     paper_spikes,
@@ -48,7 +49,7 @@ def test_slope_is_the_slope_of_the_curve():
 
 
 def test_nothing_to_send_at_the_distortion_of_a_constant_guess():
-    assert blahut_arimoto([0.3, 0.7], HAMMING, target=0.3) == (0.0, pytest.approx(0.3), 0.0)
+    assert blahut_arimoto([0.3, 0.7], HAMMING, target=0.3) == RateDistortion(0.0, pytest.approx(0.3), 0.0)
     assert blahut_arimoto([0.3, 0.7], HAMMING, target=0.9).rate == 0.0
     assert blahut_arimoto([0.3, 0.7], HAMMING, slope=0.0).rate == pytest.approx(0.0, abs=1e-12)
 

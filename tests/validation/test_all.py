@@ -126,7 +126,7 @@ def test_a_study_that_fails_is_listed_with_its_line_and_stops_no_other(tmp_path:
 )
 def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        prepare(Config(**options))  # type: ignore[arg-type]
+        prepare(Config(**options))
 
 
 def test_without_results_every_claim_is_not_measured(tmp_path: Path) -> None:

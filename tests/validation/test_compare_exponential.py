@@ -48,4 +48,4 @@ def test_main_writes_its_files(tmp_path: Path) -> None:
 )
 def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        prepare(Config(**options))  # type: ignore[arg-type]
+        prepare(Config(**options))

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -266,7 +267,12 @@ class TestClosedForms:
         np.testing.assert_array_equal(separate.W_q, circuit.W_q)
 
 
-OPTIONS = {"assumptions": ("threshold_convention", "saturation"), "trials": 8, "target": "numpy", "quiet": True}
+OPTIONS: dict[str, Any] = {
+    "assumptions": ("threshold_convention", "saturation"),
+    "trials": 8,
+    "target": "numpy",
+    "quiet": True,
+}
 
 
 class TestStudy:
@@ -306,7 +312,12 @@ class TestStudy:
 
         def spy(name):
             work = ASSUMPTIONS[name]
-            return lambda lab: (ran.append(name), work(lab))[1]
+
+            def run(lab):
+                ran.append(name)
+                return work(lab)
+
+            return run
 
         for name in OPTIONS["assumptions"]:
             monkeypatch.setitem(ASSUMPTIONS, name, spy(name))

@@ -157,7 +157,7 @@ def test_patches_against_the_census_of_all_places():
     # Covariance over every second place of both photographs, exact: 5 components of 192. Samples of it scatter by 1.
     total, square, n = 0.0, 0.0, 0
     for image in load_sample_images().images:
-        view = sliding_window_view(image / 255, (8, 8), axis=(0, 1))[::2, ::2]
+        view = sliding_window_view(image / 255, (8, 8), axis=(0, 1))[::2, ::2]  # type: ignore[call-overload]  # one axis
         for row in view:
             x = row.reshape(len(row), -1)
             total, square, n = total + x.sum(axis=0), square + x.T @ x, n + len(x)
@@ -207,18 +207,23 @@ def test_artists_of_the_figures(known):
     figure = scree_figure(tables.scree, tables.summary, 0.95)
     shares, left = figure.axes
     assert shares.get_xscale() == shares.get_yscale() == "log"
-    labels = [text.get_text() for text in shares.get_legend().get_texts()]
+    legend = shares.get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["known: 5 of 12", "n < 100 (1 sets)"]
-    assert [line.get_ydata()[0] for line in left.get_lines() if line.get_linestyle() == ":"] == pytest.approx([0.05])
+    assert [
+        np.asarray(line.get_ydata())[0] for line in left.get_lines() if line.get_linestyle() == ":"
+    ] == pytest.approx([0.05])
 
     figure = convergence_figure(tables.convergence, tables.summary, {"known": STATED["CIFAR-10"]})
     (axes,) = figure.axes
     assert axes.get_xlabel() == "samples"
     assert axes.get_ylim()[1] > 50
-    curves = {line.get_label(): line.get_xdata() for line in axes.get_lines() if not line.get_label().startswith("_")}
+    curves = {str(line.get_label()): np.asarray(line.get_xdata()) for line in axes.get_lines()}
+    curves = {label: x for label, x in curves.items() if not label.startswith("_")}
     assert len(curves) == len(ESTIMATORS)
-    assert max(curves["principal components"]) == 300
-    assert min(curves["TwoNN"]) >= 40
+    assert curves["principal components"].max() == 300
+    assert curves["TwoNN"].min() >= 40
 
 
 def test_without_the_library_the_rest_is_measured(known, monkeypatch, capsys):

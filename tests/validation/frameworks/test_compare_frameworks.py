@@ -247,7 +247,7 @@ def test_a_broken_identity_is_reported(result: Result) -> None:
 )
 def test_bad_options_are_refused_before_anything_runs(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        prepare(Config(**options))  # type: ignore[arg-type]
+        prepare(Config(**options))
 
 
 def test_a_missing_framework_is_one_line_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,7 +193,9 @@ class TestLogits:
         np.testing.assert_array_equal(rows.logits[21], np.where(LOWER[1], self.Z[1, 2, 1], np.nan))
         assert rows.names[21] == "b1 h2 q1"
         np.save(tmp_path / "z.npy", self.Z[0])
-        assert read_rows(tmp_path / "z.npy").names[4] == "h1 q0"
+        names = read_rows(tmp_path / "z.npy").names
+        assert names is not None
+        assert names[4] == "h1 q0"
         np.save(tmp_path / "z.npy", self.Z[0, 0])
         assert read_rows(tmp_path / "z.npy").names is None
 

@@ -169,8 +169,8 @@ def made_up(t_eps2, scatter=0.0, seed=1):
             for eps in (0.5, 1.0, 2.0):
                 timesteps = t_eps2(d_eff, ambient) / eps**2 * np.exp(scatter * rng.standard_normal())
                 row = {"encoder": "bernoulli", "circuit": "escape", "read_out": "inside", "norm": "frobenius"}
-                row |= {"input_set": f"set {place}", "split": split, "eps": eps, "d_eff": d_eff, "ambient": ambient}
-                rows.append(row | {"rank": d_eff, "timesteps": timesteps, "t_eps2": timesteps * eps**2})
+                given = {"input_set": f"set {place}", "split": split, "eps": eps, "d_eff": d_eff, "ambient": ambient}
+                rows.append({**row, **given, "rank": d_eff, "timesteps": timesteps, "t_eps2": timesteps * eps**2})
     table = pd.DataFrame(rows)
     return table, table["timesteps"].to_numpy()[:, None] * np.ones(200)
 

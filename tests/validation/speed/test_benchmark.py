@@ -125,7 +125,8 @@ def test_wrong_counts_are_refused_though_their_totals_are_right(loop: Path) -> N
         run=lambda name: ({"loop_cpu_s": 1.0, "process_cpu_s": 1.0}, counted[name]),
     )  # fmt: skip
     size = Size(circuit="escape", keys=6, rows=5, trials=3, steps=300, checkpoints=6, seed=7)
-    point, refused = Point("compare", size, ("loop", "biospike"), 1), []
+    point = Point("compare", size, ("loop", "biospike"), 1)
+    refused: list[str] = []
     assert len(measure._compare(place, point, 0, refused)) == 2
     assert refused == []
     counted["loop"] = wrong

@@ -95,7 +95,8 @@ def test_logits_and_circuit():
 
 @pytest.mark.parametrize("name", ["seed", "row", "traced", "duration"])
 def test_arguments_of_record(name):
-    for value in ["x", None, -1, True, np.nan, 2.5, []]:
+    values: list[object] = ["x", None, -1, True, np.nan, 2.5, []]
+    for value in values:
         options = {"duration": "10 ms"} | {name: value}
         assert not taken_or_refused(lambda options=options: record(Race(), [1.0, 0.0], **options)), value
 
