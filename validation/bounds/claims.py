@@ -13,7 +13,10 @@ CLAIMS = Claims()
 
 
 def _fits(results: Results, **where: object) -> pd.DataFrame:
-    return results.table("fits", **where).dropna(subset=["exponent"])
+    rows = results.table("fits", **where).dropna(subset=["exponent"])
+    if rows.empty:
+        raise Missing("no fit of these curves")
+    return rows
 
 
 def _exponent(results: Results, code: str, wanted: float, metric: str = "mean absolute error") -> Finding:
@@ -96,7 +99,8 @@ def information(results: Results) -> Finding:
 def control(results: Results) -> Finding:
     """R squared of plain coin flips in the same fit."""
     coins = _fits(results, family="coin flips").iloc[0]
-    blocks = _fits(results, family="attention block", verdict="1/sqrt(N)")
+    blocks = results.table("fits", family="attention block").dropna(subset=["exponent"])
+    blocks = blocks[blocks["verdict"] == "1/sqrt(N)"]
     low, high = blocks["r_squared"].min(), blocks["r_squared"].max()
     best = f"; attention blocks {low:.3f} to {high:.3f}" if len(blocks) else ""
     return Finding(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from validation.study.claims import PAPER, Claims, Finding
-from validation.study.results import Results
+from validation.study.results import Missing, Results
 
 CLAIMS = Claims()
 
@@ -24,6 +24,8 @@ def estimators(results: Results) -> Finding:
     """Spread of the estimators within each set of images."""
     rows = results.table("summary")
     rows = rows[rows["data"].isin(["digits"]) | rows["data"].str.startswith("patches")].dropna(subset=["dimension"])
+    if rows.empty:
+        raise Missing("no set of images was measured")
     spread = rows.groupby("data", sort=False)["dimension"].agg(["min", "max"])
     factor = (spread["max"] / spread["min"]).max()
     return Finding(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from biospike.theory import paper
 from validation.study.claims import OURS, PAPER, Claims, Finding
@@ -12,11 +13,15 @@ from validation.study.words import between
 CLAIMS = Claims()
 
 
-def _rule(results: Results, read_out: str) -> Finding:
-    rows = results.table("fits", read_out=read_out, norm="frobenius", encoder="bernoulli")
-    rows = rows.dropna(subset=["C"])
+def _fits(results: Results, read_out: str) -> pd.DataFrame:
+    rows = results.table("fits", read_out=read_out, norm="frobenius", encoder="bernoulli").dropna(subset=["C"])
     if rows.empty:
         raise Missing("no fit of this read-out")
+    return rows
+
+
+def _rule(results: Results, read_out: str) -> Finding:
+    rows = _fits(results, read_out)
     by = rows.groupby("verdict")["circuit"].agg(", ".join)
     low, high = paper.C_INTERVAL
     inside = rows[(rows["C_low"] <= high) & (rows["C_high"] >= low)]
@@ -49,7 +54,7 @@ def rule_projected(results: Results) -> Finding:
 @CLAIMS.add("T = 4 timesteps suffice, by the design rule", PAPER)
 def four(results: Results) -> Finding:
     """Error at which the rule and T = 4 are compatible, with the paper's constant and with the measured one."""
-    rows = results.table("fits", read_out="projected", norm="frobenius", encoder="bernoulli").dropna(subset=["C"])
+    rows = _fits(results, "projected")
     dimension, _ = paper.DIMENSIONS["CIFAR-10"]
     theirs, mine = (np.sqrt(C * dimension / paper.FEW_STEPS) for C in (paper.C, rows["C"].median()))
     return Finding(

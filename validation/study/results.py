@@ -112,7 +112,10 @@ class Results:
             path = self.directory / f"{name}.csv"
             if not path.is_file():
                 raise Missing(f"{self.directory.name} was not run")
-            self._known[name] = pd.read_csv(path)
+            try:
+                self._known[name] = pd.read_csv(path)
+            except pd.errors.EmptyDataError:  # what was run fills no row of it, so it has no columns either
+                raise Missing(f"{self.directory.name} has no such rows") from None
         found = self._known[name]
         for column, value in where.items():
             found = found[found[column].isin(value) if isinstance(value, list | tuple) else found[column] == value]
