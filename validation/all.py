@@ -21,7 +21,7 @@ import pandas as pd
 import tyro
 from tqdm import tqdm
 
-from biospike.errors import InputError
+from biospike.execution import TARGETS
 from biospike.ideal.frameworks import versions as framework_versions
 from biospike.provenance import code_digest
 from biospike.recording import git_revision, versions, write_atomically
@@ -37,6 +37,7 @@ from validation.simulators import study as simulators
 from validation.softmax import study as softmax
 from validation.study import command_line
 from validation.study.claims import Finding, claims_table
+from validation.study.options import member
 from validation.study.record import StudyRecord
 from validation.study.report import made, markdown
 from validation.study.results import Results
@@ -112,12 +113,11 @@ def prepare(config: Config) -> dict[str, list[str]]:
     InputError
         Naming the value and what is accepted.
     """
-    if config.preset not in PRESETS:
-        raise InputError(f"--preset {config.preset}: accepted are {', '.join(PRESETS)}")
+    member("--preset", config.preset, PRESETS)
+    member("--target", config.target, TARGETS)
     command_line.at_least(jobs=(config.jobs, 1), seed=(config.seed, 0))
     for name in config.studies:
-        if name not in STUDIES:
-            raise InputError(f"--studies {name}: accepted are {', '.join(STUDIES)}")
+        member("--studies", name, STUDIES)
     common = ["--seed", str(config.seed), "--target", config.target, "--quiet"]
     return {
         name: [*getattr(study, config.preset), *common] for name, study in STUDIES.items() if name in config.studies

@@ -22,6 +22,7 @@ from biospike.plots import BLUE, GREEN, RED, STYLE
 from circuits.exponential import Exponential, TaylorExponential, VetoExponential, exponentiate
 from validation.study import command_line
 from validation.study.claims import PAPER, Claims, Finding, findings_text
+from validation.study.options import member
 from validation.study.record import StudyRecord
 from validation.study.report import made, markdown
 from validation.study.results import Results
@@ -64,8 +65,7 @@ def prepare(config: Config) -> dict[tuple[str, float], Exponential]:
     if not config.ranges or min(config.ranges) <= 0 or max(config.ranges) > 8:
         raise InputError(f"--ranges must be above 0 and at most 8 nats, got {' '.join(map(str, config.ranges))}")
     command_line.at_least(steps=(config.steps, 10), trials=(config.trials, 2), seed=(config.seed, 0))
-    if config.target not in TARGETS:
-        raise InputError(f"--target {config.target}: accepted are {', '.join(TARGETS)}")
+    member("--target", config.target, TARGETS)
     made: dict[tuple[str, float], Exponential] = {}
     for M in config.ranges:
         # The series is truncated where what is left out of e^M is below 1e-6.

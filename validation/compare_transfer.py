@@ -37,6 +37,7 @@ from biospike.session import assemble
 from validation.data import attention_rows
 from validation.study import command_line
 from validation.study.claims import OURS, Claims, Finding, findings_text
+from validation.study.options import member
 from validation.study.record import StudyRecord
 from validation.study.report import made, markdown
 from validation.study.results import Results
@@ -110,8 +111,7 @@ def prepare(config: Config) -> Array:
     )
     if config.rows > len(every):
         raise InputError(f"--rows must be at most {len(every)}, got {config.rows}")
-    if config.target not in TARGETS:
-        raise InputError(f"--target {config.target}: accepted are {', '.join(TARGETS)}")
+    member("--target", config.target, TARGETS)
     return every[np.linspace(0, len(every) - 1, config.rows).round().astype(int)]
 
 

@@ -43,7 +43,7 @@ def test_main_writes_its_files(tmp_path: Path) -> None:
         ({"ranges": (9.0,)}, "at most 8 nats, got 9.0"),
         ({"steps": 9}, "--steps must be at least 10, got 9"),
         ({"trials": 1}, "--trials must be at least 2, got 1"),
-        ({"target": "cpp_standalone"}, "--target cpp_standalone: accepted are auto, numpy"),
+        ({"target": "cpp_standalone"}, "--target cpp_standalone: unknown; accepted: auto, numpy"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:

@@ -38,7 +38,7 @@ def test_main_writes_its_files(tmp_path: Path) -> None:
         ({"rows": 0}, "--rows must be at least 1, got 0"),
         ({"rows": 1000}, "--rows must be at most 72, got 1000"),
         ({"spikes": 10}, "--spikes must be at least 100, got 10"),
-        ({"target": "cpp_standalone"}, "--target cpp_standalone: accepted are auto"),
+        ({"target": "cpp_standalone"}, "--target cpp_standalone: unknown; accepted: auto"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:

@@ -179,8 +179,7 @@ def prepare(config: Config, own: Mapping[str, Target] | None = None) -> Study:
     for option, minimum in least.items():
         if getattr(config, option) < minimum:
             raise InputError(f"--{option} must be at least {minimum}, got {getattr(config, option)}")
-    if config.softmax not in GATES:
-        raise InputError(f"--softmax must be one of {', '.join(GATES)}, got {config.softmax!r}")
+    member("--softmax", config.softmax, GATES)
     for name, target in targets.items():
         check_target(name, target, config.tokens, config.features)
     # Streams of their own, so that heads do not change with the number of samples.

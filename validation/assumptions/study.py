@@ -27,7 +27,7 @@ from validation.assumptions.report import report
 from validation.assumptions.sweep import Sweep, from_plain, to_plain
 from validation.assumptions.table import tabulate
 from validation.study import command_line
-from validation.study.options import member
+from validation.study.options import member, members
 from validation.study.record import StudyRecord
 from validation.study.results import Results
 
@@ -63,17 +63,13 @@ def prepare(config: Config) -> Lab:
     InputError
         Naming the value and what is accepted.
     """
-    if not config.assumptions:
-        raise InputError(f"--assumptions needs at least one of {', '.join(ASSUMPTIONS)}")
-    for name in config.assumptions:
-        member("--assumptions", name, ASSUMPTIONS, otherwise="unknown assumption")
+    members("--assumptions", config.assumptions, ASSUMPTIONS, otherwise="unknown assumption")
     preset = PRESETS[config.preset]
     trials = preset["trials"] if config.trials is None else config.trials
     execution.check_counts(trials, config.seed)
     if trials < 8:
         raise InputError(f"--trials must be at least 8, half of which give the signs of the bias, got {trials}")
-    if config.target not in execution.TARGETS:
-        raise InputError(f"target must be one of {', '.join(execution.TARGETS)}, got {config.target!r}")
+    member("--target", config.target, execution.TARGETS)
     if config.target in ("cpp_standalone", "cython") and standalone.compiler() is None:
         raise standalone.BuildError(f"target '{config.target}' needs a C++ compiler: {standalone.missing_compiler()}")
     return Lab(int(trials), preset["stretch"], config.seed, config.target, config.quiet)

@@ -28,6 +28,7 @@ from validation.bounds.report import report
 from validation.bounds.tables import fit, judge, summarise
 from validation.data import attention_rows
 from validation.inputs.logits import read_logits
+from validation.study.options import member
 from validation.study.record import StudyRecord
 from validation.study.results import Results
 
@@ -135,8 +136,7 @@ def prepare(config: Config) -> Study:
     InputError
         Naming the value and what is accepted.
     """
-    if config.preset not in PRESETS:
-        raise InputError(f"--preset {config.preset}: unknown; accepted: {', '.join(PRESETS)}")
+    member("--preset", config.preset, PRESETS)
     sizes = PRESETS[config.preset]
     if config.trials is not None:
         sizes = attrs.evolve(sizes, trials=config.trials)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from biospike.errors import InputError
+from biospike.execution import TARGETS
 from validation.dimension.claims import CLAIMS
 from validation.dimension.data import PATCHES, SETS, data_sets, kind, read_samples
 from validation.dimension.figures import convergence_figure, scree_figure
@@ -81,8 +82,7 @@ def prepare(config: Config) -> Study:
     InputError
         Naming the value and what is accepted.
     """
-    if config.target not in ("auto", "cpp_standalone", "cython", "numpy"):
-        raise InputError(f"--target {config.target}: expected auto, cpp_standalone, cython or numpy")
+    member("--target", config.target, TARGETS)
     if not 0 < config.variance <= 1:
         raise InputError(f"--variance {config.variance} must be above 0 and at most 1")
     if config.trials < 2:

@@ -27,6 +27,7 @@ from circuits.transformers.block import TransformerCircuit
 from circuits.transformers.membranes import Membranes
 from circuits.transformers.tape import DT as STEP
 from validation.frameworks.measures import Stages, spiking, stages
+from validation.study.options import member
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -218,8 +219,7 @@ def chosen_frameworks(names: tuple[str, ...] | None) -> tuple[tuple[str, ...], t
         here = tuple(name for name in FRAMEWORKS if available(name))
         return here, tuple(name for name in FRAMEWORKS if name not in here)
     for name in names:
-        if name not in FRAMEWORKS:
-            raise InputError(f"--frameworks must be among {', '.join(FRAMEWORKS)}, got {name}")
+        member("--frameworks", name, FRAMEWORKS)
         if not available(name):
             raise InputError(f"--frameworks {name}: it is not installed: pip install 'biospike[ml]'")
     return tuple(names), ()

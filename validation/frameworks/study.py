@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from biospike import plots
 from biospike.errors import InputError
+from biospike.execution import TARGETS
 from biospike.ideal.attention import SpikeSoftmax
 from biospike.ideal.frameworks import versions
 from biospike.recording import write_atomically
@@ -30,12 +31,12 @@ from validation.frameworks.neurons import Stand, chosen_frameworks, stands
 from validation.frameworks.report import report
 from validation.frameworks.tables import Case, compare, energy_table, spike_softmax_rows
 from validation.study import command_line
+from validation.study.options import member, members
 from validation.study.record import StudyRecord
 from validation.study.results import Results
 
 SIZES = {"published": 10**6, "small": 96}
 """Largest number of channels."""
-TARGETS = ("auto", "numpy", "cython", "cpp_standalone")
 SHOWN = ["model", "block", "framework", "convention", "dt_ms", "spikes", "mismatches", "attention_error"]
 
 
@@ -121,10 +122,10 @@ def prepare(config: Config) -> Study:
     InputError
         Naming the value and what is accepted.
     """
-    _check("--blocks", config.blocks, (*MODELS, "spike_softmax"))
-    _check("--inputs", config.inputs, INPUTS)
-    _check("--size", (config.size,), tuple(SIZES))
-    _check("--target", (config.target,), TARGETS)
+    members("--blocks", config.blocks, (*MODELS, "spike_softmax"))
+    members("--inputs", config.inputs, INPUTS)
+    member("--size", config.size, SIZES)
+    member("--target", config.target, TARGETS)
     command_line.at_least(trials=(config.trials, 1), trains=(config.trains, 1), seed=(config.seed, 0))
     frameworks, missing = chosen_frameworks(config.frameworks)
     own = None
@@ -146,14 +147,6 @@ def prepare(config: Config) -> Study:
         read_input("digits", 16, 1, config.seed)  # is scikit-learn there?
     target = "numpy" if config.target == "auto" else config.target
     return Study(config, pairs, own, frameworks, missing, target)
-
-
-def _check(option: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
-    if not given:
-        raise InputError(f"{option} needs at least one of {', '.join(known)}")
-    for name in given:
-        if name not in known:
-            raise InputError(f"{option} {name}: accepted are {', '.join(known)}")
 
 
 def _fitting(model: Model, own: Any) -> Model:

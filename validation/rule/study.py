@@ -147,8 +147,7 @@ def prepare(config: Config) -> Study:
     InputError
         Naming the value and what is accepted.
     """
-    if config.preset not in PRESETS:
-        raise InputError(f"--preset must be one of {', '.join(PRESETS)}, got {config.preset!r}")
+    member("--preset", config.preset, PRESETS)
     for name in config.circuits:
         member("--circuits", name, COMMON_GATES, otherwise="unknown or not a softmax")
     if len(set(config.circuits)) < len(config.circuits):
@@ -156,8 +155,7 @@ def prepare(config: Config) -> Study:
     preset = PRESETS[config.preset]
     trials = preset.trials if config.trials is None else config.trials
     execution.check_counts(trials, config.seed)
-    if config.target not in execution.TARGETS:
-        raise InputError(f"--target must be one of {', '.join(execution.TARGETS)}, got {config.target!r}")
+    member("--target", config.target, execution.TARGETS)
     inputs = input_sets(preset, config.seed)
     shape = max(one.tokens for one in inputs), max(one.features for one in inputs)
     blocks = [attention_of(one, preset.samples, shape, config.seed) for one in inputs]

@@ -34,7 +34,7 @@ from validation.simulators.figures import draw
 from validation.simulators.mapping import Wiring, lif_parameters, names, noise_amplitude, wire
 from validation.simulators.report import report
 from validation.simulators.tables import CaseResult, CircuitResult, neurons_table, summary_table
-from validation.study.options import member
+from validation.study.options import members
 from validation.study.record import StudyRecord
 from validation.study.results import Results
 
@@ -109,18 +109,14 @@ def prepare(config: Config) -> Study:
         raise InputError(f"--trials {config.trials}: expected at least 2, for a distance between seeds")
     if config.neurons < 2:
         raise InputError(f"--neurons {config.neurons}: expected at least 2, for an error of their mean")
-    if not config.circuits:
-        raise InputError(f"--circuits needs at least one of {', '.join(names())}")
+    members("--circuits", config.circuits, names(), otherwise="has no counterpart in NEST")
     chosen = np.linspace(0, len(logits) - 1, config.rows).astype(int)
     if config.logits is not None and len(chosen) < len(logits):
         shown = ", ".join(map(str, chosen[:MOST_NAMED])) + (", ..." if len(chosen) > MOST_NAMED else "")
         text = f"{len(chosen)} of {len(logits)} rows of --logits are run, {shown}; --rows {len(logits)} runs them all"
         warnings.warn(text, InputWarning, stacklevel=2)
     logits = logits[chosen]
-    circuits: dict[str, Circuit] = {}
-    for name in config.circuits:
-        member("--circuits", name, names(), otherwise="has no counterpart in NEST")
-        circuits[name] = SOFTMAX_CIRCUITS[name]()
+    circuits: dict[str, Circuit] = {name: SOFTMAX_CIRCUITS[name]() for name in config.circuits}
     duration = parse_quantity(config.duration, like=2 * b2.second)
     study = Study(config, None, logits, circuits, duration, [])
     for circuit in circuits.values():

@@ -32,7 +32,7 @@ from validation.softmax.figures import Raster, draw_convergence, drawing
 from validation.softmax.report import report
 from validation.softmax.tables import halving, not_run
 from validation.study import command_line
-from validation.study.options import member
+from validation.study.options import members
 from validation.study.record import StudyRecord
 from validation.study.results import Results
 
@@ -125,11 +125,8 @@ def prepare(config: Config) -> Study:
     """
     rows = Rows(attention_rows()) if config.logits is None else read_rows(config.logits, frame=not config.no_frame)
     logits = rows.logits
-    if not config.circuits:
-        raise InputError(f"--circuits needs at least one of {', '.join(SOFTMAX_CIRCUITS)}")
-    circuits: dict[str, Circuit] = {}
-    for name in config.circuits:
-        circuits[name] = SOFTMAX_CIRCUITS[member("--circuits", name, SOFTMAX_CIRCUITS, otherwise="unknown circuit")]()
+    members("--circuits", config.circuits, SOFTMAX_CIRCUITS, otherwise="unknown circuit")
+    circuits: dict[str, Circuit] = {name: SOFTMAX_CIRCUITS[name]() for name in config.circuits}
     left_out = refusals(circuits, logits)
     if len(left_out) == len(circuits):
         raise InputError("; ".join(left_out.values()))

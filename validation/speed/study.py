@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ from validation.speed.report import report
 from validation.speed.tables import POINT, costs, ratios, targets
 from validation.study import command_line
 from validation.study.claims import Claims
-from validation.study.options import member
+from validation.study.options import member, members
 from validation.study.record import StudyRecord
 from validation.study.results import Missing, Results
 
@@ -76,10 +76,10 @@ def prepare(config: Config) -> Study:
     InputError
         Naming the value and what is accepted.
     """
-    _check_names("--preset", (config.preset,), PRESETS)
-    _check_names("--circuits", config.circuits, CIRCUITS)
-    _check_names("--peers", config.peers, PEERS)
-    _check_names("--parts", config.parts, PARTS)
+    member("--preset", config.preset, PRESETS)
+    members("--circuits", config.circuits, CIRCUITS)
+    members("--peers", config.peers, PEERS)
+    members("--parts", config.parts, PARTS)
     if not 0 <= config.seed < SEEDS:
         raise InputError(f"--seed must be in [0, {SEEDS}), got {config.seed}")
     preset = PRESETS[config.preset]
@@ -89,14 +89,6 @@ def prepare(config: Config) -> Study:
     chosen = {REFERENCE, *config.peers}
     peers = tuple(name for name in PEERS if name in chosen)
     return Study(config, preset, peers, points(preset, config.circuits, peers, config.parts, config.seed))
-
-
-def _check_names(option: str, given: Iterable[str], accepted: Iterable[str]) -> None:
-    accepted = list(accepted)
-    if not list(given):
-        raise InputError(f"{option} needs at least one of {', '.join(accepted)}")
-    for name in given:
-        member(option, name, accepted)
 
 
 def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:

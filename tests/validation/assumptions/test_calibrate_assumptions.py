@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 import pytest
 
 from biospike import simulate
+from biospike.errors import InputError
 from biospike.ideal.lif import SpikingJellyHard
 from biospike.ideal.softmax import softmax
 from biospike.metrics import total_variation
@@ -37,7 +37,6 @@ from validation.assumptions.sweep import (
 )
 from validation.assumptions.table import COLUMNS, tabulate
 from validation.calibrate_assumptions import Config, main, prepare
-from validation.study import command_line
 
 import brian2 as b2
 
@@ -354,26 +353,6 @@ class TestStudy:
         assert list(tabulate([sweep_of((0.0, 0.0, 0.0))]).columns) == COLUMNS
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--assumptions", "membrane_lek"], "membrane_lek: unknown assumption (did you mean 'membrane_leak'?)"),
-        (["--preset", "fast"], "fast"),
-        (["--trials", "4"], "--trials must be at least 8"),
-        (["--seed", "-1"], "seed must be"),
-        (["--target", "gpu"], "gpu"),
-        (["--out", "/proc/none"], "/proc/none cannot be written to"),
-    ],
-)
-def test_bad_command_line_is_one_line_and_status_two(arguments, words, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["calibrate_assumptions", *arguments])
-    monkeypatch.setattr(calibrate_assumptions, "run", None)
-    with pytest.raises(SystemExit) as stop:
-        command_line.run(Config, main, "")
-    assert stop.value.code == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1
-    assert words in printed.err
-    assert list(tmp_path.iterdir()) == []
+def test_too_few_trials_are_refused():
+    with pytest.raises(InputError, match=r"--trials must be at least 8, .* got 4"):
+        prepare(Config(trials=4))

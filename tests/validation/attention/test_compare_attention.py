@@ -1,6 +1,6 @@
 """The attention comparison end to end on the toy, its tables recomputed by hand, its input files and command line."""
 
-import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from scipy.special import softmax
 from scipy.stats import binom
 
 from biospike import load, plots
+from biospike.errors import InputError
 from biospike.recording import load_groups
 from circuits import streams
 from validation.attention import figures, laws
@@ -23,7 +24,6 @@ from validation.attention.report import report
 from validation.attention.tables import CONVERGENCE, SUMMARY
 from validation.compare_attention import Config, main, prepare
 from validation.data import token_block
-from validation.study import command_line
 
 FILES = {
     "summary.csv", "convergence.csv", "decomposition.csv", "energy.csv", "counts.nc", "spikes.nc", "report.md",
@@ -310,45 +310,31 @@ def test_options_reach_the_block(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("options", "words"),
     [
-        (["--tokens", "none.npy"], "none.npy: there is no such file"),
-        (["--tokens", "none.npy", "--toy"], "leave out --tokens none.npy"),
-        (["--mode", "stagd"], "stagd: unknown (did you mean 'staged'?); accepted: staged, streaming, both"),
-        (["--softmax", "subtractive"], "accepted: divisive, escape, integrate, race"),
-        (["--encoder", "bernouli"], "did you mean 'bernoulli'"),
-        (["--encoders", "twin"], "'separate', 'shared'"),
-        (["--heads", "3"], "heads must divide the 128 columns"),
-        (["--toy", "--width", "3"], "--width is for a file"),
-        (["--weight-seeds", "1", "2", "3"], "--weight-seeds is for a file"),
-        (["--duration", "0 s"], "duration must be above 0 s"),
-        (["--duration", "2 ms"], "at least three timesteps"),
-        (["--duration", "2"], "'2' is not a number with a unit"),
-        (["--delay", "0.5 ms"], "delay"),
-        (["--tau-s", "0 s"], "tau_s"),
-        (["--tau-m", "-1 ms"], "tau_m"),
-        (["--tau-m", "20 ms", "--encoder", "regular"], "Bernoulli input, got regular"),
-        (["--score-scale", "nan"], "--score-scale"),
-        (["--score-scale", "100", "--toy"], "logits"),
-        (["--trials", "0"], "trials must be"),
-        (["--seed", "-1"], "seed must be"),
-        (["--speed"], "--speed"),
-        (["--target", "gpu"], "gpu"),
-        (["--out", "/proc/none"], "/proc/none cannot be written to"),
+        ({"tokens": Path("none.npy")}, "none.npy: there is no such file"),
+        ({"tokens": Path("none.npy"), "toy": True}, "leave out --tokens none.npy"),
+        ({"mode": "stagd"}, r"--mode stagd: unknown \(did you mean 'staged'\?\); accepted: staged, streaming, both"),
+        ({"softmax": "subtractive"}, "accepted: divisive, escape, integrate, race"),
+        ({"encoder": "bernouli"}, "did you mean 'bernoulli'"),
+        ({"encoders": "twin"}, "'separate', 'shared'"),
+        ({"heads": 3}, "heads must divide the 128 columns"),
+        ({"toy": True, "width": 3}, "--width is for a file"),
+        ({"weight_seeds": (1, 2, 3)}, "--weight-seeds is for a file"),
+        ({"duration": "0 s"}, "duration must be above 0 s"),
+        ({"duration": "2 ms"}, "at least three timesteps"),
+        ({"duration": "2"}, "'2' is not a number with a unit"),
+        ({"delay": "0.5 ms"}, "delay"),
+        ({"tau_s": "0 s"}, "tau_s"),
+        ({"tau_m": "-1 ms"}, "tau_m"),
+        ({"tau_m": "20 ms", "encoder": "regular"}, "Bernoulli input, got regular"),
+        ({"score_scale": float("nan")}, "--score-scale"),
+        ({"score_scale": 100.0, "toy": True}, "logits"),
     ],
 )
-def test_bad_command_line_is_one_line_and_status_two(arguments, words, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["compare_attention", *arguments])
-    monkeypatch.setattr(compare_attention, "run", None)
-    with pytest.raises(SystemExit) as stop:
-        command_line.run(Config, main, "")
-    assert stop.value.code == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1
-    assert words in printed.err
-    assert list(tmp_path.iterdir()) == []
+def test_bad_options_are_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        prepare(Config(**options))
 
 
 def test_a_single_token_has_nothing_to_attend_to(tmp_path):

@@ -1,7 +1,6 @@
 """The spike bounds: their laws against closed forms and brute force, the study end to end at a small size."""
 
 import itertools
-import sys
 from pathlib import Path
 
 import attrs
@@ -29,7 +28,6 @@ from validation.bounds.study import Sizes
 from validation.bounds.tables import BOUNDS, FITS, SUMMARY, fit, judge
 from validation.data import attention_rows
 from validation.spike_bounds import Config, main, prepare
-from validation.study import command_line
 
 TINY = Sizes(
     values=64, full=64, rows=2, uniform_rows=3, duration="40 ms", windows=5, blocks=("toy",), block_duration="60 ms",
@@ -243,10 +241,7 @@ def test_raw_data_give_the_tables_again(out):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"preset": "huge"}, "huge"),
         ({"trials": 1}, "--trials must be at least 2"),
-        ({"seed": -1}, "seed"),
-        ({"target": "gpu"}, "gpu"),
         ({"logits": Path("nowhere.npy")}, "nowhere.npy"),
     ],
 )
@@ -274,13 +269,3 @@ def test_rows_of_one_key_are_refused(tmp_path):
 def test_laws_name_the_bad_value(call, words):
     with pytest.raises(ValueError, match=words):
         call()
-
-
-def test_command_line_exits_2_with_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["spike_bounds", "--preset", "huge", "--out", str(tmp_path)])
-    with pytest.raises(SystemExit) as stop:
-        command_line.run(Config, main, spike_bounds.__doc__)
-    assert stop.value.code == 2
-    complaint = capsys.readouterr().err
-    assert complaint.count("\n") == 1
-    assert "huge" in complaint

@@ -2,9 +2,6 @@
 
 import importlib.util
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,8 +29,6 @@ from validation.dimension.tables import (
     steps,
 )
 from validation.effective_dimension import Config, main, prepare, run
-
-SCRIPT = Path(__file__).parents[3] / "validation" / "effective_dimension.py"
 
 
 def gaussian(n=300, dimensions=5, ambient=12, seed=1):
@@ -284,8 +279,6 @@ def test_bad_files(tmp_path):
         ({"variance": 1.5}, "--variance 1.5 must be above 0 and at most 1"),
         ({"trials": 1}, "--trials 1 must be at least 2"),
         ({"patches": 3}, "--patches 3 must be at least 20"),
-        ({"seed": -1}, "--seed -1"),
-        ({"target": "gpu"}, "--target gpu"),
         ({"sets": ("digit",)}, r"--sets: set digit: unknown \(did you mean 'digits'"),
         ({"claim": "CIFAR10"}, r"--claim CIFAR10: unknown \(did you mean 'CIFAR-10'"),
         ({"claim": "CIFAR-10"}, "--claim CIFAR-10 needs --data FILE"),
@@ -294,12 +287,3 @@ def test_bad_files(tmp_path):
 def test_bad_options_are_named(options, words):
     with pytest.raises(ValueError, match=words):
         prepare(Config(**options))
-
-
-def test_command_line_says_what_is_wrong_in_one_line(tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--data", str(tmp_path / "none.npy")], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "there is no such file" in done.stderr

@@ -1,7 +1,6 @@
 """The calibration of the design rule: closed forms of its read-outs, its fits on made-up data, and the study itself."""
 
 import re
-import sys
 
 import attrs
 import numpy as np
@@ -18,7 +17,6 @@ from validation.rule.fits import FITS, fit, fit_all
 from validation.rule.inputs import digit_set, low_rank_set, patch_set, sentence_set
 from validation.rule.powers import POWERS, powers
 from validation.rule.tables import EPS, KEYS, SUMMARY, timesteps_to_reach
-from validation.study import command_line
 
 FILES = {"summary.csv", "fits.csv", "errors.nc", "counts.nc", "report.md"}
 FIGURES = {"rule_frobenius", "rule_rms", "errors", "constants"}
@@ -294,27 +292,13 @@ class TestConfig:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            ({"preset": "fast"}, "quick, paper, got 'fast'"),
-            ({"circuits": ("rase",)}, "did you mean 'race'"),
             ({"circuits": ("subtractive",)}, "unknown or not a softmax"),
             ({"circuits": ("race", "race")}, "each once"),
-            ({"trials": 0}, "trials must be a whole number"),
-            ({"seed": -1}, "seed must be a whole number"),
-            ({"target": "gpu"}, "--target must be one of .* got 'gpu'"),
         ],
     )
     def test_bad_options_are_refused_before_anything_runs(self, change, words):
         with pytest.raises(ValueError, match=words):
             study.prepare(attrs.evolve(study.Config(), **change))
-
-    def test_command_line_ends_with_one_line(self, monkeypatch, capsys):
-        monkeypatch.setattr(sys, "argv", ["calibrate_design_rule", "--preset", "none"])
-        with pytest.raises(SystemExit) as stop:
-            command_line.run(study.Config, study.main, study.__doc__)
-        assert stop.value.code == 2
-        error = capsys.readouterr().err
-        assert error.startswith("error: --preset must be one of quick, paper, got 'none'")
-        assert error.count("\n") == 1
 
     def test_presets_avoid_windows_in_which_pixels_are_exact(self):
         for preset in study.PRESETS.values():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,9 +13,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-import validation
 from biospike import metrics
 from biospike.circuit import Batch
+from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from circuits.softmax import Diffusive, Escape, Race
 from validation.compare_simulators import Config, main, prepare
@@ -31,7 +30,6 @@ from validation.simulators.mapping import lif_parameters, names, noise_amplitude
 from validation.simulators.measures import Rows, counts, intervals, smallest_rank
 from validation.simulators.report import expected_rate, report
 from validation.simulators.tables import CaseResult, CircuitResult, measures, neurons_table
-from validation.study import command_line
 
 import brian2 as b2
 
@@ -52,55 +50,27 @@ def batch(logits=LOGITS, trial=0):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("options", "words"),
     [
-        (["--logits", "none.npy"], "none.npy"),
-        (["--circuits", "escap"], "escap: has no counterpart in NEST (did you mean 'escape'?); accepted: race"),
-        (["--circuits", "shunting"], "accepted: race, escape, diffusive"),
-        (["--duration", "0 s"], "0. s"),
-        (["--duration", "2"], "'2' is not a number with a unit"),
-        (["--rows", "0"], "--rows 0: expected 1 to 72"),
-        (["--rows", "73"], "--rows 73"),
-        (["--trials", "1"], "--trials 1: expected at least 2"),
-        (["--neurons", "1"], "--neurons 1"),
-        (["--seed", "-1"], "seed must be"),
-        (["--target", "gpu"], "gpu"),
-        (["--speed"], "--speed"),
+        ({"logits": Path("none.npy")}, "none.npy"),
+        ({"circuits": ("shunting",)}, "has no counterpart in NEST; accepted: race, escape, diffusive"),
+        ({"duration": "0 s"}, "0. s"),
+        ({"duration": "2"}, "'2' is not a number with a unit"),
+        ({"rows": 0}, "--rows 0: expected 1 to 72"),
+        ({"rows": 73}, "--rows 73"),
+        ({"trials": 1}, "--trials 1: expected at least 2"),
+        ({"neurons": 1}, "--neurons 1"),
     ],
 )
-def test_bad_command_line_is_one_line_and_status_two(arguments, words, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["compare_simulators", *arguments])
-    monkeypatch.setattr(compare_simulators, "run", None)
-    _check_refusal(capsys, words)
-    assert list(tmp_path.iterdir()) == []
+def test_bad_options_are_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        compare_simulators.prepare(Config(**options))
 
 
-def test_missing_nest_names_the_extra(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["compare_simulators"])
-    monkeypatch.setattr(compare_simulators, "run", None)
+def test_missing_nest_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "nest", None)  # makes `import nest` fail
-    _check_refusal(capsys, "pip install 'biospike[nest]'")
-    assert list(tmp_path.iterdir()) == []
-
-
-def _check_refusal(capsys, words):
-    with pytest.raises(SystemExit) as stop:
-        command_line.run(Config, main, "")
-    assert stop.value.code == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1
-    assert words in printed.err
-
-
-def test_script_needs_no_nest_for_its_help():
-    script = [sys.executable, str(Path(validation.__file__).with_name("compare_simulators.py")), "--help"]
-    text = subprocess.run(script, capture_output=True, text=True, check=True).stdout
-    for option in ("--logits", "--rows", "--circuits", "--duration", "--trials", "--seed", "--target", "--out"):
-        assert option in text
-    assert "NEST Initiative" not in text
+    with pytest.raises(InputError, match=r"pip install 'biospike\[nest\]'"):
+        compare_simulators.prepare(Config())
 
 
 def nest_run(nest, case, **changes):

@@ -1,15 +1,13 @@
 """The main job end to end, on small input, and its command line."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-import validation
 from biospike import load, plots
+from biospike.errors import InputError
 from biospike.metrics import pooled_floor
 from biospike.recording import load_groups
 from biospike.tables import CONVERGENCE, SUMMARY
@@ -19,7 +17,6 @@ from validation.inputs.logits import read_logits
 from validation.softmax import figures
 from validation.softmax import study as compare_softmax
 from validation.softmax.figures import Raster, drawing, raster_row
-from validation.study import command_line
 
 import brian2 as b2
 
@@ -195,40 +192,13 @@ class TestLogitsFiles:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("options", "words"),
     [
-        (["--logits", "none.npy"], "none.npy"),
-        (["--circuits", "rac"], "rac: unknown circuit (did you mean 'race'?); accepted: "),
-        (["--duration", "0 s"], "0 s"),
-        (["--duration", "2"], "'2' is not a number with a unit"),
-        (["--trials", "0"], "trials must be"),
-        (["--trials", "many"], "many"),
-        (["--speed"], "--speed"),
-        (["--target", "gpu"], "gpu"),
-        (["--out", "/proc/none"], "/proc/none cannot be written to"),
+        ({"logits": Path("none.npy")}, "none.npy"),
+        ({"duration": "0 s"}, "0 s"),
+        ({"duration": "2"}, "'2' is not a number with a unit"),
     ],
 )
-def test_bad_command_line_is_one_line_and_status_two(arguments, words, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["compare_softmax", *arguments])
-    monkeypatch.setattr(compare_softmax, "run", None)
-    with pytest.raises(SystemExit) as stop:
-        command_line.run(Config, main, "")
-    assert stop.value.code == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1
-    assert words in printed.err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_script_and_module_say_the_same_help():
-    script = Path(validation.__file__).with_name("compare_softmax.py")
-    ways = [[str(script)], ["-m", "validation.compare_softmax"]]
-    helps = [
-        subprocess.run([sys.executable, *way, "--help"], capture_output=True, text=True, check=True).stdout
-        for way in ways
-    ]
-    for text in helps:
-        for option in ("--logits", "--circuits", "--duration", "--trials", "--seed", "--target", "--out", "--quiet"):
-            assert option in text
+def test_bad_options_are_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        prepare(Config(**options))

@@ -1,7 +1,6 @@
 """Rows that have no error to follow a law: tables, report and figures are written, say why, and never say nan."""
 
 import re
-import sys
 import tempfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pandas as pd
 import pytest
 
 from biospike import plots
+from biospike.errors import InputError
 from biospike.packing import MOMENTS
 from biospike.simulation import _dataset, plan
 from biospike.tables import CONVERGENCE, SUMMARY, converge, summarise
@@ -20,7 +20,6 @@ from validation.softmax.claims import CLAIMS
 from validation.softmax.report import report
 from validation.softmax.study import join
 from validation.softmax.tables import halving, not_run
-from validation.study import command_line
 from validation.study.report import plain
 from validation.study.results import Results
 
@@ -149,17 +148,9 @@ class TestRowsThatACircuitCannotTake:
         assert [work.circuit.name for work in study.plans] == ["escape"]
         assert study.left_out["race"].startswith("race: row 1 has rate*dt*sum_i")
 
-    def test_named_alone_it_is_one_line_and_status_two(self, tmp_path, capsys, monkeypatch):
-        self.prepared(tmp_path)
-        monkeypatch.setattr(
-            sys, "argv", ["compare_softmax", "--logits", str(tmp_path / "wide.npy"), "--circuits", "race"]
-        )
-        with pytest.raises(SystemExit) as stop:
-            command_line.run(Config, main, "")
-        assert stop.value.code == 2
-        printed = capsys.readouterr().err
-        assert printed.count("\n") == 1
-        assert printed.startswith("error: race: row 1 has rate*dt*sum_i exp(z_i - max z) = 1.2,")
+    def test_named_alone_it_is_refused(self, tmp_path):
+        with pytest.raises(InputError, match=r"^race: row 1 has rate\*dt\*sum_i exp\(z_i - max z\) = 1.2,"):
+            prepare(self.prepared(tmp_path, "race"))
 
     @pytest.mark.long
     def test_study_is_written_without_it(self, tmp_path, capsys):

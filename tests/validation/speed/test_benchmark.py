@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +29,6 @@ from validation.speed.tables import costs, growth, paired, ratios, targets
 from validation.speed.truth import verify_study
 from validation.speed.verify import SIGMAS, share_deviation, verify
 from validation.speed.watch import union_s
-from validation.study import command_line
 
 
 def problem_of(circuit: str, *, keys: int = 11, steps: int = 700) -> Problem:
@@ -361,12 +359,9 @@ def test_the_union_of_overlapping_intervals() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preset": "papr"}, "--preset papr: unknown (did you mean 'paper'?)"),
         ({"circuits": ("diffusive",)}, "--circuits diffusive: unknown; accepted: race, escape, integrate"),
-        ({"peers": ("nestt",)}, "--peers nestt: unknown (did you mean 'nest'?)"),
         ({"parts": ()}, "--parts needs at least one of"),
         ({"repeats": 0}, "--repeats must be at least 1, got 0"),
-        ({"seed": -1}, "--seed must be in"),
     ],
 )
 def test_bad_options_give_one_clear_line(options: dict, message: str) -> None:
@@ -374,13 +369,3 @@ def test_bad_options_give_one_clear_line(options: dict, message: str) -> None:
         benchmark.prepare(benchmark.Config(**options))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_the_command_ends_with_status_2_on_bad_input(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["benchmark", "--preset", "none", "--out", str(tmp_path)])
-    with pytest.raises(SystemExit) as stop:
-        command_line.run(benchmark.Config, benchmark.main, "")
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.strip() == "error: --preset none: unknown; accepted: smoke, quick, paper"
