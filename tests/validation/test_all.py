@@ -138,3 +138,32 @@ def test_a_missing_row_is_told_from_a_missing_study(tmp_path: Path) -> None:
         Results(root / "compare_softmax").table(circuit="none")
     with pytest.raises(Missing, match="compare_attention was not run"):
         Results(root / "compare_attention").table()
+
+
+def test_a_data_set_without_images_says_nothing_of_estimators_of_images(tmp_path: Path) -> None:
+    Results(tmp_path / "effective_dimension").directory.mkdir()
+    rows = pd.DataFrame({"data": ["mine", "digits", "digits"], "dimension": [3.0, 2.0, 5.0]})
+    for shown, verdict in ((rows, "does not hold: estimators differ up to 2.5 times"), (rows[:1], "not measured")):
+        Results(tmp_path / "effective_dimension").tables(summary=shown)
+        assert read("one effective dimension", tmp_path).verdict.startswith(verdict)
+
+
+@pytest.mark.parametrize(
+    ("coins", "block", "verdict", "words"),
+    [
+        (0.99, "1/sqrt(N)", "does not hold", "R^2 = 0.9900; attention blocks 0.500 to 0.500"),
+        (0.99, "floor", "does not hold", "R^2 = 0.9900"),  # of the coins alone
+        (0.9, "floor", "holds", "R^2 = 0.9000"),
+        (np.nan, "floor", "not measured: no fit of these curves", ""),
+    ],
+)
+def test_the_control_needs_coins_and_mentions_blocks(
+    tmp_path: Path, coins: float, block: str, verdict: str, words: str
+) -> None:
+    out = Results(tmp_path / "spike_bounds")
+    out.directory.mkdir()
+    families = {"family": ["coin flips", "attention block"], "verdict": ["1/sqrt(N)", block]}
+    out.tables(fits=pd.DataFrame(families | {"r_squared": [coins, 0.5], "exponent": [coins, -0.5]}))
+    found = read("R^2 = ", tmp_path)
+    assert found.verdict.startswith(verdict)
+    assert found.sentence.endswith(words)
