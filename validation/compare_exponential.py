@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import attrs
 import numpy as np
@@ -128,11 +128,17 @@ def figure(table: pd.DataFrame) -> Figure:
     return made
 
 
+def _distance(ratio: Any) -> Any:
+    """How far a ratio is from 1, in nats; infinite for a reading without a spike."""
+    with np.errstate(divide="ignore"):
+        return np.abs(np.log(ratio))
+
+
 def report(config: Config, table: pd.DataFrame, findings: Sequence[Finding]) -> str:
     """Return the report as Markdown."""
     lines = []
     for name, rows in table.groupby("circuit", sort=False):
-        worst = rows.loc[(np.log(rows["estimate"] / rows["exact"])).abs().idxmax()]
+        worst = rows.loc[_distance(rows["estimate"] / rows["exact"]).idxmax()]
         outside = int(((rows["low"] > rows["predicted"]) | (rows["high"] < rows["predicted"])).sum())
         lines.append(
             f"* **{name}:** at worst {worst['estimate'] / worst['exact']:.3g} of e^z (M = {worst['M']:g}, z = "
@@ -160,12 +166,12 @@ def taylor(results: Results) -> Finding:
         rows = rows[rows["relative_sd_predicted"] > 0]
         off = (rows["estimate"] / rows["exact"]).to_numpy()
         inside = rows["exact"].between(rows["low"], rows["high"])
-        worst[copies] = off[np.abs(np.log(off)).argmax()], int(inside.sum()), len(rows)
+        worst[copies] = off[_distance(off).argmax()], int(inside.sum()), len(rows)
     (independent, inside, of), (identical, _, _) = worst["independent"], worst["identical"]
     return Finding(
         f"independent copies: at worst {independent:.3g} of e^z; identical copies: {identical:.3g} of e^z",
         f"e^z within the 95 % interval in {inside} of {of} readings of independent copies",
-        "depends: on independent copies" if abs(np.log(identical)) > 0.1 else "holds",
+        "depends: on independent copies" if _distance(identical) > 0.1 else "holds",
     )
 
 

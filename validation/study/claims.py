@@ -1,8 +1,8 @@
 """Claims of the paper and of the theory around it, each read off the tables of the study that measures it.
 
-A claim is a function from the results of its study to a `Finding`, with a verdict: "holds", "does not hold", "depends"
-or "unverified", and a reason after a colon where one is needed. Without its tables a claim is "not measured". It stands
-in the ``claims.py`` of its study, once; the study's report and the index of all claims print it.
+A claim is a function from the results of its study to a `Finding`, with a verdict: "holds", "does not hold", "depends",
+"undecided" or "unverified", and a reason after a colon where one is needed. Without its tables a claim is "not
+measured". It stands in the ``claims.py`` of its study, once; the study's report and the index of all claims print it.
 """
 
 from __future__ import annotations
