@@ -24,7 +24,7 @@ from validation.study import command_line
 from validation.study.claims import PAPER, Claims, Finding, findings_text
 from validation.study.record import StudyRecord
 from validation.study.report import made, markdown
-from validation.study.results import Results
+from validation.study.results import Missing, Results
 
 LOOK = {"taylor independent": (BLUE, "o"), "taylor identical": (RED, "^"), "veto": (GREEN, "s")}
 Z95 = 1.959964
@@ -179,6 +179,8 @@ def taylor(results: Results) -> Finding:
 def taylor_range(results: Results) -> Finding:
     """Relative scatter of a reading at the smallest and the largest range."""
     rows = results.table("summary", circuit="taylor independent").groupby("M")["relative_sd"].max()
+    if not rows.iloc[0] > 0:
+        raise Missing("readings of the smallest range do not scatter")
     ratio = rows.iloc[-1] / rows.iloc[0]
     return Finding(
         f"scatter of a reading, relative to e^z, {rows.iloc[0]:.3g} at M = {rows.index[0]:g} and {rows.iloc[-1]:.3g} "

@@ -152,13 +152,13 @@ def _check(given: NDArray[Any]) -> FloatArray:
     flat = _flat(samples.astype(float))
     if not np.isfinite(flat).all():
         raise InputError(f"values have to be finite, got {flat[~np.isfinite(flat)][0]}")
-    span = np.max(flat, axis=0) / 2 - np.min(flat, axis=0) / 2
-    if not span.any():
+    half = (np.max(flat, axis=0) / 2 - np.min(flat, axis=0) / 2).max()
+    if half == 0:
         raise InputError(f"all {len(flat)} samples are equal: there is no dimension to measure")
-    if not SPAN[0] <= 2 * span.max() <= SPAN[1]:
+    if not SPAN[0] <= 2 * min(half, SPAN[1]) < SPAN[1]:
         raise InputError(
-            f"values span {2 * span.max():.3g}, the squares of which double precision does not hold; scale them, which "
-            "changes no dimension"
+            f"values from {flat.min():.3g} to {flat.max():.3g}, the squares of whose differences double precision does "
+            "not hold; scale them, which changes no dimension"
         )
     return flat
 
