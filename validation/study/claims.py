@@ -7,6 +7,7 @@ measured". It stands in the ``claims.py`` of its study, once; the study's report
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ import pandas as pd
 
 from validation.study.results import Missing, Results
 
+UNKNOWN = re.compile(r"(?<![a-z])nan(?![a-z])")
+"""A number in words that tables of silent or saturated inputs do not have: whatever it decides is not decided."""
 OURS = "biospike"
 PAPER = "arXiv:2604.15769"
 
@@ -80,6 +83,8 @@ class Claim(NamedTuple):
         """Read the claim off the results of its study."""
         try:
             finding = self.read(results)
+            if UNKNOWN.search(finding.sentence + " " + finding.interval):
+                finding = Finding("", "", "not measured: a number that it rests on is not known")
         except Missing as missing:
             finding = Finding("", "", f"not measured: {missing}")
         except (ArithmeticError, LookupError, ValueError) as error:
