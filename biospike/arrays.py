@@ -5,16 +5,19 @@ Nothing is guessed: what has no certain meaning is refused in one line that says
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from biospike.errors import InputError
+from biospike.errors import InputError, InputWarning
 
 SPAN = 1000
 """Integers that span more than this are no logits or weights: token ids run to 1e5, quantised values to 2**15."""
+SMALL_CODES = 100
+"""Integers that span more than this may be codes of a byte; logits so far apart would leave one key all of its row."""
 
 
 def plain_array(values: Any, name: str, accepted: str = "accepted are rectangular arrays of numbers") -> NDArray[Any]:
@@ -50,6 +53,11 @@ def plain_array(values: Any, name: str, accepted: str = "accepted are rectangula
         raise InputError(f"{name}: {kind} cannot be read as an array ({_short(error)}); {accepted}") from None
     if array.dtype.kind != "V":
         return array
+    if array.dtype.names is not None:
+        raise InputError(
+            f"{name} are a structured array with the fields {', '.join(array.dtype.names)}; make an ordinary one of "
+            f"it by numpy.lib.recfunctions.structured_to_unstructured; {accepted}"
+        )
     if array.dtype.type is not np.void:  # bfloat16 and its like, which a package has registered with NumPy
         return array.astype(np.float64)
     raise InputError(
@@ -104,6 +112,8 @@ def bool_array(values: ArrayLike, name: str, sense: str) -> NDArray[np.bool_]:
 def refuse_codes(raw: NDArray[Any], values: NDArray[np.float64], name: str) -> None:
     """Raise `InputError` if whole numbers span so much that they are codes, not measurements.
 
+    Those that may be codes of a byte are taken as they stand, of which an `InputWarning` tells.
+
     Parameters
     ----------
     raw
@@ -112,19 +122,31 @@ def refuse_codes(raw: NDArray[Any], values: NDArray[np.float64], name: str) -> N
         Its numbers; NaN ones do not count.
     """
     known = values[np.isfinite(values)]
-    if raw.dtype.kind in "iu" and known.size and np.ptp(known) > SPAN:
+    if raw.dtype.kind not in "iu" or not known.size or np.ptp(known) <= SMALL_CODES:
+        return
+    found = f"{name} are integers from {known.min():g} to {known.max():g}"
+    if np.ptp(known) > SPAN:
         raise InputError(
-            f"{name} are integers from {known.min():g} to {known.max():g}, which look like token ids or quantised "
-            f"values; integers may span {SPAN}, and numbers that are meant are accepted as floats"
+            f"{found}, which look like token ids or quantised values; integers may span {SPAN}, and numbers that are "
+            "meant are accepted as floats"
         )
+    warnings.warn(f"{found}, read as they stand; multiply quantised values by their scale", InputWarning, stacklevel=2)
+
+
+def refuse_not_finite(values: NDArray[np.float64], name: str) -> None:
+    """Raise `InputError` that names the first value which is not finite, and its place."""
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        place = tuple(int(index) for index in wrong[0])
+        more = f", and {len(wrong) - 1} more such" if len(wrong) > 1 else ""
+        shown = place if len(place) > 1 else place[0]
+        raise InputError(f"{name} has {values[place]} at {shown}{more}; accepted are finite numbers")
 
 
 def _unpacked(values: Any) -> Any:
     """What `numpy.asarray` converts without loss: it drops masks, and fails on tensors that have a gradient."""
     if isinstance(values, np.ma.MaskedArray):
-        mask = np.ma.getmaskarray(values)
-        masked = mask.any() and values.dtype.kind in "biuf"
-        return np.where(mask, np.nan, values.data.astype(np.float64)) if masked else values.data
+        return _without_mask(values)
     if isinstance(values, (list, tuple)):
         return values if all(isinstance(one, (int, float)) for one in values) else [_unpacked(one) for one in values]
     if hasattr(values, "detach") and hasattr(values, "is_floating_point"):
@@ -137,6 +159,18 @@ def _unpacked(values: Any) -> Any:
         if early and not dims[-1].startswith("key"):
             raise InputError(f"the dimensions {tuple(dims)} do not end with that of the keys; transpose it")
     return values
+
+
+def _without_mask(values: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
+    """Numbers with NaN where they are masked; truth values with None, which is refused like every object."""
+    mask = np.ma.getmaskarray(values)
+    if not mask.any() or values.dtype.kind not in "biuf":
+        return values.data
+    if values.dtype.kind == "b":
+        truths = values.data.astype(object)
+        truths[mask] = None
+        return truths
+    return np.where(mask, np.nan, values.data.astype(np.float64))
 
 
 def _table(frame: Any) -> Any:

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from biospike.arrays import float_array
+from biospike.arrays import float_array, refuse_not_finite
 from biospike.circuit import check_multiple
 from biospike.encoding import Bernoulli, Encoder
 from biospike.errors import InputError
@@ -43,8 +43,9 @@ def check_encoder(instance: Any, attribute: Any, value: Any) -> None:
 def weight_matrix(value: ArrayLike) -> NDArray[np.float64]:
     """Converter of weights."""
     matrix = float_array(value, "weights")
-    if matrix.ndim != 2 or matrix.size == 0 or not np.isfinite(matrix).all():
+    if matrix.ndim != 2 or matrix.size == 0:
         raise InputError(f"weights must be a finite matrix (features, heads*width), got shape {matrix.shape}")
+    refuse_not_finite(matrix, "a matrix of weights")
     return matrix
 
 

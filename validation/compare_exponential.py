@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import attrs
 import numpy as np
@@ -25,7 +25,7 @@ from validation.study.claims import PAPER, Claims, Finding, findings_text
 from validation.study.options import member
 from validation.study.record import StudyRecord
 from validation.study.report import made, markdown
-from validation.study.results import Results
+from validation.study.results import Missing, Results
 
 LOOK = {"taylor independent": (BLUE, "o"), "taylor identical": (RED, "^"), "veto": (GREEN, "s")}
 Z95 = 1.959964
@@ -128,11 +128,17 @@ def figure(table: pd.DataFrame) -> Figure:
     return made
 
 
+def _distance(ratio: Any) -> Any:
+    """How far a ratio is from 1, in nats; infinite for a reading without a spike."""
+    with np.errstate(divide="ignore"):
+        return np.abs(np.log(ratio))
+
+
 def report(config: Config, table: pd.DataFrame, findings: Sequence[Finding]) -> str:
     """Return the report as Markdown."""
     lines = []
     for name, rows in table.groupby("circuit", sort=False):
-        worst = rows.loc[(np.log(rows["estimate"] / rows["exact"])).abs().idxmax()]
+        worst = rows.loc[_distance(rows["estimate"] / rows["exact"]).idxmax()]
         outside = int(((rows["low"] > rows["predicted"]) | (rows["high"] < rows["predicted"])).sum())
         lines.append(
             f"* **{name}:** at worst {worst['estimate'] / worst['exact']:.3g} of e^z (M = {worst['M']:g}, z = "
@@ -160,12 +166,12 @@ def taylor(results: Results) -> Finding:
         rows = rows[rows["relative_sd_predicted"] > 0]
         off = (rows["estimate"] / rows["exact"]).to_numpy()
         inside = rows["exact"].between(rows["low"], rows["high"])
-        worst[copies] = off[np.abs(np.log(off)).argmax()], int(inside.sum()), len(rows)
+        worst[copies] = off[_distance(off).argmax()], int(inside.sum()), len(rows)
     (independent, inside, of), (identical, _, _) = worst["independent"], worst["identical"]
     return Finding(
         f"independent copies: at worst {independent:.3g} of e^z; identical copies: {identical:.3g} of e^z",
         f"e^z within the 95 % interval in {inside} of {of} readings of independent copies",
-        "depends: on independent copies" if abs(np.log(identical)) > 0.1 else "holds",
+        "depends: on independent copies" if _distance(identical) > 0.1 else "holds",
     )
 
 
@@ -173,6 +179,8 @@ def taylor(results: Results) -> Finding:
 def taylor_range(results: Results) -> Finding:
     """Relative scatter of a reading at the smallest and the largest range."""
     rows = results.table("summary", circuit="taylor independent").groupby("M")["relative_sd"].max()
+    if not rows.iloc[0] > 0:
+        raise Missing("readings of the smallest range do not scatter")
     ratio = rows.iloc[-1] / rows.iloc[0]
     return Finding(
         f"scatter of a reading, relative to e^z, {rows.iloc[0]:.3g} at M = {rows.index[0]:g} and {rows.iloc[-1]:.3g} "

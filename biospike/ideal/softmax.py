@@ -109,7 +109,8 @@ def check_logits(logits: Any, names: Sequence[str] | None = None) -> NDArray[np.
             "makes rows of (batch, heads, queries, keys)"
         )
     above = np.where(values > LARGEST_FILL, values, np.nan)
-    refuse_codes(raw, values if np.isnan(above).all() else above, "logits")
+    given = logits if isinstance(logits, np.ma.MaskedArray) else raw  # whose mask has made floats of integers
+    refuse_codes(given, values if np.isnan(above).all() else above, "logits")
     values = mask_fills(np.atleast_2d(values), row_names=names)
     if _like_probabilities(values):
         warnings.warn(

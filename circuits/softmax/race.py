@@ -98,7 +98,7 @@ class Race(CommonGate):
             largest = LARGEST_TOTAL / (float(dt) * size[row]) * b2.Hz
             raise InputError(
                 f"{self.name}: row {row} has rate*dt*sum_i exp(z_i - max z) = {total:.4g}, which must be at most "
-                f"{LARGEST_TOTAL:g}, or its keys spike together and no longer race: take a rate of at most "
+                f"{LARGEST_TOTAL:g}, or its keys spike together and no longer race: it takes Race(rate=...) of at most "
                 f"{rounded_down(largest)} at dt = {dt.in_best_unit()}"
             )
 
@@ -109,8 +109,8 @@ class Race(CommonGate):
         if self.rate > largest * (1 + 1e-9):
             raise InputError(
                 f"{self.name}: a row that is closed for t_inh = {self.t_inh} after a spike and held at rate = "
-                f"{self.rate} by steps of {w:g} nats would need more than an input spike a step: take a rate of at "
-                f"most {rounded_down(largest)} at dt = {dt.in_best_unit()}"
+                f"{self.rate} by steps of {w:g} nats would need more than an input spike a step: it takes "
+                f"Race(rate=...) of at most {rounded_down(largest)} at dt = {dt.in_best_unit()}"
             )
 
     def build(self, shape: Shape) -> b2.Network:

@@ -128,7 +128,7 @@ class TestRefusedRows:
         text = str(raised.value)
         assert f"row 1 has rate*dt*sum_i exp(z_i - max z) = {0.02 * keys:.4g}" in text
         assert "\n" not in text
-        largest = float(text.split("rate of at most ")[1].split(" Hz", maxsplit=1)[0])
+        largest = float(text.split("Race(rate=...) of at most ")[1].split(" Hz", maxsplit=1)[0])
         assert largest == pytest.approx(1e4 / keys, rel=1e-3)
         Race(rate=largest * b2.Hz).check_rows(logits, 0.1 * b2.ms)
         with pytest.raises(InputError, match="row 1"):
@@ -166,7 +166,7 @@ class TestPinnedRows:
         block = SpikingAttention(weights, weights, weights, softmax=Race(rate=1 * b2.kHz, dt=0.1 * b2.ms))
         with pytest.raises(InputError, match="closed for t_inh") as raised:
             block.check(0.1 * b2.ms)
-        largest = float(str(raised.value).split("rate of at most ")[1].split(" Hz", maxsplit=1)[0])
+        largest = float(str(raised.value).split("Race(rate=...) of at most ")[1].split(" Hz", maxsplit=1)[0])
         # exp(-4*sqrt(0.05)) of an input spike a step, every spike of which costs a closed millisecond.
         most = np.exp(-4 * np.sqrt(0.05))
         assert largest == pytest.approx(most / (1e-4 + most * 1e-3), rel=1e-3)

@@ -106,7 +106,11 @@ def test_real_tensors():
         ([np.ones((2, 2)), np.ones(2)], "not a rectangular array"),
         (np.array([[0, 50256]]), "integers from 0 to 50256, which look like token ids or quantised values"),
         (np.array([[-32768, 3], [32767, 4]], np.int16), "look like token ids or quantised values"),
+        (np.ma.masked_array([[0, 50256, 7]], [[0, 0, 1]]), "integers from 0 to 50256"),
         (np.ma.masked_array([[1.0, 2.0]], True), "no unmasked key"),
+        (np.array([[True, False]]), "data type bool; accepted"),
+        (np.ma.masked_array([[True, False]], [[False, True]]), "data type object; accepted"),
+        (np.array([(1.0, 2.0)], [("a", float), ("b", float)]), "structured array with the fields a, b; make"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
@@ -119,10 +123,20 @@ def test_what_has_no_certain_meaning_is_refused_in_one_line(values, words):
 
 
 def test_integers_that_span_no_more_than_logits_may_are_taken():
-    np.testing.assert_array_equal(check_logits([[1000, 0]]), [[1000.0, 0.0]])
+    np.testing.assert_array_equal(check_logits([[1000.0, 0]]), [[1000.0, 0.0]])
+    with pytest.warns(InputWarning, match="from 0 to 1000, read as they stand"):
+        np.testing.assert_array_equal(check_logits([[1000, 0]]), [[1000.0, 0.0]])
     with pytest.raises(InputError, match="integers from 0 to 1001"):
         check_logits([[1001, 0]])
     np.testing.assert_array_equal(check_logits([[1001.0, 0.0]]), [[1001.0, 0.0]])
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int64])
+def test_integers_that_may_be_codes_of_a_byte_are_said(kind):
+    with pytest.warns(InputWarning, match="integers from -128 to 127, read as they stand; multiply quantised"):
+        np.testing.assert_array_equal(check_logits(np.array([[-128, 127]]).astype(kind)), [[-128, 127]])
+    check_logits(np.array([[-50, 50]]).astype(kind))
+    check_logits(np.array([[-128.0, 127.0]]))
 
 
 SENSE = "True is a key that is attended to"
@@ -139,7 +153,13 @@ def test_a_block_takes_key_masks_of_ones_and_zeros(mask):
     np.testing.assert_array_equal(unmasked, np.broadcast_to([True, False, True], (1, 3, 3)))
 
 
-@pytest.mark.parametrize("mask", [[0.5, 1], [2, 1], [-1e9, 0], [np.nan, 1], np.ma.masked_array([1, 0], [0, 1]), ["a"]])
+@pytest.mark.parametrize(
+    "mask",
+    [
+        *([0.5, 1], [2, 1], [-1e9, 0], [np.nan, 1], ["a"]),
+        *(np.ma.masked_array([1, 0], [0, 1]), np.ma.masked_array([True, False], [0, 1])),
+    ],
+)
 def test_every_other_mask_is_refused_with_its_sense(mask):
     with pytest.raises(InputError, match=f"key_mask must be .*{SENSE}"):
         bool_array(mask, "key_mask", SENSE)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from validation import compare_exponential
-from validation.compare_exponential import Config, prepare, run
+from validation.compare_exponential import CLAIMS, Config, prepare, report, run
+from validation.study.results import Results
 
 
 def test_estimates_are_those_of_the_closed_forms() -> None:
@@ -34,6 +36,23 @@ def test_main_writes_its_files(tmp_path: Path) -> None:
     names = {"summary.csv", "report.md", "exponential.png", "exponential.pdf"}
     assert {path.name for path in tmp_path.iterdir()} == names
     assert "taylor identical" in (tmp_path / "report.md").read_text()
+
+
+def test_a_reading_without_a_spike_is_told(tmp_path: Path) -> None:
+    """An estimate of 0 is infinitely far from e^z, and no number is taken of its logarithm."""
+    row = {"M": 8.0, "z": -8.0, "estimate": 0.0, "low": 0.0, "high": 0.0, "exact": np.exp(-8.0)}
+    row |= {"predicted": np.exp(-8.0), "relative_sd": 0.0, "relative_sd_predicted": 10.0}
+    near = row | {"z": 0.0, "estimate": 1.1, "exact": 1.0, "predicted": 1.0}
+    names = ("taylor independent", "taylor identical", "veto")
+    table = pd.DataFrame([one | {"circuit": name} for name in names for one in (near, row)])
+    text = report(Config(), table, [])
+    assert text.count("at worst 0 of e^z (M = 8, z = -8)") == 3
+    table.to_csv(tmp_path / "summary.csv", index=False)
+    found, of_range = CLAIMS.findings(Results(tmp_path))
+    assert of_range.verdict == "not measured: readings of the smallest range do not scatter"
+    assert found.verdict == "depends: on independent copies"
+    assert "independent copies: at worst 0 of e^z" in found.sentence
+    assert "nan" not in text + found.sentence
 
 
 @pytest.mark.parametrize(

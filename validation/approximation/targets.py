@@ -61,6 +61,10 @@ TARGETS: dict[str, Target] = {
 }
 
 
+SPAN = (1e-100, 1e100)
+"""Least and largest span of a target."""
+
+
 def check_target(name: str, target: Target, tokens: int, features: int) -> None:
     """Raise `InputError` unless a function can be a target: right shape, finite, equivariant, sample by sample.
 
@@ -72,6 +76,11 @@ def check_target(name: str, target: Target, tokens: int, features: int) -> None:
     values = evaluate(name, target, x)
     if np.ptp(values) == 0:
         raise InputError(f"target {name!r} is constant: there is nothing to approximate")
+    if not SPAN[0] <= np.ptp(values / 2) <= SPAN[1]:
+        raise InputError(
+            f"target {name!r} spans {2 * np.ptp(values / 2):.3g}, the square of which double precision does not hold; "
+            "scale it"
+        )
     allowed = TOLERANCE * max(1.0, float(np.abs(values).max()))
     order = rng.permuted(np.tile(np.arange(tokens), (PROBES, 1)), axis=1)
     moved = evaluate(name, target, np.take_along_axis(x, order[:, :, None], axis=1))

@@ -16,6 +16,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from biospike import metrics
 from biospike.plots import BLUE, CIRCUIT_STYLE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, STYLE
+from biospike.tables import NOT_RUN
 from biospike.theory import paper
 from biospike.theory.rate_distortion import shannon_lower_bound_uniform
 from validation.bounds import laws
@@ -48,6 +49,7 @@ EXPONENTS = np.linspace(0.05, 1.75, 120)
 
 def bounds_figure(found: Sequence[Curve], fits: pd.DataFrame) -> Figure:
     """Six panels, log-log: markers and band measured, dashed the law, dotted the floor, dash-dotted the bounds."""
+    left_out = fits.loc[fits["reason"] == NOT_RUN, "code"]
     with style.context(STYLE):
         figure = Figure(figsize=(7.0, 8.0))
         cells = figure.subplots(3, 2, gridspec_kw={"left": 0.075, "right": 0.985, "bottom": 0.085, "top": 0.975,
@@ -57,6 +59,9 @@ def bounds_figure(found: Sequence[Curve], fits: pd.DataFrame) -> Figure:
             panel(axes, mine, fits)
             axes.set_title(f"{letter}  {title}")
             axes.set_ylabel(label)
+            if family == SOFTMAX and len(left_out):
+                axes.annotate(f"not run: {', '.join(left_out)}", (0.97, 0.97), xycoords="axes fraction", ha="right",
+                              va="top", zorder=5)  # fmt: skip
         grey = Line2D([], [], color=GREY, marker="o", markeredgewidth=0)
         signs: dict[str, Any] = {
             "measured, 95 % band": (Patch(color=GREY, alpha=0.4, linewidth=0), grey),

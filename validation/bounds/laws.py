@@ -171,7 +171,8 @@ def paper_fit(spikes: ArrayLike, error: ArrayLike) -> PaperFit:
     """Fit ``eps = alpha/sqrt(N)`` by least squares, the slope fixed; the paper does not say on which scale.
 
     alpha is that of the fit on the linear scale; `r_squared_log` has the alpha that is best on the logarithmic one. R
-    squared is 1 - residual/total sum of squares about the mean, negative where the mean fits better.
+    squared is 1 - residual/total sum of squares about the mean, negative where the mean fits better, and NaN where all
+    errors are equal.
 
     Raises
     ------
@@ -184,6 +185,8 @@ def paper_fit(spikes: ArrayLike, error: ArrayLike) -> PaperFit:
     x = n**-0.5
     alpha = float((x * eps).sum() / (x**2).sum())
     log_residual = np.log(eps / x)
+    if np.ptp(eps) == 0:
+        return PaperFit(alpha, np.nan, np.nan)
     return PaperFit(
         alpha=alpha,
         r_squared=float(1 - ((eps - alpha * x) ** 2).sum() / ((eps - eps.mean()) ** 2).sum()),

@@ -16,11 +16,12 @@ from validation.bounds.figures import reference_curve
 from validation.bounds.measure import TRIANGULAR, UNIFORM_KEYS
 from validation.bounds.tables import CLEAR, UNKNOWN, used
 from validation.study.claims import Finding, findings_text
+from validation.study.left_out import paragraphs
 from validation.study.report import made, markdown, origin
 
 EXPONENTS = [
     "family", "code", "metric", "against", "exponent", "exponent_low", "exponent_high", "floor", "limit_error",
-    "verdict",
+    "verdict", "reason",
 ]  # fmt: skip
 PAPER_FIT = [
     "code", "metric", "against", "points", "alpha", "r_squared", "r_squared_log", "exponent",
@@ -34,8 +35,9 @@ def report(
     fits: pd.DataFrame,
     bounds: pd.DataFrame,
     findings: Sequence[Finding],
+    left_out: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the report as Markdown."""
+    """Return the report as Markdown; `left_out` holds softmax circuits that were not run, and why."""
     sections = [
         "# Spikes that an accuracy costs",
         _what_was_run(raw, found),
@@ -46,9 +48,11 @@ def report(
         "of an output; intervals are 95 %.",
         "![spikes](spikes.png)",
         "## Exponents",
-        "Error as N^exponent. The verdict is the law that the interval allows; `limit_error` is the bias of the "
+        "Error as N^exponent. The verdict is the law that the interval allows, and `reason` says why it is "
+        "undecided; `limit_error` is the bias of the "
         "circuit in an infinite window, by its closed form.",
         markdown(fits[EXPONENTS]),
+        *paragraphs((left_out or {}).values()),
         *_floors(fits),
         "## Which bound holds for which code",
         "`enough`: so many spikes or steps are said to suffice, and the margin is the largest ratio of the error to "

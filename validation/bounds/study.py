@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,9 +26,10 @@ from validation.bounds.claims import CLAIMS
 from validation.bounds.curves import Curve, curves
 from validation.bounds.figures import bounds_figure, control_figure
 from validation.bounds.report import report
-from validation.bounds.tables import fit, judge, summarise
+from validation.bounds.tables import fit, judge, not_run, summarise
 from validation.data import attention_rows
 from validation.inputs.logits import read_logits
+from validation.study.left_out import say, those_that_take
 from validation.study.options import member
 from validation.study.record import StudyRecord
 from validation.study.results import Results
@@ -38,6 +40,7 @@ GRID = 1 * b2.ms
 """Windows of the softmax circuits are whole steps of the coarsest of them."""
 TOY_TRIALS = 4
 """Times as many trials for the toy, whose two rows average little."""
+ADVICE = "here it is run as it ships"
 FEWEST_SPIKES = 8
 """Spikes that would stand for x = 1 in the shortest window of an encoder."""
 
@@ -123,6 +126,10 @@ class Study:
     sizes: Sizes
     real: NDArray[np.float64]
     uniform: NDArray[np.float64]
+    circuits: tuple[str, ...]
+    """Softmax circuits that are run."""
+    left_out: dict[str, str]
+    """Those that cannot take a row, and why, in a line each."""
     options: dict[str, Any]
     """Of `biospike.simulate`."""
     blocks: dict[str, compare_attention.Study]
@@ -146,8 +153,8 @@ def prepare(config: Config) -> Study:
     real = attention_rows() if config.logits is None else read_logits(config.logits, frame=not config.no_frame)
     if config.logits is None and sizes.rows is not None:
         real = real[np.linspace(0, len(real) - 1, sizes.rows).astype(int)]
-    if ((~np.isnan(real)).sum(axis=1) < 2).any():
-        raise InputError(f"--logits {config.logits}: every row needs at least two keys, or there is nothing to share")
+    if (~np.isnan(real)).sum(axis=1).max() < 2:
+        raise InputError(f"--logits {config.logits}: no row has two keys, so there is nothing to share")
     steps = count_steps(sizes.duration, GRID, like=GRID)
     marks = np.unique(np.rint(np.geomspace(max(1.0, 2e-3 * steps), steps, sizes.windows)))
     options = {
@@ -157,8 +164,9 @@ def prepare(config: Config) -> Study:
         "target": "numpy" if config.target == "auto" and not sizes.compile_rows else config.target,
     }
     uniform = measured.uniform_rows(sizes.uniform_rows, measured.UNIFORM_KEYS, config.seed)
-    for kind in SOFTMAX_CIRCUITS.values():
-        check_study(kind(), real, seed=config.seed, **options)
+    circuits, left_out = those_that_take({name: kind() for name, kind in SOFTMAX_CIRCUITS.items()}, real, ADVICE)
+    for circuit in circuits.values():
+        check_study(circuit, real, seed=config.seed, **options)
     settings = {
         "duration": sizes.block_duration, "windows": sizes.block_windows, "tau_s": sizes.tau_s,
         "trials": sizes.trials, "seed": config.seed, "target": config.target,
@@ -169,7 +177,7 @@ def prepare(config: Config) -> Study:
         for source in sizes.blocks
         for code in measured.CODES
     }
-    return Study(config, sizes, real, uniform, options, blocks)
+    return Study(config, sizes, real, uniform, tuple(circuits), left_out, options, blocks)
 
 
 def run(study: Study) -> dict[str, xr.Dataset]:
@@ -184,7 +192,7 @@ def run(study: Study) -> dict[str, xr.Dataset]:
     full = 2 ** np.arange(int(np.log2(FEWEST_SPIKES)), int(np.log2(sizes.full)) + 1)
     x = measured.uniform_values(sizes.values, sizes.trials, config.seed)
     tasks = {name: joblib.delayed(measured.measure_block)(of, name.split("_")[1]) for name, of in study.blocks.items()}
-    for name in SOFTMAX_CIRCUITS:
+    for name in study.circuits:
         options = study.options | {"jobs": 1}
         tasks[f"softmax_{name}"] = joblib.delayed(measured.measure_softmax)(
             name, study.real, study.uniform, config.seed, **options
@@ -203,25 +211,27 @@ def run(study: Study) -> dict[str, xr.Dataset]:
     return raw
 
 
-def tabulate(found: list[Curve]) -> dict[str, pd.DataFrame]:
+def tabulate(found: list[Curve], left_out: Iterable[str] = ()) -> dict[str, pd.DataFrame]:
     """Every table that is written, by the name of its file."""
     fits = fit(found)
-    return {"summary": summarise(found), "fits": fits, "bounds": judge(found, fits)}
+    every = pd.concat([fits.astype(object), not_run(left_out)], ignore_index=True).infer_objects()
+    return {"summary": summarise(found), "fits": every, "bounds": judge(found, fits)}
 
 
 def main(config: Config) -> None:
     """Check, run, summarise, plot and write."""
     study = prepare(config)
+    say(study.left_out)
     with Results.of(config) as out:
         raw = run(study)
         found = curves(raw)
-        tables = tabulate(found)
+        tables = tabulate(found, study.left_out)
         out.save("raw", raw)
         out.tables(**tables)
         shown = ["family", "code", "metric", "exponent", "exponent_low", "exponent_high", "r_squared", "verdict"]
         out.show(tables["fits"][shown])
         out.figures(spikes=bounds_figure(found, tables["fits"]), control=control_figure(found, tables["fits"]))
-        out.report(report(raw, found, tables["fits"], tables["bounds"], CLAIMS.findings(out)))
+        out.report(report(raw, found, tables["fits"], tables["bounds"], CLAIMS.findings(out), study.left_out))
 
 
 STUDY = StudyRecord("spike_bounds", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper"))

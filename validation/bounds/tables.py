@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 import numpy as np
@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from biospike import metrics
-from biospike.tables import FEW_TRIALS
+from biospike.errors import InputError
+from biospike.tables import FEW_TRIALS, NO_ERROR, NOT_RUN, UNDECIDED
 from validation.bounds import laws
-from validation.bounds.curves import BLOCK, Curve
+from validation.bounds.curves import BLOCK, SOFTMAX, Curve
 
 Array = NDArray[np.float64]
 
@@ -24,10 +25,12 @@ SUMMARY = [
 FITS = [
     "family", "code", "metric", "against", "points", "exponent", "exponent_low", "exponent_high", "r_squared_free",
     "floor", "limit_error", "alpha", "r_squared", "r_squared_log", "ratio_observed_theoretical", "ratio_low",
-    "ratio_high", "verdict", "holds",
+    "ratio_high", "verdict", "reason", "holds",
 ]  # fmt: skip
-TOO_FEW = "too few spikes for a fit"
-UNKNOWN = (TOO_FEW, "undecided", "spikes before the window")
+FEW_POINTS, SILENT = "few windows", "silent"
+BEFORE = "spikes before the window"
+UNKNOWN = (UNDECIDED, BEFORE)
+NOT_DECIDED = "not decided"
 ORDERS = ("Lemma 3", "Theorem 7")
 """Bounds whose constant is not known and stands at 1."""
 CURVE = ["family", "code", "metric"]
@@ -95,6 +98,8 @@ def _diagnose(curve: Curve, point: int) -> str:
 def fit(found: Sequence[Curve]) -> pd.DataFrame:
     """One row a curve, with the columns of ``fits.csv``: free exponent, and the paper's fit with its slope fixed.
 
+    `reason` says why a verdict is `UNDECIDED`, of which the numbers of the fit are empty where there is none.
+
     Blocks have two, against all spikes of a presentation, as in the paper, and against the attention spikes of a row:
     the former include what is spent before the window opens.
     """
@@ -115,6 +120,13 @@ def fit(found: Sequence[Curve]) -> pd.DataFrame:
     return table[FITS]
 
 
+def not_run(names: Iterable[str]) -> pd.DataFrame:
+    """Rows of ``fits.csv`` of softmax circuits that were left out."""
+    rows = [{"family": SOFTMAX, "code": name, "metric": "total variation", "verdict": UNDECIDED, "reason": NOT_RUN}
+            for name in names]  # fmt: skip
+    return pd.DataFrame(rows, columns=FITS, dtype=object)
+
+
 def curve_of(found: Sequence[Curve], row: dict[str, object]) -> Curve:
     """Return the curve of a row of the fits."""
     return next(c for c in found if all(getattr(c, name) == row[name] for name in CURVE))
@@ -128,16 +140,16 @@ def used(curve: Curve) -> NDArray[np.bool_]:
 def _fit(curve: Curve) -> dict[str, object]:
     row: dict[str, object] = dict.fromkeys(FITS)
     row |= {name: getattr(curve, name) for name in ("family", "code", "metric", "limit_error")}
-    row |= {"against": curve.counted, "points": int(used(curve).sum()), "verdict": TOO_FEW}
+    row |= {"against": curve.counted, "points": int(used(curve).sum()), "verdict": UNDECIDED, "reason": ""}
     try:
         free = metrics.fit_order(curve.spikes, curve.errors, minimum_spikes=curve.first_spikes)
-    except ValueError:
-        return row
+    except InputError:
+        return row | {"reason": _why_not_fitted(curve)}
     n, eps = curve.spikes[used(curve)], curve.error[used(curve)]
     paper = laws.paper_fit(n, eps)
     row_spikes = curve.spikes_row[used(curve)]
     before = np.log(n[-1] / n[0]) < PROPORTIONAL * np.log(row_spikes[-1] / row_spikes[0])
-    verdict = "spikes before the window" if before else _verdict(free)
+    verdict = BEFORE if before else _verdict(free)
     if curve.limit_error >= eps[-1] / 2:  # as `metrics.fit_order` asks of a fitted floor, but known in closed form
         verdict = "floor"
     ratio = n * eps**2 / curve.paper_constant
@@ -146,17 +158,27 @@ def _fit(curve: Curve) -> dict[str, object]:
         "r_squared_free": free.r_squared, "floor": free.floor_tv, "verdict": verdict, "alpha": paper.alpha,
         "r_squared": paper.r_squared, "r_squared_log": paper.r_squared_log,
     }  # fmt: skip
+    if verdict == UNDECIDED:
+        row["reason"] = "few trials"
     if verdict == "1/sqrt(N)":  # only then is the ratio a constant of the code
         constant = paper.alpha**2 / curve.paper_constant
         row |= {"ratio_observed_theoretical": constant, "ratio_low": ratio.min(), "ratio_high": ratio.max()}
     return row
 
 
+def _why_not_fitted(curve: Curve) -> str:
+    """Why too few points of a curve have an error that a law could be fitted to."""
+    last = curve.errors[:, -1]
+    if not curve.spikes[-1] or np.isnan(last).any():
+        return SILENT
+    return "error below 1e-6" if last.mean() < NO_ERROR else FEW_POINTS
+
+
 def _verdict(free: metrics.OrderFit) -> str:
     if free.verdict == "floor":
         return "floor"
     if free.order_high - free.order_low > WIDE:
-        return "undecided"
+        return UNDECIDED
     if free.order_high < FASTER:
         return "faster than 1/N"
     if free.order_high < -0.5 - CLEAR and free.order_low > -1 + NEAR_ONE:
@@ -185,8 +207,11 @@ def _judge(curve: Curve, row: dict[str, object]) -> pd.DataFrame:
     error, floor = curve.error, row["verdict"] == "floor"
     stops = max(curve.limit_error, float(row["floor"] or 0.0) if floor else 0.0)  # type: ignore[arg-type]
     for bound, promised in curve.enough_error.items():
-        with np.errstate(invalid="ignore"):
-            margin = np.nanmax(error / promised)
+        ratio = error / promised
+        margin = np.max(ratio[np.isfinite(ratio)], initial=-np.inf)
+        if not np.isfinite(margin):  # silent in every window
+            verdicts.append((bound, "enough", np.nan, NOT_DECIDED))
+            continue
         word = (
             f"fails for eps < {stops:.2g}" if stops > laws.FEWEST
             else "holds" if margin <= 1
@@ -198,12 +223,13 @@ def _judge(curve: Curve, row: dict[str, object]) -> pd.DataFrame:
     if curve.paper_bound == "Theorem 8":
         high = row["exponent_high"]
         word = (
-            "not decided" if row["verdict"] in UNKNOWN
+            NOT_DECIDED if row["verdict"] in UNKNOWN
             else "does not converge" if floor
             else "undercut" if float(high) < -0.5 - CLEAR  # type: ignore[arg-type]
             else "holds"
         )  # fmt: skip
-        verdicts.append(("Theorem 8", "needed", np.nanmin(ratio), word))
+        known = ratio[np.isfinite(ratio)]
+        verdicts.append(("Theorem 8", "needed", known.min() if known.size else np.nan, word))
     for bound, needed, measured in (
         ("information", curve.information, curve.spikes),
         ("whole spikes", curve.grid_error, error),

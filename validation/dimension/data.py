@@ -24,6 +24,8 @@ ARRAY_NAMES = ("samples", "data", "X")
 """Arrays looked for in a ``.npz`` file with several."""
 LABELS = ("labels", "label", "y", "target", "targets")
 """Arrays beside the samples that do not change their dimension."""
+SPAN = (1e-100, 1e100)
+"""Least and largest span of the values, whose squares and their sums must be numbers."""
 PATCHES = 2000
 FEWEST = 10
 
@@ -150,8 +152,14 @@ def _check(given: NDArray[Any]) -> FloatArray:
     flat = _flat(samples.astype(float))
     if not np.isfinite(flat).all():
         raise InputError(f"values have to be finite, got {flat[~np.isfinite(flat)][0]}")
-    if not np.ptp(flat, axis=0).any():
+    half = (np.max(flat, axis=0) / 2 - np.min(flat, axis=0) / 2).max()
+    if half == 0:
         raise InputError(f"all {len(flat)} samples are equal: there is no dimension to measure")
+    if not SPAN[0] <= 2 * min(half, SPAN[1]) < SPAN[1]:
+        raise InputError(
+            f"values from {flat.min():.3g} to {flat.max():.3g}, the squares of whose differences double precision does "
+            "not hold; scale them, which changes no dimension"
+        )
     return flat
 
 

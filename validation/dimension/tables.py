@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from biospike.errors import InputError
 from biospike.theory import effective_dimension as dimension
 from biospike.theory import paper
 
@@ -150,7 +151,11 @@ def measure(
     error = scatter(halves, n)
     # A half of few samples spans few dimensions, and then scatters less for it.
     error[: len(SPECTRAL)] = np.where(n // 2 - 1 < 2 * full[: len(SPECTRAL)], np.nan, error[: len(SPECTRAL)])
-    protocol = dimension.subsampled_pca_dimension(samples, variance, seed=seed)
+    try:
+        protocol = dimension.subsampled_pca_dimension(samples, variance, seed=seed)
+        mean, spread = protocol.mean, f"sd {protocol.sd:.2g} over {len(protocol.values)} subsamples"
+    except InputError:
+        mean, spread = np.nan, "undecided: a subsample holds equal samples only"
     tick()
 
     rows = []
@@ -158,9 +163,8 @@ def measure(
         notes = _diagnose(estimator, samples, full[k], _mean(halves)[k], error[k], neighbours)
         rows.append((name, n, ambient, estimator, full[k], full[k] - Z * error[k], full[k] + Z * error[k], notes))
         if estimator == "pca":
-            low, high = protocol.mean - Z * error[k], protocol.mean + Z * error[k]
-            notes = "; ".join([f"sd {protocol.sd:.2g} over {len(protocol.values)} subsamples", *filter(None, [notes])])
-            rows.append((name, n, ambient, PROTOCOL, protocol.mean, low, high, notes))
+            notes = "; ".join([spread, *filter(None, [notes])])
+            rows.append((name, n, ambient, PROTOCOL, mean, mean - Z * error[k], mean + Z * error[k], notes))
 
     curves = []
     rng = np.random.default_rng(seed + 1)

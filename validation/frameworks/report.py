@@ -94,7 +94,13 @@ def _reasons(summary: pd.DataFrame) -> list[str]:
     for (framework, convention), rows in other.groupby(["framework", "convention"], sort=False):
         different = rows[rows["mismatches"] > 0]
         reason = different["diagnostics"].iloc[0].split(":")[0] if len(different) else "no difference here"
-        worst = rows.loc[rows["mismatch_fraction"].idxmax()]
+        fired = rows.dropna(subset=["mismatch_fraction"])
+        if fired.empty:
+            lines.append(
+                f"* **{framework}, {convention}:** the reference is silent in every block, so nothing is told."
+            )
+            continue
+        worst = fired.loc[fired["mismatch_fraction"].idxmax()]
         lines.append(
             f"* **{framework}, {convention}:** {int(rows['mismatches'].sum())} mismatches in "
             f"{int(rows['spikes'].sum())} spikes of {len(rows)} blocks, at most {worst['mismatch_fraction']:.2%} "
@@ -128,6 +134,9 @@ def _membranes(summary: pd.DataFrame, stages: pd.DataFrame, facts: dict[str, Any
     for convention, rows in mine.groupby("convention", sort=False):
         finest = rows[rows["dt_ms"] == rows["dt_ms"].min()].dropna(subset=["mismatch_fraction"])
         middle = rows[rows["dt_ms"] == sorted(rows["dt_ms"].unique())[1]].dropna(subset=["mismatch_fraction"])
+        if finest.empty:
+            text.append(f"* **{convention}:** undecided, since the reference is silent in every block.")
+            continue
         ratio = finest["rate_biophysical"] / finest["rate_reference"]
         text.append(
             f"* **{convention}, step {finest['dt_ms'].iloc[0]:g} ms:** {finest['mismatch_fraction'].min():.1%} to "
@@ -137,12 +146,13 @@ def _membranes(summary: pd.DataFrame, stages: pd.DataFrame, facts: dict[str, Any
             f"neurons', the relative error of the output {finest['output_error'].min():.2f} to "
             f"{finest['output_error'].max():.2f} (median {finest['output_error'].median():.2f})."
         )
-    text.append(
-        "So the discrete neuron is not a coarse version of the membrane that a finer step would converge to: its "
-        "timestep is a constant of the model, and what it computes belongs to it."
-        if _stays(mine)
-        else "The difference falls with the step: there the discrete neuron is a coarse version of the membrane."
-    )
+    if mine["mismatch_fraction"].notna().any():
+        text.append(
+            "So the discrete neuron is not a coarse version of the membrane that a finer step would converge to: its "
+            "timestep is a constant of the model, and what it computes belongs to it."
+            if _stays(mine)
+            else "The difference falls with the step: there the discrete neuron is a coarse version of the membrane."
+        )
     found = stages.dropna(subset=["van_rossum"])
     if len(found):
         finest = found[found["dt_ms"] == found["dt_ms"].min()].groupby("convention", sort=False)

@@ -64,11 +64,10 @@ def read_rows(path: Path, *, frame: bool = True) -> Rows:
     loaded = load_arrays(path, "--logits", SUFFIXES, frame=frame)
     try:
         raw = loaded if isinstance(loaded, np.ndarray) else _of_archive(Archive(loaded))
-        raw = plain_array(raw, "logits")
         if raw.ndim <= 2 or raw.size == 0:
             return Rows(check_logits(raw))
-        rows = rows_of(raw)
-        return Rows(check_logits(rows), row_names(rows))
+        names = row_names(rows_of(raw))
+        return Rows(check_logits(raw.reshape(-1, raw.shape[-1]), names), names)
     except InputError as error:
         raise InputError(f"--logits {path}: {error}") from None
 
@@ -96,7 +95,8 @@ def _of_archive(file: Archive) -> NDArray[Any]:
     values = plain_array(logits, "logits")
     if values.dtype.kind not in "iuf":
         raise InputError(f"logits have the data type {values.dtype}; accepted are numbers in nats")
-    return np.where(np.logical_and.reduce(np.broadcast_arrays(*attend)), values, np.nan)
+    hidden = ~np.logical_and.reduce(np.broadcast_arrays(*attend))
+    return np.ma.masked_array(values, np.broadcast_to(hidden, values.shape))
 
 
 def _over_logits(mask: Mask, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -19,6 +19,11 @@ EMPTY = frozenset({"", "nan", "-nan", "+nan", "na", "n/a", "#n/a", "<na>", "null
 """Fields, in lower case, that are no number on purpose; "--" is how a masked array prints one."""
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")
+TWO_WHOLE = re.compile(r"[-+]?\d+,(\d+)")
+"""A line that is two whole numbers, or one with a decimal comma."""
+WHOLE = re.compile(r"[-+]?\d+")
+EXACT = 2**53
+"""Whole numbers from here on are not exact in double precision."""
 BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
@@ -44,7 +49,8 @@ def read_text(content: bytes, ending: str = ".csv", *, frame: bool = True) -> ND
     """Read rows of numbers from text.
 
     Fields are separated by commas, semicolons, tabs or blanks, whichever there are; lines that begin with # or % are
-    comments. A shorter line lacks its last fields. Empty fields, nan and NA are NaN. Whole numbers stay integers.
+    comments. A shorter line lacks its last fields. Empty fields, nan and NA are NaN. Whole numbers stay integers,
+    masked where a field is empty among them.
 
     Parameters
     ----------
@@ -58,22 +64,23 @@ def read_text(content: bytes, ending: str = ".csv", *, frame: bool = True) -> ND
     Returns
     -------
     ndarray (lines, fields)
-        An `InputWarning` says what was dropped or filled up.
+        An `InputWarning` says what was dropped or filled up, and what may have been meant otherwise.
 
     Raises
     ------
     InputError
-        If it is not text, a field is not a number, a line is longer than the first one, or a comma may be a decimal
-        sign or not.
+        If it is not text, a field is not a number, a line is longer than the first one, or a comma or a blank may part
+        fields or the digits of one.
     """
     fields = _cut(_decoded(content), "\t" if ending == ".tsv" else None)
     lines = without_frame(fields.lines, is_number) if frame else fields.lines
+    _tell_of_empty_ends(lines, fields.separator)
     return _as_numbers(fields._replace(lines=lines, numbers=fields.numbers[-len(lines) :]))
 
 
 def is_number(field: str) -> bool:
     """Whether a field is a number or NaN, with a point or a comma."""
-    return _number(field.replace(",", ".", 1)) is not None
+    return not field.endswith(",") and _number(field.replace(",", ".", 1)) is not None
 
 
 def _decoded(content: bytes) -> str:
@@ -98,9 +105,55 @@ def _cut(text: str, separator: str | None) -> Fields:
     if blank:
         warnings.warn(f"line {blank[0]} is blank, and left out{_more(blank)}", InputWarning, stacklevel=2)
     separator = _separator(lines) if separator is None else separator
+    if separator == ",":
+        _tell_of_decimal_commas(lines)
+    elif separator == " ":
+        _refuse_other_blanks(lines, numbers)
     fields = Fields(_split(lines, separator), list(numbers), separator)
     _refuse_labels(text, fields)
     return fields
+
+
+def _tell_of_decimal_commas(lines: tuple[str, ...]) -> None:
+    """Say that every line is read as two whole numbers, if it may as well be one with a decimal comma."""
+    found = [TWO_WHOLE.fullmatch(line.strip()) for line in lines]
+    if not all(found):
+        return
+    fraction = next((one for one in found if one and len(one[1]) > 1 and one[1].startswith("0")), None)
+    if fraction is not None:
+        raise InputError(
+            f"{fraction[0]!r} may be one number with a decimal comma or two, the second of which begins with 0; write "
+            "decimal points, or blanks between numbers"
+        )
+    warnings.warn(
+        f"every line is read as two whole numbers, such as {lines[0].strip()!r}; if the comma is a decimal sign, write "
+        "a point",
+        InputWarning,
+        stacklevel=2,
+    )
+
+
+def _refuse_other_blanks(lines: tuple[str, ...], numbers: tuple[int, ...]) -> None:
+    """Refuse blanks that part thousands in some countries, and fields in others."""
+    for number, line in zip(numbers, lines, strict=True):
+        other = next((sign for sign in line.strip() if sign.isspace() and sign != " "), None)
+        if other is not None:
+            raise InputError(
+                f"line {number} holds the blank U+{ord(other):04X}, which may part fields or thousands; write an "
+                "ordinary blank (U+0020), or nothing"
+            )
+
+
+def _tell_of_empty_ends(lines: list[list[str]], separator: str) -> None:
+    """Say that the first or the last field is NaN in every line: a separator too many looks the same."""
+    for end, place in (("first", 0), ("last", -1)):
+        if len(lines[0]) > 1 and not any(line[place] for line in lines if len(line) == len(lines[0])):
+            warnings.warn(
+                f"the {end} field of every line is empty, and so NaN (fields separated by {SEPARATORS[separator]}); "
+                "if nothing is missing there, take the separator away",
+                InputWarning,
+                stacklevel=3,
+            )
 
 
 def _refuse_labels(text: str, fields: Fields) -> None:
@@ -175,9 +228,22 @@ def _as_numbers(fields: Fields) -> NDArray[Any]:
             InputWarning,
             stacklevel=2,
         )
-    whole = all(re.fullmatch(r"[-+]?\d+", field) for line in lines for field in line if field.lower() not in EMPTY)
-    exact = whole and np.isfinite(values).all() and (np.abs(values) < 2**53).all()
-    return values.astype(np.int64) if exact else values
+    whole = all(WHOLE.fullmatch(field) or field.lower() in EMPTY for line in lines for field in line)
+    return _whole(values) if whole else values
+
+
+def _whole(values: NDArray[np.float64]) -> NDArray[Any]:
+    """Whole numbers as integers, masked where they are NaN."""
+    missing = np.isnan(values)
+    if missing.all():
+        return values
+    if np.nanmax(np.abs(values)) >= EXACT:
+        raise InputError(
+            f"whole numbers up to {np.nanmax(np.abs(values)):g}, which double precision does not hold exactly; write "
+            "them with a point if they are meant"
+        )
+    exact = np.where(missing, 0, values).astype(np.int64)
+    return np.ma.masked_array(exact, missing) if missing.any() else exact
 
 
 def _decimal_sign(fields: Fields) -> str:

@@ -1,8 +1,9 @@
 """Weights and biases of queries, keys and values under the names of PyTorch and Hugging Face, and their orientation.
 
 `W_q`, `W_k`, `W_v` are (features, heads*width). PyTorch's `*.weight` are (out, in), whatever the module is called;
-`in_proj_weight` and `qkv.weight` hold all three, one after another. GPT-2's `c_attn.weight` is (in, out). The name says
-it, so only a matrix of another name needs to be told, or be of a shape that leaves one possibility.
+`in_proj_weight` and `qkv.weight` hold all three, one after another. The name says it, so only a matrix of another name
+needs to be told, or be of a shape that leaves one possibility. So does `c_attn.weight`, which is (in, 3*out) in GPT-2
+and (3*out, in) in nanoGPT.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.arrays import plain_array, refuse_codes
+from biospike.arrays import plain_array, refuse_codes, refuse_not_finite
 from biospike.errors import InputError
 from validation.inputs.archive import Archive
 
@@ -29,6 +30,8 @@ MODULES = {stream: (stream, *PLAIN[stream], *WORDS[stream]) for stream in STREAM
 """Modules that project on a stream."""
 FUSED = ("in_proj", "qkv", "to_qkv", "c_attn")
 """Modules that project on queries, keys and values at once."""
+FUSED_WEIGHTS = {"in_proj_weight": OUT_IN, "qkv.weight": OUT_IN, "to_qkv.weight": OUT_IN, "c_attn.weight": None}
+"""Weights of all three and how they lie, None where two libraries disagree."""
 
 
 def check_orientation(orientation: str | None) -> None:
@@ -61,8 +64,7 @@ def take_weight(
 
     def named(own: str) -> Reader:
         def read(name: str, value: NDArray[Any]) -> FloatArray:
-            if orientation is not None and orientation != own:
-                raise InputError(f"--orientation {orientation}: {name} is {own} by its name; leave the option out")
+            _agree(name, own, orientation)
             return _fitting(name, _turned(matrix(name, value, own), own), own, features)
 
         return read
@@ -76,8 +78,7 @@ def take_weight(
     readers |= {f"{module}.weight": named(OUT_IN) for module in MODULES[stream]}
     readers[f"{stream}_proj_weight"] = named(OUT_IN)
     readers |= dict.fromkeys(_other_names(stream, told=orientation is not None), unnamed)
-    fused = {"c_attn.weight": IN_OUT, "in_proj_weight": OUT_IN, "qkv.weight": OUT_IN, "to_qkv.weight": OUT_IN}
-    third = {name: _third_of(stream, named(own), axis=int(own == IN_OUT)) for name, own in fused.items()}
+    third = {name: _of_three(stream, own, orientation, features) for name, own in FUSED_WEIGHTS.items()}
     return _take_both(archive, stream, readers, third)
 
 
@@ -85,8 +86,7 @@ def take_bias(archive: Archive, stream: str) -> FloatArray | None:
     """Biases (heads*width,) of a stream, or None; as `take_weight`."""
     readers: dict[str, Reader] = {f"b_{stream}": _vector, f"{stream}_bias": _vector}
     readers |= {f"{module}.bias": _vector for module in MODULES[stream]}
-    third = {f"{module}.bias": _third_of(stream, _vector) for module in FUSED[1:]}
-    third["in_proj_bias"] = _third_of(stream, _vector)
+    third = dict.fromkeys(("in_proj_bias", *(f"{module}.bias" for module in FUSED[1:])), _third_of_bias(stream))
     return _take_both(archive, stream, readers, third)
 
 
@@ -101,6 +101,7 @@ def matrix(name: str, value: NDArray[Any], orientation: str = OUT_IN) -> FloatAr
         )
         raise InputError(f"{name} must be {own}, got {value.dtype} {value.shape}")
     values = value.astype(np.float64)
+    refuse_not_finite(values, name)
     refuse_codes(value, values, name)
     return values
 
@@ -118,11 +119,45 @@ def _ends(name: str, known: dict[str, Reader]) -> bool:
     return any(name == one or name.endswith(f".{one}") for one in known)
 
 
-def _third_of(stream: str, read: Reader, axis: int = 0) -> Reader:
+def _of_three(stream: str, own: str | None, orientation: str | None, features: int | None) -> Reader:
+    """Weights of one stream out of those of all."""
+
+    def read(name: str, value: NDArray[Any]) -> FloatArray:
+        whole = matrix(name, value)
+        if own is not None:
+            _agree(name, own, orientation)
+        said = own or orientation
+        ways = [way for way in ([said] if said else ORIENTATIONS) if _holds_three(whole.shape, way, features)]
+        if len(ways) != 1:
+            inputs = "features" if features is None else str(features)
+            shapes = {IN_OUT: f"({inputs}, 3*heads*width)", OUT_IN: f"(3*heads*width, {inputs})"}
+            accepted = shapes[said] if said else " and ".join(shapes.values())
+            advice = f"; say --orientation {IN_OUT} or {OUT_IN}" if ways else ""
+            raise InputError(
+                f"{name} {whole.shape} must hold queries, keys and values one after another: accepted "
+                f"{'is' if said else 'are'} {accepted}{' and it may be either' if ways else ''}{advice}"
+            )
+        parts = np.split(whole, 3, axis=1 if ways[0] == IN_OUT else 0)
+        return _turned(parts[STREAMS.index(stream)], ways[0])
+
+    return read
+
+
+def _holds_three(shape: tuple[int, ...], way: str, features: int | None) -> bool:
+    inputs, units = shape if way == IN_OUT else shape[::-1]
+    return units % 3 == 0 and features in (None, inputs)
+
+
+def _agree(name: str, own: str, orientation: str | None) -> None:
+    if orientation is not None and orientation != own:
+        raise InputError(f"--orientation {orientation}: {name} is {own} by its name; leave the option out")
+
+
+def _third_of_bias(stream: str) -> Reader:
     def part(name: str, value: NDArray[Any]) -> Any:
-        if value.ndim <= axis or value.shape[axis] % 3:
+        if value.ndim != 1 or value.size % 3:
             raise InputError(f"{name} must hold queries, keys and values one after another, got {value.shape}")
-        return read(name, np.split(value, 3, axis=axis)[STREAMS.index(stream)])
+        return np.split(_vector(name, value), 3)[STREAMS.index(stream)]
 
     return part
 
@@ -159,6 +194,7 @@ def _fitting(name: str, values: FloatArray, orientation: str, features: int | No
 
 def _vector(name: str, value: NDArray[Any]) -> FloatArray:
     value = plain_array(value, name)
-    if value.ndim != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+    if value.ndim != 1 or value.dtype.kind not in "iuf":
         raise InputError(f"{name} must be finite numbers (heads*width,), got {value.dtype} {value.shape}")
+    refuse_not_finite(value.astype(np.float64), name)
     return value.astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from scipy.special import entr
 from biospike import metrics
 from biospike.ideal.softmax import softmax
 from biospike.plots import GREY, STYLE
+from biospike.tables import NOT_RUN
 from validation.simulators.data import Recorded
 from validation.simulators.isi_figure import COLOURS, isi_figure
 from validation.simulators.measures import Rows, counts
@@ -37,8 +39,17 @@ def draw(results: Recorded, tables: dict[str, pd.DataFrame]) -> dict[str, Figure
     """Every figure by its name."""
     figures = {"neurons": neurons_figure(results.cases, tables["neurons"])} if results.cases else {}
     if results.circuits:
-        figures |= {"raster": raster_figure(results), "shares": shares_figure(results), "isi": isi_figure(results)}
+        circuits = {"raster": raster_figure(results), "shares": shares_figure(results), "isi": isi_figure(results)}
+        _name_left_out(circuits.values(), tables["summary"])
+        figures |= circuits
     return figures
+
+
+def _name_left_out(figures: Iterable[Figure], summary: pd.DataFrame) -> None:
+    names = summary.loc[summary["verdict"] == NOT_RUN, "circuit"].unique()
+    if len(names):
+        for figure in figures:
+            figure.text(0.995, 0.995, f"not run: {', '.join(names)}", ha="right", va="top", size="small")
 
 
 def shown_row(logits: NDArray[np.float64]) -> int:
@@ -118,7 +129,8 @@ def _share_bars(
     axes.plot(limit, range(len(p)), linestyle="", label="limit", **LIMIT)
     for name, share in shares.items():
         axes.plot(share, range(len(p)), linestyle="", label=name, clip_on=False, **_marker(name))
-    axes.set_xlim(0, 1.1 * max(p.max(), *(share.max() for share in shares.values())))
+    largest = max(p.max(), *(np.nanmax(share, initial=0.0) for share in shares.values()))  # a silent row has none
+    axes.set_xlim(0, 1.1 * largest)
     axes.set_xlabel("share")
     axes.tick_params(left=False, labelleft=False)
     axes.xaxis.set_major_locator(MaxNLocator(3))

@@ -21,10 +21,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from biospike import metrics
 from validation.simulators.cases import Spikes
+from validation.study.welch import welch
 
 Array = NDArray[np.float64]
 
@@ -157,10 +157,8 @@ def compare_scalar(brian2: Array, nest: Array, ways: NDArray[np.bool_]) -> Agree
     _, rank = relabel(distance, ways)
     difference = float(nest.mean() - brian2.mean())
     spread = math.sqrt((brian2.var(ddof=1) + nest.var(ddof=1)) / 2) if min(len(brian2), len(nest)) > 1 else math.nan
-    low, high = (
-        stats.ttest_ind(nest, brian2, equal_var=False).confidence_interval() if spread > ROUNDING else (math.nan,) * 2
-    )
-    return Agreement(float(brian2.mean()), float(nest.mean()), difference, float(low), float(high), spread, rank)
+    test = welch(nest, brian2)
+    return Agreement(float(brian2.mean()), float(nest.mean()), difference, test.low, test.high, spread, rank)
 
 
 def compare_distances(distance: Array, first: int, ways: NDArray[np.bool_]) -> Agreement:

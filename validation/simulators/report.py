@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from biospike.circuit import Circuit, relative_exponential
 from biospike.errors import InputError
 from biospike.parameters import to_plain
 from biospike.recording import versions
+from biospike.tables import NOT_RUN, UNDECIDED
 from circuits.softmax.diffusive import Diffusive
 from circuits.softmax.escape import Escape
 from circuits.softmax.race import Race
@@ -22,6 +23,7 @@ from validation.simulators.data import Recorded
 from validation.simulators.mapping import milliseconds
 from validation.simulators.tables import SIGNIFICANT
 from validation.study.claims import Finding, findings_text
+from validation.study.left_out import paragraphs
 from validation.study.report import made, markdown
 
 import brian2 as b2
@@ -39,10 +41,16 @@ PUBLISHED_HZ = 27.1095934379
 
 
 def report(
-    results: Recorded, tables: dict[str, pd.DataFrame], *, version: str, findings: Sequence[Finding] = ()
+    results: Recorded,
+    tables: dict[str, pd.DataFrame],
+    *,
+    version: str,
+    findings: Sequence[Finding] = (),
+    left_out: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the report as Markdown."""
+    """Return the report as Markdown; `left_out` holds circuits that were not run, and why."""
     neurons, summary, controls = (tables[name] for name in ("neurons", "summary", "controls"))
+    ran = summary[summary["verdict"] != NOT_RUN]
     constant, noise = (neurons[neurons["input"] == kind] for kind in ("constant", "noise"))
     frozen = neurons[neurons["input"].isin(["delta", "exponential"])]
     parts = [
@@ -56,9 +64,10 @@ def report(
         *_tables(noise, NOISE_COLUMNS),
         "![neurons](neurons.png)" if len(neurons) else "",
         "## Circuits",
-        *_circuits(results, summary),
+        *paragraphs((left_out or {}).values()),
+        *_circuits(results, ran),
         markdown(summary),
-        _columns(summary),
+        _columns(ran),
         "![raster](raster.png)",
         "![shares](shares.png)",
         "![isi](isi.png)",
@@ -166,7 +175,7 @@ def _noise(noise: pd.DataFrame) -> list[str]:
             + (f", NEST's own `siegert_neuron` {own:.4f} Hz" if np.isfinite(own) else "")
             + f", from which Brian2 is {brian2 / siegert - 1:+.1%} and NEST {nest / siegert - 1:+.1%}; corrected for "
             f"the grid {grid:.2f} Hz, from which they are {brian2 / grid - 1:+.1%} and {nest / grid - 1:+.1%}. The "
-            f"simulators {row.verdict}."
+            f"simulators {'cannot be told apart' if row.verdict == UNDECIDED else row.verdict}."
         )
     published = noise[noise["case"].str.startswith("published")]
     if len(published):

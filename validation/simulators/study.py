@@ -33,7 +33,8 @@ from validation.simulators.data import Recorded, load_results, save_results
 from validation.simulators.figures import draw
 from validation.simulators.mapping import Wiring, lif_parameters, names, noise_amplitude, wire
 from validation.simulators.report import report
-from validation.simulators.tables import CaseResult, CircuitResult, neurons_table, summary_table
+from validation.simulators.tables import CaseResult, CircuitResult, neurons_table, not_run, summary_table
+from validation.study.left_out import say, those_that_take
 from validation.study.options import members
 from validation.study.record import StudyRecord
 from validation.study.results import Results
@@ -45,6 +46,7 @@ OTHER_TRIALS = 2**20
 """Initial membranes of NEST are drawn with the trial numbers from here on, which Brian2 does not use."""
 SHOWN = ["circuit", "measure", "brian2", "nest", "difference", "low", "high", "seed_to_seed", "rank", "verdict"]
 
+ADVICE = "here it is run as it ships"
 MOST_NAMED = 12
 """Rows that a note names."""
 
@@ -86,6 +88,9 @@ class Study:
     nest: Any
     logits: NDArray[np.float64]
     circuits: dict[str, Circuit]
+    """Those that are run."""
+    left_out: dict[str, str]
+    """Those that cannot take a row, and why, in a line each."""
     duration: Quantity
     cases: list[Case]
 
@@ -116,9 +121,9 @@ def prepare(config: Config) -> Study:
         text = f"{len(chosen)} of {len(logits)} rows of --logits are run, {shown}; --rows {len(logits)} runs them all"
         warnings.warn(text, InputWarning, stacklevel=2)
     logits = logits[chosen]
-    circuits: dict[str, Circuit] = {name: SOFTMAX_CIRCUITS[name]() for name in config.circuits}
+    circuits, left_out = those_that_take({name: SOFTMAX_CIRCUITS[name]() for name in config.circuits}, logits, ADVICE)
     duration = parse_quantity(config.duration, like=2 * b2.second)
-    study = Study(config, None, logits, circuits, duration, [])
+    study = Study(config, None, logits, circuits, left_out, duration, [])
     for circuit in circuits.values():
         check_study(circuit, logits, **_options(study))
     cases = [*constant_cases(), *frozen_cases(config.seed), *noise_cases(config.neurons)]
@@ -235,7 +240,7 @@ def tabulate(study: Study, results: Recorded) -> dict[str, pd.DataFrame]:
     controls = [neuron_controls(study.nest, results.cases), circuit_controls(summary, rerun, study.logits)]
     return {
         "neurons": neurons_table(results.cases),
-        "summary": summary,
+        "summary": pd.concat([summary, not_run(study.left_out, summary)], ignore_index=True),
         "controls": pd.concat([table for table in controls if len(table)], ignore_index=True),
     }
 
@@ -243,6 +248,7 @@ def tabulate(study: Study, results: Recorded) -> dict[str, pd.DataFrame]:
 def main(config: Config) -> None:
     """Check, run, tabulate, plot and write."""
     study = prepare(config)
+    say(study.left_out)
     with Results.of(config) as out:
         results = run(study)
         tables = tabulate(study, results)
@@ -250,13 +256,14 @@ def main(config: Config) -> None:
         out.tables(**tables)
         out.show(tables["summary"][SHOWN], tables["controls"])
         out.figures(**draw(results, tables))
-        out.report(report(results, tables, version=str(study.nest.__version__), findings=CLAIMS.findings(out)))
+        version, findings = str(study.nest.__version__), CLAIMS.findings(out)
+        out.report(report(results, tables, version=version, findings=findings, left_out=study.left_out))
 
 
 def redraw(results: Results, out: Path) -> None:
     """Draw ``simulators_neurons``, ``simulators_raster``, ``simulators_shares`` and ``simulators_isi`` again."""
     recorded = load_results(results.directory / "spikes.npz")
-    for name, figure in draw(recorded, {"neurons": results.table("neurons")}).items():
+    for name, figure in draw(recorded, {"neurons": results.table("neurons"), "summary": results.table()}).items():
         save_figure(figure, out, f"simulators_{name}")
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from biospike import metrics
 from biospike.circuit import Circuit
 from biospike.ideal.softmax import softmax
+from biospike.tables import NOT_RUN, UNDECIDED
 from validation.simulators.cases import Case, Spikes
 from validation.simulators.mapping import milliseconds
 from validation.simulators.measures import (
@@ -30,6 +30,7 @@ from validation.simulators.measures import (
     smallest_rank,
     tie_fraction,
 )
+from validation.study.welch import welch
 
 import brian2 as b2
 
@@ -121,6 +122,7 @@ def neurons_table(results: list[CaseResult]) -> pd.DataFrame:
             rows += _constant_rows(result, nest, extra) if result.case.kind == "constant" else [_frozen_row(result)]
     chance = np.array([row.pop("p", math.nan) for row in rows])
     table = pd.DataFrame(rows).reindex(columns=NEURONS)
+    table.loc[table["input"] == "noise", "verdict"] = UNDECIDED  # rates that do not scatter
     noisy = np.isfinite(chance)
     table.loc[noisy, "verdict"] = np.where(chance[noisy] < SIGNIFICANT / max(noisy.sum(), 1), "differ", "agree")
     return table
@@ -202,8 +204,7 @@ def neuron_rates(spikes: Spikes, case: Case) -> NDArray[np.float64]:
 def _noise_row(result: CaseResult) -> dict[str, Any]:
     case = result.case
     brian2, nest = (neuron_rates(spikes, case) for spikes in (result.brian2, result.nest))
-    test = stats.ttest_ind(nest, brian2, equal_var=False)
-    low, high = test.confidence_interval()
+    test = welch(nest, brian2)
     cell, v_inf, sigma = case.cell, case.v_inf[0], case.sigma
     return _describe(case) | {
         "t_ref_nest_ms": milliseconds(max(cell.refractory - case.dt, 0 * b2.ms)),
@@ -217,9 +218,9 @@ def _noise_row(result: CaseResult) -> dict[str, Any]:
         "rate_predicted_hz": float(cell.siegert_rate(v_inf, sigma, dt=case.dt)),
         "rate_closed_form_hz": float(cell.siegert_rate(v_inf, sigma)),
         "rate_siegert_neuron_hz": result.siegert_neuron,
-        "difference_low_hz": float(low),
-        "difference_high_hz": float(high),
-        "p": float(test.pvalue),
+        "difference_low_hz": test.low,
+        "difference_high_hz": test.high,
+        "p": test.p,
     }
 
 
@@ -235,6 +236,16 @@ def summary_table(results: Mapping[str, CircuitResult], logits: NDArray[np.float
     smallest = smallest_rank(len(any_one.brian2), len(any_one.nest))
     table["verdict"] = verdicts(table["rank"].to_numpy(dtype=float), smallest)
     return table
+
+
+def not_run(names: Iterable[str], summary: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ``summary.csv`` of circuits that were left out of a study whose others have this table."""
+    rows = [
+        {"circuit": name, "measure": measure, "verdict": NOT_RUN}
+        for name in names
+        for measure in summary["measure"].unique()
+    ]
+    return pd.DataFrame(rows, columns=["circuit", "measure", "verdict"])
 
 
 def verdicts(rank: NDArray[np.float64], smallest: float) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from biospike.ideal.softmax import softmax
-from biospike.tables import NO_ERROR, UNDECIDED
+from biospike.tables import FEW_SPIKES, NO_ERROR, UNDECIDED
 from biospike.theory.concentration import spikes_for_tv
 from biospike.theory.lyapunov import V, sampling_floor
 from circuits.softmax import COMMON_GATES
@@ -57,13 +57,18 @@ def common_gate(results: Results) -> Finding:
     rows = _erring(results, GATES)
     if rows["bias_floor"].isna().any():
         raise Missing("a single trial does not tell how much of a deviation of the shares is sampling")
-    ratio = rows["bias_tv"] / rows["bias_floor"]
-    biased = ", ".join(ratio[ratio >= LATER].index)
+    told = (rows["spikes_per_row"] * rows["trials"] >= FEW_SPIKES) & (rows["bias_floor"] > 0)
+    ratio = (rows["bias_tv"] / rows["bias_floor"])[told]
+    biased, few = ", ".join(ratio[ratio >= LATER].index), ", ".join(rows.index[~told])
     return Finding(
         "TV of the shares pooled over trials: "
         + "; ".join(f"{name} {row.bias_tv:.4f}" for name, row in rows.iterrows()),
         "sampling leaves " + "; ".join(f"{row.bias_floor:.4f}" for _, row in rows.iterrows()),
-        f"does not hold: {biased}" if biased else "holds: no bias resolved",
+        f"does not hold: {biased}"
+        if biased
+        else f"{UNDECIDED}: too few spikes of {few} to scatter"
+        if few
+        else "holds: no bias resolved",
         estimate=ratio.max(),
         threshold=LATER,
     )
@@ -93,14 +98,19 @@ def multinomial(results: Results) -> Finding:
     if rows.empty:
         raise Missing("no error that the law could be held against")
     off, low, high = (rows[column] / rows["tv_expected"] - 1 for column in ("tv", "tv_low", "tv_high"))
+    inside, outside = (low > -CLOSE) & (high < CLOSE), (low >= CLOSE) | (high <= -CLOSE)
+    open_ones, worst = ", ".join(rows.index[~inside & ~outside]), off.abs().idxmax()
     p = softmax(results.dataset("counts")["logits"].values)
     return Finding(
         "; ".join(f"{name} TV {rows.loc[name, 'tv']:.4f}, {value:+.1%} from the law" for name, value in off.items())
         + f"; for TV {SMALL:g} such a code needs {spikes_for_tv(p, SMALL).mean():.0f} spikes a row on average over "
         "these rows, N = (sum sqrt(p(1-p)))^2/(2 pi eps^2), which does not grow as n^2",
         "; ".join(f"{low[name]:+.1%} to {high[name]:+.1%}" for name in rows.index if np.isfinite(low[name])),
-        "holds" if (off.abs() < CLOSE).all() else "does not hold",
-        estimate=off[off.abs().idxmax()],
+        "does not hold" if outside.any() else f"{UNDECIDED}: few trials of {open_ones}" if open_ones else "holds",
+        estimate=off[worst],
+        low=low[worst],
+        high=high[worst],
+        level=0.95,
         threshold=CLOSE,
     )
 

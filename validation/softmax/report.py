@@ -12,6 +12,7 @@ from biospike.plots import RASTER_KEYS
 from biospike.tables import NOT_RUN, UNDECIDED
 from validation.softmax.tables import regularity_law
 from validation.study.claims import Finding, findings_text
+from validation.study.left_out import paragraphs
 from validation.study.report import made, markdown, origin
 
 
@@ -40,7 +41,7 @@ def report(
         markdown(convergence),
         "`reason` says why a verdict is undecided.",
         "## What holds",
-        *_not_run(left_out or {}),
+        *paragraphs((left_out or {}).values()),
         *_undecided(convergence),
         findings_text(findings),
         "## The law that joins them: error = CV times the multinomial law",
@@ -68,10 +69,6 @@ def _what_was_run(data: xr.Dataset, last: pd.DataFrame) -> str:
         f"nats a row (median {np.median(span):.1f}); {int(last['trials'].iloc[0])} trials; window "
         f"{last['window_ms'].iloc[0]:g} ms; seed {data.attrs['seed']}."
     )
-
-
-def _not_run(left_out: Mapping[str, str]) -> list[str]:
-    return [f"**Not run.** {line}." for line in left_out.values()]
 
 
 def _undecided(convergence: pd.DataFrame) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +32,7 @@ from validation.softmax.figures import Raster, draw_convergence, drawing
 from validation.softmax.report import report
 from validation.softmax.tables import halving, not_run
 from validation.study import command_line
+from validation.study.left_out import say, those_that_take
 from validation.study.options import members
 from validation.study.record import StudyRecord
 from validation.study.results import Results
@@ -58,6 +59,8 @@ FILES = (
     *(f"{figure}.{kind}" for figure in ("convergence", "raster", "sweep") for kind in ("png", "pdf")),
 )
 """What a run or a sweep may write: those of an older one are removed before the first is written."""
+
+ADVICE = "the file of --sweep sets it under [{name}]"
 
 FITTED = ["order", "order_low", "order_high", "verdict", "reason"]
 SHOWN = ["circuit", "spikes_per_row", "tv", "tv_low", "tv_high", "tv_expected", "limit_tv", "bias_tv", "isi_cv"]
@@ -126,11 +129,8 @@ def prepare(config: Config) -> Study:
     rows = Rows(attention_rows()) if config.logits is None else read_rows(config.logits, frame=not config.no_frame)
     logits = rows.logits
     members("--circuits", config.circuits, SOFTMAX_CIRCUITS, otherwise="unknown circuit")
-    circuits: dict[str, Circuit] = {name: SOFTMAX_CIRCUITS[name]() for name in config.circuits}
-    left_out = refusals(circuits, logits)
-    if len(left_out) == len(circuits):
-        raise InputError("; ".join(left_out.values()))
-    circuits = {name: circuit for name, circuit in circuits.items() if name not in left_out}
+    chosen = {name: SOFTMAX_CIRCUITS[name]() for name in config.circuits}
+    circuits, left_out = those_that_take(chosen, logits, ADVICE)
     duration = parse_quantity(config.duration, like=2 * b2.second)
     grid = max(circuit.dt for circuit in circuits.values())
     if duration < 3 * grid:
@@ -147,17 +147,6 @@ def prepare(config: Config) -> Study:
     for work in plans:
         choose_target(work, config.target)
     return Study(config, logits, circuits, left_out, duration, plans, halved, rows.names)
-
-
-def refusals(circuits: Mapping[str, Circuit], logits: NDArray[np.float64]) -> dict[str, str]:
-    """Circuits that cannot take one of these rows, and what they say of it."""
-    lines = {}
-    for name, circuit in circuits.items():
-        try:
-            circuit.check_rows(logits, circuit.dt)
-        except InputError as error:
-            lines[name] = str(error)
-    return lines
 
 
 def run(study: Study) -> Iterator[xr.Dataset]:
@@ -222,8 +211,7 @@ def main(config: Config) -> None:
     study = prepare(config)
     if (config.out / POINTS).is_dir():
         raise InputError(f"--out {config.out} holds the points of a sweep; name another directory")
-    for line in study.left_out.values():
-        print(f"left out: {line}", file=sys.stderr)
+    say(study.left_out)
     neurons = config.trials * np.count_nonzero(~np.isnan(study.logits))
     steps = sum(work.steps for work in study.plans)
     raster = Raster(study.circuits, study.logits, study.duration, config.seed, tuple(study.left_out))

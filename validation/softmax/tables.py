@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import scipy
 import xarray as xr
-from numpy.typing import NDArray
 
 from biospike import metrics
 from biospike.ideal.softmax import softmax
@@ -20,9 +18,7 @@ from biospike.tables import (
 )
 from biospike.theory.concentration import multinomial_tv
 from biospike.theory.regularity import biased_renewal_tv
-
-NO_SPREAD = 1e-9
-"""Trials whose TV differ by rounding only have no interval."""
+from validation.study.welch import welch
 
 
 def not_run(name: str, summary: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, object]]:
@@ -41,7 +37,7 @@ def halving(data: xr.Dataset) -> dict[str, object]:
     full = data["spike_count"].isel(checkpoint=at).transpose("trial", "row", "key").values
     half = data["spike_count_halved"].transpose("trial_halved", "row", "key").values
     tv, tv_half = (trial_means(metrics.total_variation(metrics.shares(c), p)) for c in (full, half))
-    low, high = _welch(tv_half, tv)
+    change = welch(tv_half, tv)
     return {
         "circuit": data.attrs["circuit"],
         "dt_ms": data.attrs["dt_ms"],
@@ -50,17 +46,9 @@ def halving(data: xr.Dataset) -> dict[str, object]:
         "spikes_halved": half.sum(axis=-1).mean(),
         "tv": tv.mean(),
         "tv_halved": tv_half.mean(),
-        "change_low": low,
-        "change_high": high,
+        "change_low": change.low,
+        "change_high": change.high,
     }
-
-
-def _welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of mean(a) - mean(b), by Welch's t; NaN for fewer than two samples of either."""
-    if min(a.size, b.size) < 2 or a.std() + b.std() < NO_SPREAD:
-        return np.nan, np.nan
-    interval = scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval()
-    return float(interval.low), float(interval.high)
 
 
 def regularity_law(data: xr.Dataset, summary: pd.DataFrame) -> pd.DataFrame:

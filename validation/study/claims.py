@@ -1,12 +1,13 @@
 """Claims of the paper and of the theory around it, each read off the tables of the study that measures it.
 
-A claim is a function from the results of its study to a `Finding`, with a verdict: "holds", "does not hold", "depends"
-or "unverified", and a reason after a colon where one is needed. Without its tables a claim is "not measured". It stands
-in the ``claims.py`` of its study, once; the study's report and the index of all claims print it.
+A claim is a function from the results of its study to a `Finding`, with a verdict: "holds", "does not hold", "depends",
+"undecided" or "unverified", and a reason after a colon where one is needed. Without its tables a claim is "not
+measured". It stands in the ``claims.py`` of its study, once; the study's report and the index of all claims print it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ import pandas as pd
 
 from validation.study.results import Missing, Results
 
+UNKNOWN = re.compile(r"(?<![a-z])nan(?![a-z])")
+"""A number in words that tables of silent or saturated inputs do not have: whatever it decides is not decided."""
 OURS = "biospike"
 PAPER = "arXiv:2604.15769"
 
@@ -83,6 +86,8 @@ class Claim(NamedTuple):
         """
         try:
             finding = self.read(results)
+            if UNKNOWN.search(finding.sentence + " " + finding.interval):
+                finding = Finding("", "", "not measured: a number that it rests on is not known")
         except Missing as missing:
             finding = Finding("", "", f"not measured: {missing}")
         except KeyError as label:  # as pandas says that there is no such column or row

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from biospike.arrays import float_array
+from biospike.arrays import float_array, refuse_not_finite
 from biospike.errors import InputError
 from biospike.ideal.lif import DiscreteLIF, SpikingJellyHard, SpikingJellySoft
 
@@ -29,8 +29,7 @@ IF = SpikingJellySoft(tau=math.inf, v_th=1.0, decay_input=False)
 
 def _reals(value: Any) -> Reals:
     array = float_array(value, "weights")
-    if not np.all(np.isfinite(array)):
-        raise InputError("weights and biases must be finite")
+    refuse_not_finite(array, "an array of weights or biases")
     array.flags.writeable = False
     return array
 

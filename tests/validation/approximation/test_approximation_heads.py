@@ -52,6 +52,8 @@ class TestTargets:
             (lambda x: x, r"must return numbers of the shape \(samples, tokens\) = \(16, 4\)"),
             (lambda x: x.sum(axis=(1, 2)), "must return numbers of the shape"),
             (lambda x: np.log(x[..., 0] - x[..., 0].max(axis=1, keepdims=True)), "must be finite"),
+            (lambda x: 1e-200 * x[..., 0], r"spans .*e-20\d, the square of which double precision does not hold"),
+            (lambda x: 1e200 * x[..., 0], r"spans .*e\+199, the square of which double precision does not hold"),
             (lambda x: np.ones(x.shape[:2]), "is constant"),
             (lambda x: x[..., 0] - x[..., 0].mean(), "mixes samples"),
         ],

@@ -7,15 +7,18 @@ import attrs
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from scipy.special import comb, factorial
 
 from biospike.encoding import Regular, encode
+from biospike.ideal.softmax import softmax
 from biospike.recording import load_groups
 from biospike.theory.information import binary_entropy
 from biospike.theory.rate_distortion import blahut_arimoto
 from validation.bounds import laws
 from validation.bounds import study as spike_bounds
 from validation.bounds.curves import BLOCK, COINS, ENCODER, SOFTMAX, UNIFORM, curves
+from validation.bounds.figures import bounds_figure
 from validation.bounds.measure import (
     TRIANGULAR,
     flip_coins,
@@ -25,7 +28,7 @@ from validation.bounds.measure import (
     uniform_values,
 )
 from validation.bounds.study import Sizes
-from validation.bounds.tables import BOUNDS, FITS, SUMMARY, fit, judge
+from validation.bounds.tables import BOUNDS, FITS, SUMMARY, fit, judge, summarise
 from validation.data import attention_rows
 from validation.spike_bounds import Config, main, prepare
 
@@ -250,10 +253,65 @@ def test_bad_input_names_the_value(options, words):
         prepare(attrs.evolve(Config(), **options))
 
 
-def test_rows_of_one_key_are_refused(tmp_path):
-    np.save(tmp_path / "one.npy", np.array([[0.3, np.nan], [0.1, 0.2]]))
-    with pytest.raises(ValueError, match="at least two keys"):
+def test_rows_of_nothing_but_one_key_are_refused(tmp_path):
+    np.save(tmp_path / "one.npy", np.array([[0.3, np.nan], [np.nan, 0.2]]))
+    with pytest.raises(ValueError, match="no row has two keys"):
         prepare(Config(logits=tmp_path / "one.npy"))
+    np.save(tmp_path / "one.npy", np.array([[0.3, np.nan], [0.1, 0.2]]))
+    assert prepare(Config(logits=tmp_path / "one.npy", target="numpy")).real.shape == (2, 2)
+
+
+def counted(logits, spikes):
+    """Curves of `escape` on real rows whose largest keys spike so often (trials, windows)."""
+    logits = np.array(logits)
+    counts = np.zeros((*np.shape(spikes)[:1], *logits.shape, np.shape(spikes)[1]), dtype=int)
+    counts[:, np.arange(len(logits)), np.nanargmax(logits, axis=1)] = np.array(spikes)[:, None]
+    data = xr.Dataset(
+        {
+            "spike_count": (("trial", "row", "key", "checkpoint"), counts),
+            "logits": (("row", "key"), logits),
+            "limit": (("row", "key"), softmax(logits)),
+        },
+        coords={
+            "timesteps": ("checkpoint", 100 * np.arange(1, counts.shape[-1] + 1)),
+            "prior": ("row", ["real"] * len(logits)),
+        },
+        attrs={"circuit": "escape"},
+    )  # fmt: skip
+    return curves({"softmax_escape": data})
+
+
+GROWING = [[40, 80, 160, 320], [41, 82, 164, 328]]
+UNTOLD = {
+    "saturated": ([[900.0, 0, 0]], GROWING, "error below 1e-6"),
+    "silent": ([[1.0, 0, -1]], np.zeros((2, 4)), "silent"),
+    "a silent trial": ([[1.0, 0, -1]], [GROWING[0], [0, 0, 0, 0]], "silent"),
+    "few spikes": ([[1.0, 0, -1]], [[1, 2, 3, 4]] * 2, "few windows"),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", UNTOLD)
+def test_a_curve_that_no_law_can_be_fitted_to_is_undecided_and_says_why(name):
+    logits, spikes, reason = UNTOLD[name]
+    (curve,) = counted(logits, spikes)
+    assert curve.spikes.tolist() == np.asarray(spikes, dtype=float).mean(axis=0).tolist()
+    row = fit([curve]).iloc[0]
+    assert (row["verdict"], row["reason"]) == ("undecided", reason)
+    assert pd.isna(row[["exponent", "exponent_low", "r_squared", "alpha"]]).all()
+    bounds = judge([curve], fit([curve]))
+    assert "nan" not in bounds.to_csv() + summarise([curve]).to_csv()
+
+
+def test_a_circuit_that_was_not_run_is_a_row_of_the_fits_and_named_in_the_figure(encoders):
+    found = [*encoders.values(), *counted([[1.0, 0, -1]], GROWING)]
+    fits = spike_bounds.tabulate(found, ["race"])["fits"]
+    row = fits[fits["code"] == "race"].iloc[0]
+    assert (row["family"], row["verdict"], row["reason"]) == (SOFTMAX, "undecided", "not run")
+    assert row[["exponent", "alpha", "ratio_low"]].isna().all()
+    assert len(fits) == len(fit(found)) + 1
+    words = [text.get_text() for axes in bounds_figure(found, fits).axes for text in axes.texts]
+    assert words.count("not run: race") == 1
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,32 @@ def test_verdicts_on_the_published_figures():
     assert set(STATED) == {"CIFAR-10", "CIFAR-100", "ImageNet"}
 
 
+def test_a_protocol_without_variance_is_undecided():
+    """Eleven of twelve are equal: this seed draws a subsample without the other."""
+    samples = np.ones((12, 3))
+    samples[11] = 0.0
+    table = measure("x", samples, variance=0.95, trials=2, seed=1)[0].set_index("estimator")
+    assert table.loc["pca", "dimension"] == 1
+    assert np.isnan(table.loc["pca_subsampled", "dimension"])
+    assert table.loc["pca_subsampled", "diagnostics"].startswith("undecided: a subsample holds equal samples only")
+
+
+@pytest.mark.long
+def test_samples_of_which_a_part_are_equal_are_measured_as_far_as_they_can_be(tmp_path):
+    """The last of twelve differs, which a subsample of this seed has not drawn."""
+    samples = np.ones((12, 3))
+    samples[11] = 0.0
+    np.save(tmp_path / "x.npy", samples)
+    main(Config(data=tmp_path / "x.npy", trials=2, out=tmp_path / "out", quiet=True))
+    table = pd.read_csv(tmp_path / "out" / "summary.csv").set_index("estimator")
+    assert table.loc["pca", "dimension"] == 1
+    protocol = table.loc["pca_subsampled"]
+    assert np.isnan(protocol["dimension"])
+    assert "undecided: a subsample holds equal samples only" in protocol["diagnostics"]
+    for path in (tmp_path / "out").glob("*.[cm]*"):
+        assert "nan" not in path.read_text()
+
+
 def test_everything_is_written(known, tmp_path, capsys):
     main(Config(data=known, claim="CIFAR-10", sets=("patches-4",), patches=120, trials=4, out=tmp_path, quiet=True))
     assert capsys.readouterr().out == ""
@@ -250,6 +276,9 @@ def test_files_of_every_kind(tmp_path):
         (np.ones(20), r"got \(20,\)"),
         (np.where(np.eye(20) > 0, np.inf, 0.0), "finite, got inf"),
         (np.ones((20, 2), dtype=complex), "real numbers, got complex128"),
+        (1e300 * np.eye(20), r"from 0 to 1e\+300, the squares of whose differences double precision does not hold"),
+        (1.7e308 * (np.eye(20)[::-1] - np.eye(20)), r"from -1.7e\+308 to 1.7e\+308, the squares"),
+        (1e-200 * np.eye(20), "from 0 to 1e-200, the squares"),
     ],
 )
 def test_bad_arrays(tmp_path, content, words):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from biospike import InputError, load, save
+from circuits import SpikingAttention
 from validation.attention import study as compare_attention
 from validation.compare_softmax import Config, prepare, run
 from validation.frameworks import study as compare_frameworks
@@ -62,6 +63,46 @@ class TestWeights:
         joined = np.concatenate([W[stream] if axis else W[stream].T for stream in "qkv"], axis=axis)
         bias = name.replace(".weight", ".bias").replace("_weight", "_bias")
         assert_reads(read_of(tmp_path, {name: joined, bias: np.concatenate([*B.values()])}), W, B)
+
+    def test_the_shape_says_whose_attention_in_one_matrix_it_is(self, tmp_path):
+        """GPT-2 stores (in, 3*out), nanoGPT (3*out, in), under the same name."""
+        joined = np.concatenate([*W.values()], axis=1)
+        for value in (joined, joined.T):
+            assert_reads(read_of(tmp_path, {"transformer.h.0.attn.c_attn.weight": value}), W)
+
+    def test_attention_in_one_matrix_that_may_lie_either_way_must_be_told(self, tmp_path):
+        square = RNG.normal(size=(3, 3))
+        with pytest.raises(InputError, match=r"\(3, 3\) must hold .* \(3, 3\*heads\*width\) and .* say --orientation"):
+            read_of(tmp_path, {"c_attn.weight": square})
+        columns = {stream: square[:, [at]] for at, stream in enumerate("qkv")}
+        assert_reads(read_of(tmp_path, {"c_attn.weight": square}, orientation="in-out"), columns)
+        rows = {stream: square[[at]].T for at, stream in enumerate("qkv")}
+        assert_reads(read_of(tmp_path, {"c_attn.weight": square}, orientation="out-in"), rows)
+
+    @pytest.mark.parametrize(
+        ("name", "shape", "words"),
+        [
+            ("c_attn.weight", (6, 4), r"\(6, 4\) must hold .* accepted are \(3, 3\*heads\*width\) and"),
+            ("c_attn.weight", (6,), "must be"),
+            ("qkv.weight", (3, 6), r"\(3, 6\) must hold .* accepted is \(3\*heads\*width, 3\)"),
+            ("c_attn.bias", (2, 3), "must hold queries, keys and values"),
+        ],
+    )
+    def test_shapes_of_all_three_in_one_are_said(self, tmp_path, name, shape, words):
+        with pytest.raises(InputError, match=f"{name}.*{words}"):
+            read_of(tmp_path, {name: np.zeros(shape)})
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_a_weight_that_is_not_finite_is_named_with_its_place(self, tmp_path, value):
+        joined = np.concatenate([W[stream].T for stream in "qkv"])
+        joined[7, 2] = value
+        with pytest.raises(InputError, match=rf"in_proj_weight has {value} at \(7, 2\); accepted are finite"):
+            read_of(tmp_path, {"in_proj_weight": joined})
+        bias = np.array([0.0, 1, value, value, 0, 0])
+        with pytest.raises(InputError, match=rf"b_k has {value} at 2, and 1 more such"):
+            read_of(tmp_path, {f"W_{stream}": W[stream] for stream in "qkv"} | {"b_k": bias})
+        with pytest.raises(InputError, match=rf"has {value} at \(2, 1\)"):
+            SpikingAttention(W["q"], W["k"], joined[5:8, 1:])
 
     def test_real_modules(self, tmp_path):
         torch = pytest.importorskip("torch")
@@ -216,6 +257,8 @@ class TestLogits:
             ({"key_mask": np.ones(4)}, "expected an array named 'logits', found key_mask"),
             ({"logits": np.zeros((2, 3), "V2")}, "bfloat16"),
             ({"logits": np.arange(24 * 100).reshape(2, 3, 4, 100)}, "token ids"),
+            ({"logits": np.arange(24 * 100).reshape(2, 3, 4, 100), "key_mask": np.arange(100) > 0}, "token ids"),
+            ({"logits": np.array([[0, 50256, 7]]), "key_mask": [1, 1, 0]}, "token ids"),
         ],
     )
     def test_what_is_not_certain_is_refused_by_name(self, tmp_path, arrays, words):

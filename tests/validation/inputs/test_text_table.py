@@ -73,12 +73,12 @@ class TestFrames:
     def test_rows_that_only_resemble_a_frame_stay(self, tmp_path):
         for text, rows in (
             ("0.0,1.0\n2.0,3.5\n4.0,5.0\n", [[0, 1], [2, 3.5], [4, 5]]),
-            ("0,5\n1,6\n", [[0, 5], [1, 6]]),  # two columns are an index and one of numbers
+            ("0 5\n1 6\n", [[0, 5], [1, 6]]),  # two columns are an index and one of numbers
             ("2,1,0\n5,4,3\n8,7,6\n", [[2, 1, 0], [5, 4, 3], [8, 7, 6]]),
         ):
             np.testing.assert_array_equal(read(tmp_path, text), rows)
         with pytest.warns(InputWarning, match="leave it out if it is a header"):
-            np.testing.assert_array_equal(read(tmp_path, "0,1\n3,2\n"), [[0, 1], [3, 2]])
+            np.testing.assert_array_equal(read(tmp_path, "0 1\n3 2\n"), [[0, 1], [3, 2]])
 
 
 class TestText:
@@ -121,6 +121,13 @@ class TestText:
             ("1_0,2\n", "'1_0' is not a number .line 1.*separated by commas"),
             ('"1,2\n3,4\n', "cannot be told apart|quotation mark"),
             ("0\n50256\n1012\n", "token ids"),
+            ("101,2054,102\n101,,102\n", "integers from 101 to 2054, which look like token ids"),
+            ("0,05\n2,5\n", "'0,05' may be one number with a decimal comma or two"),
+            ("1\u00a0000 2\n3 4\n", r"line 1 holds the blank U\+00A0, which may part fields or thousands"),
+            ("1 2\n3\u202f4\n", r"line 2 holds the blank U\+202F"),
+            ("1,\u00a02\n3,4\u00a0000\n", "is not a number .line 2"),
+            ("1, 2 3\n4, 5 6\n", "'2 3' is not a number .line 1"),
+            ("123456789012345678901234567890,2,3\n", r"up to 1.23457e\+29, which double precision does not hold"),
         ],
     )
     def test_what_is_ambiguous_is_named(self, tmp_path, text, words):
@@ -134,6 +141,34 @@ class TestText:
         with pytest.raises(InputError, match="line 3 has more than 2 fields"):
             read(tmp_path, "1.5,2\n1,2\n1,2,3\n")
         np.testing.assert_array_equal(read(tmp_path, "1,,3\n4,NA,nan\n"), [[1, np.nan, 3], [4, np.nan, np.nan]])
+
+    @pytest.mark.filterwarnings("ignore:lines differ in length")
+    def test_ragged_lines_of_token_ids_are_no_logits(self, tmp_path):
+        with pytest.raises(InputError, match="integers from 101 to 2054, which look like token ids"):
+            read(tmp_path, "101 2054 2003 102\n101 102\n")
+
+    @pytest.mark.parametrize(
+        ("text", "end", "hidden"),
+        [
+            ("1,2,3,\n4,5,6,\n", "last", 3),
+            ("\t1\t2\n\t3\t4\n", "first", 0),
+            ("1;2;\n", "last", 2),
+        ],
+    )
+    def test_a_separator_too_many_is_said(self, tmp_path, text, end, hidden):
+        with pytest.warns(InputWarning, match=f"the {end} field of every line is empty, and so NaN"):
+            rows = read(tmp_path, text)
+        assert np.isnan(rows[:, hidden]).all()
+        assert not np.isnan(np.delete(rows, hidden, axis=1)).any()
+
+    def test_an_end_that_is_empty_in_some_lines_is_a_mask(self, tmp_path):
+        np.testing.assert_array_equal(read(tmp_path, "1,2,\n,5,6\n"), [[1, 2, np.nan], [np.nan, 5, 6]])
+
+    def test_lines_that_may_be_one_number_with_a_decimal_comma_are_said(self, tmp_path):
+        with pytest.warns(InputWarning, match="two whole numbers, such as '1,5'; if the comma is a decimal sign"):
+            np.testing.assert_array_equal(read(tmp_path, "1,5\n-2,25\n"), [[1, 5], [-2, 25]])
+        for text in ("1, 5\n2, 25\n", "1,5.0\n2,25\n", "1,-5\n2,25\n", "1,5,1\n2,25,1\n"):
+            assert read(tmp_path, text)[1, 1] == 25
 
     def test_a_row_that_is_left_out_is_said(self, tmp_path):
         with pytest.warns(InputWarning, match="line 2 is blank, and left out"):
