@@ -36,6 +36,7 @@ def test_limit_is_the_composition_of_ordinary_attention():
         np.testing.assert_allclose(layer.residual.values[0], y, atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.compiles
 def test_two_layers_converge_to_their_limit():
     """Order 1/sqrt(T) in both layers; the means meet the limit but for what the second layer makes of a finite T."""

@@ -12,7 +12,7 @@ from circuits.stack import Stack
 
 import brian2 as b2
 
-FEATURES, HEADS, WIDTH, STEPS, SCALE = 3, 2, 2, 12, 0.25
+FEATURES, HEADS, WIDTH, STEPS, SCALE = 3, 2, 2, 24, 0.25
 """Scales are powers of 2, and so is the row's rate in steps, 1/16: every sum of weights is exact."""
 
 

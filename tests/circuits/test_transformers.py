@@ -194,6 +194,7 @@ def test_spike_softmax_is_bit_exact(base: float, steps: int) -> None:
     np.testing.assert_allclose(expected.shares[1], 1 / 24, rtol=1e-14)
 
 
+@pytest.mark.long
 @pytest.mark.compiles
 def test_spikformer_of_published_size_is_bit_exact_in_cpp() -> None:
     # Spikformer 4-384 on CIFAR: 64 tokens, 12 heads of width 32, four steps; rates near those published. 28 million

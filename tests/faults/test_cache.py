@@ -14,6 +14,7 @@ def simulate(target):
     return simulation.simulate(point.circuit, point.logits, target=target, **point.options)["spike_count"]
 
 
+@pytest.mark.long
 @pytest.mark.compiles
 def test_every_damage_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setenv("BIOSPIKE_CACHE", str(tmp_path))

@@ -42,6 +42,7 @@ def cluster(directory, workers):
             process.wait()
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_loses_nothing(tmp_path, unbroken, monkeypatch):
     """One of two workers is killed while points are running; all files are those of one process on one machine."""
     kept = []
@@ -111,6 +112,7 @@ except module.SweepError as error:
 """
 
 
+@pytest.mark.long
 def test_a_point_that_fails_on_a_worker_ends_the_sweep_with_one_error(tmp_path):
     """Here every key is wrong, as if the workers had other code; the process must come to its end."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -2,11 +2,13 @@
 
 import os
 
+import pytest
 from small_sweep import content, processes, run
 
 from biospike.sweep import POINTS
 
 
+@pytest.mark.long
 def test_two_sweeps_in_one_directory(tmp_path, unbroken):
     """The same points in both, and one that overlaps: every file is that of an undisturbed run."""
     children = [processes.Process(target=run, args=(tmp_path, seeds)) for seeds in ((1, 2), (1, 2), (2,))]

@@ -103,6 +103,7 @@ def test_unwritable_build_cache(tmp_path, monkeypatch):
     assert content(tmp_path / "out") == {}
 
 
+@pytest.mark.long
 @pytest.mark.compiles
 def test_disk_of_the_compiled_run_and_of_the_build_is_full(small_disk, tmp_path, monkeypatch, unbroken):
     """Neither gives a number; with room again, both go on."""

@@ -20,6 +20,7 @@ def stamps(directory):
     return {path.name: path.stat().st_mtime_ns for path in (directory / POINTS).glob("[!.]*.nc")}
 
 
+@pytest.mark.long
 def test_sigkill_at_random_moments(tmp_path, unbroken):
     """At least 24 kills, in as many sweeps as that takes, each of which is started again until it is complete."""
     rng = np.random.default_rng()
@@ -60,6 +61,7 @@ def test_sigkill_at_random_moments(tmp_path, unbroken):
         assert not [path for path in (directory / POINTS).iterdir() if path.suffix != ".nc" or path.name[0] == "."]
 
 
+@pytest.mark.long
 def test_killing_the_command_with_its_workers_at_work(tmp_path, unbroken):
     """The command is killed alone: its worker processes must not go on to write anything else."""
     script = f"from small_sweep import run; run({str(tmp_path)!r}, jobs=2)"
@@ -130,6 +132,7 @@ def _leave(directory):
     (directory / owned_prefix("folder")).mkdir()
 
 
+@pytest.mark.long
 @pytest.mark.compiles
 def test_sigkill_while_compiling(tmp_path, unbroken, monkeypatch):
     """Kills in code generation, compilation and compiled runs; the counts are those of the numpy target."""

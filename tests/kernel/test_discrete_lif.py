@@ -132,6 +132,7 @@ np.savez(sys.argv[2], **arrays)
 """
 
 
+@pytest.mark.long
 @pytest.mark.compiles
 def test_compiled_target_is_bit_identical_to_the_formulas(tmp_path: Path) -> None:
     here = Path(__file__).parent

@@ -258,6 +258,7 @@ for i in range(50):
 """
 
 
+@pytest.mark.long
 @pytest.mark.compiles
 def test_compiled_neurons_keep_exact_times_and_grid_intervals(tmp_path: Path) -> None:
     # Brian2 compiles with fast-math by default; the closed forms have to survive it.
@@ -333,6 +334,7 @@ def test_noise_is_an_ornstein_uhlenbeck_process_at_any_step() -> None:
     assert measured == pytest.approx(correlation, abs=4 * (1 - correlation**2) / math.sqrt(n))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("dt", "reset", "n", "duration"),
     [(0.1, "zero", 1500, 0.5), (0.1, "subtract", 1500, 0.5), (0.02, "zero", 1500, 0.2)],

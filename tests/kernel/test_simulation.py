@@ -203,6 +203,7 @@ def test_compiled_and_numpy_agree_spike_for_spike_and_compile_once(cache, monkey
         assert same(counts(circuit, target="cpp_standalone"), counts(circuit)), circuit
 
 
+@pytest.mark.long
 @pytest.mark.compiles
 def test_studies_in_one_queue_give_what_each_gives_alone(cache, monkeypatch):
     """In their order, on both targets, with several batches each; and no more binaries at a time than processors."""
@@ -240,6 +241,7 @@ def test_damaged_cache_entry_is_built_again(cache):
     assert same(whole, counts(Escape(), target="cpp_standalone"))
 
 
+@pytest.mark.long
 @pytest.mark.compiles
 def test_two_processes_at_once(cache, tmp_path):
     """Two studies started together, with nothing in the cache, both get the right numbers."""
@@ -286,6 +288,7 @@ def test_failing_binary_is_an_error_not_a_number(cache):
     assert standalone.run(binary, state, 1e-4, 0.01, ["keys.spike_count"])["keys.spike_count"].size == SIZES[1]
 
 
+@pytest.mark.long
 @pytest.mark.compiles
 def test_compiler_failure_is_one_clear_error(cache, monkeypatch, tmp_path):
     broken = tmp_path / "g++"

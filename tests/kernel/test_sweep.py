@@ -219,6 +219,7 @@ def test_options_that_do_not_go_together(tmp_path, options, words):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 @pytest.mark.compiles
 def test_compiled_points_are_the_same_with_two_processes(tmp_path):
     points = {

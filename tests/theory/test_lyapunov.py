@@ -48,6 +48,7 @@ def test_a_floor_does_not_bend_the_rate(rate, floor):
     assert fit.amplitude == pytest.approx(1.5, rel=1e-3)
 
 
+@pytest.mark.long
 def test_interval_covers_the_rate():
     t, rate, hits, runs = np.linspace(0, 4, 30), 1.2, 0, 40
     rng = np.random.default_rng(2)

@@ -14,6 +14,7 @@ from validation.compare_transfer import LIMITS, TRANSFERS, Config, prepare, simu
 CONFIG = Config(rows=3, spikes=600, trials=1, quiet=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(TRANSFERS))
 def test_every_curve_reaches_its_own_limit_within_a_spike_a_key(name: str) -> None:
     logits, transfer = prepare(CONFIG), TRANSFERS[name]

@@ -47,9 +47,11 @@ def out(tmp_path_factory):
 
 
 class TestStudy:
+    @pytest.mark.long
     def test_writes_every_file_and_nothing_else(self, out):
         assert {path.name for path in out.iterdir()} == FILES
 
+    @pytest.mark.long
     def test_table(self, out):
         table = pd.read_csv(out / "summary.csv")
         assert list(table.columns) == SUMMARY
@@ -69,12 +71,14 @@ class TestStudy:
         shortest = table[table["timesteps"] == table["timesteps"].min()]
         assert shortest["diagnostics"].str.contains("of rows silent").all()
 
+    @pytest.mark.long
     def test_stored_counts_give_the_table_again(self, out):
         data, table = load(out / "counts.nc"), pd.read_csv(out / "summary.csv")
         again = summarise(data)
         for column in ("sup_error", "rms_error", "limit_rms_error", "spikes_total", "sup_low"):
             np.testing.assert_allclose(again[column], table[column])
 
+    @pytest.mark.long
     def test_errors_by_hand(self, out):
         """Limit error of one target and number of heads, with a read-out for each fold."""
         data, table = load(out / "counts.nc"), pd.read_csv(out / "summary.csv")
@@ -93,6 +97,7 @@ class TestStudy:
         x = data.x.values
         np.testing.assert_array_equal(values[..., 0], own(x))
 
+    @pytest.mark.long
     def test_spiking_features_scatter_about_the_limit_as_draws_do(self, out):
         """Variance m(1 - m)/N: within 30 %, three standard errors of a variance from some 200 independent outputs."""
         data = load(out / "counts.nc")
@@ -102,6 +107,7 @@ class TestStudy:
         order = np.polyfit(np.log(data.timesteps.values), np.log(measured), 1)[0]
         assert -0.6 < order < -0.4
 
+    @pytest.mark.long
     def test_error_approaches_that_of_the_limit(self, out):
         """Least squares does no worse than the read-out of the limit would on the same spikes, but for fitting p of N.
 
@@ -124,6 +130,7 @@ class TestStudy:
             assert measured[-1] < measured[0] / 2
             assert measured[-1] > limit[-1]
 
+    @pytest.mark.long
     def test_spikes_of_all_heads_are_all_spikes(self, out):
         data = load(out / "counts.nc")
         populations = ("encoder", "qkv", "attention", "output")
@@ -134,6 +141,7 @@ class TestStudy:
         assert (one > data["spikes_encoder"].mean(("trial", "sample")).values).all()
         assert (np.diff(one) > 0).all()
 
+    @pytest.mark.long
     def test_report_says_what_the_numbers_say(self, out):
         text = (out / "report.md").read_text()
         for words in (
@@ -151,6 +159,7 @@ class TestStudy:
         for row in last.itertuples():
             assert f"**{row.target}.** Sup-norm error {row.sup_error:.3f}" in text
 
+    @pytest.mark.long
     def test_figure(self, out):
         table = pd.read_csv(out / "summary.csv")
         figure = figures.approximation_figure(table)

@@ -71,6 +71,7 @@ class TestEstimator:
             found.append(persistent(shares - p).mean())
         assert abs(np.mean(found)) < SE * np.std(found) / np.sqrt(200)
 
+    @pytest.mark.long
     @pytest.mark.parametrize("shift", [0.0, 0.004, 0.05])
     def test_interval_holds_the_true_bias(self, shift):
         """At least 95 %: of 100 studies, fewer than 88 only once in 1000 runs (binomial)."""
@@ -168,6 +169,7 @@ class TestIdealEnds:
         np.testing.assert_array_equal(one, other)
         assert one.sum() > 50
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         ("circuit", "seconds"),
         [
@@ -188,6 +190,7 @@ class TestIdealEnds:
 
 
 class TestClosedForms:
+    @pytest.mark.long
     @pytest.mark.parametrize(
         ("circuit", "seconds", "left_out"),
         [
@@ -284,6 +287,7 @@ class TestStudy:
             main(Config(out=directory, **OPTIONS))
         return directory
 
+    @pytest.mark.long
     def test_files_and_columns(self, out):
         names = {path.name for path in out.iterdir()}
         assert names == {"assumptions.csv", "assumptions.png", "assumptions.pdf", "report.md", "parts"}
@@ -296,6 +300,7 @@ class TestStudy:
         soft = table[table["circuit"] == "discrete LIF, soft reset"]
         assert soft["exceeds_0_01_at"].isna().all()
 
+    @pytest.mark.long
     def test_report_is_made_of_the_numbers(self, out):
         text, table = (out / "report.md").read_text(), pd.read_csv(out / "assumptions.csv")
         worst = table[table["assumption"] == "saturation"]["bias"].max()
@@ -304,6 +309,7 @@ class TestStudy:
         assert "never exceeds 0.01 within the sweep" in text
         assert "nan" not in text.lower()
 
+    @pytest.mark.long
     def test_an_interrupted_audit_goes_on(self, out, monkeypatch):
         """Finished assumptions are read and not run; a damaged part, another seed or other options are run again."""
         monkeypatch.setitem(calibrate_assumptions.PRESETS, "quick", SHORT)

@@ -57,10 +57,12 @@ def exact_toy():
     return attention, attention @ TOY
 
 
+@pytest.mark.long
 def test_writes_every_file_and_nothing_else(out):
     assert {path.name for path in out.iterdir()} == FILES
 
 
+@pytest.mark.long
 def test_tables_have_the_promised_columns(out):
     summary, convergence = table(out, "summary"), table(out, "convergence")
     assert list(summary.columns) == SUMMARY
@@ -77,6 +79,7 @@ def test_tables_have_the_promised_columns(out):
     assert "is undecided (" in (out / "report.md").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["staged", "streaming"])
 def test_summary_agrees_with_the_counts(out, data, mode):
     """Errors in the longest window, recomputed by hand from the stored counts and the definition of the toy."""
@@ -106,6 +109,7 @@ def test_summary_agrees_with_the_counts(out, data, mode):
     assert "N < 100" in row["diagnostics"]
 
 
+@pytest.mark.long
 def test_diagnostics_name_the_window_that_the_membrane_outlasts(out):
     summary = table(out, "summary")
     short = summary["window_ms"] < 20
@@ -114,6 +118,7 @@ def test_diagnostics_name_the_window_that_the_membrane_outlasts(out):
     assert (remembered == (short & (summary["mode"] == "streaming"))).all()
 
 
+@pytest.mark.long
 def test_laws_of_sampling_are_those_of_the_theory(out, data):
     """Two keys: E abs(K/N - p) of a binomial, and the variance of what an attention spike routes."""
     attention, output = exact_toy()
@@ -140,6 +145,7 @@ def test_laws_of_sampling_are_those_of_the_theory(out, data):
     assert 0.3 < summary["output_rmse"] / row["output_expected"] < 2
 
 
+@pytest.mark.long
 def test_membranes_remember_what_came_before_the_window(data):
     """White noise through the filter: mean of u over a window against the mean of the noise in it, three std errors."""
     rng = np.random.default_rng(4)
@@ -185,6 +191,7 @@ def grown(data, bias=0.0):
     return rest.assign(populations | once).assign_coords(windows)
 
 
+@pytest.mark.long
 def test_orders_and_floors_are_found(data):
     converging = compare_attention.tabulate(grown(data))["convergence"].set_index("metric")
     tv = converging.loc["attention_tv"]
@@ -195,6 +202,7 @@ def test_orders_and_floors_are_found(data):
     assert biased.loc["attention_tv", "floor"] == pytest.approx(0.1, rel=0.2)
 
 
+@pytest.mark.long
 def test_scores_have_no_bias_with_separate_encoders(data):
     met = diagonal(data)
     assert list(met["scores"]) == ["i = j", "i != j"] * 2
@@ -204,6 +212,7 @@ def test_scores_have_no_bias_with_separate_encoders(data):
         assert abs(row.bias) < 0.3
 
 
+@pytest.mark.long
 def test_fluctuations_come_from_the_noise_of_the_scores(data):
     """Variance of a leaky filter of white noise against that of a sum over the whole window."""
     found = fluctuations(data)
@@ -215,6 +224,7 @@ def test_fluctuations_come_from_the_noise_of_the_scores(data):
     assert found.low < found.found < found.high
 
 
+@pytest.mark.long
 def test_report_says_what_the_numbers_say(out):
     text = (out / "report.md").read_text()
     for words in ("toy input of the paper", "Order of convergence", "Jensen", "meets itself", "Spikes", "revision",
@@ -225,6 +235,7 @@ def test_report_says_what_the_numbers_say(out):
     assert f"attention TV {row['attention_tv']:.4f} ({row['tv_low']:.4f} to {row['tv_high']:.4f})" in text
 
 
+@pytest.mark.long
 def test_report_of_a_single_trial_claims_no_interval(data):
     one = data.isel(trial=[0], mode=[1])
     text = report(one, **compare_attention.tabulate(one))
@@ -234,6 +245,7 @@ def test_report_of_a_single_trial_claims_no_interval(data):
     assert "Staged" not in text
 
 
+@pytest.mark.long
 def test_report_of_biased_scores_resolves_them(data):
     """As shared encoders do: the diagonal raised by half a nat, the attention as before."""
     shift = 0.5 / 3.0 * float(data["scales"][0, 0] * data["scales"][1, 0])
@@ -252,6 +264,7 @@ def test_report_of_biased_scores_resolves_them(data):
     assert "the bias of single scores is resolved" in text
 
 
+@pytest.mark.long
 def test_stored_results_draw_the_figures_again(out, data, tmp_path):
     traces = load_groups(out / "spikes.nc")
     assert list(traces) == ["staged", "streaming"]
@@ -264,6 +277,7 @@ def test_stored_results_draw_the_figures_again(out, data, tmp_path):
     assert (tmp_path / "attention.png").stat().st_size > 5_000
 
 
+@pytest.mark.long
 def test_recorded_spikes_are_those_of_the_first_trial(out, data):
     """In the streaming mode the raster is the beginning of the longest window."""
     trace = load_groups(out / "spikes.nc")["streaming"]
@@ -343,6 +357,7 @@ def test_a_single_token_has_nothing_to_attend_to(tmp_path):
         prepare(Config(tokens=tmp_path / "t.npy", target="numpy"))
 
 
+@pytest.mark.long
 def test_energy_is_that_of_the_recorded_spikes_and_steps(out, data):
     energy = table(out, "energy")
     one = energy[(energy["mode"] == "staged") & (energy["device"] == "45 nm arithmetic")].iloc[-1]

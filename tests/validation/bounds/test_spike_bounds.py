@@ -204,6 +204,7 @@ def test_floor_codes_get_the_verdict_floor():
     assert lemma.str.startswith("fails for eps <").all()
 
 
+@pytest.mark.long
 def test_writes_every_file_with_its_columns(out):
     figures = {f"{name}.{kind}" for name in ("spikes", "control") for kind in ("png", "pdf")}
     assert {path.name for path in out.iterdir()} == figures | {
@@ -220,6 +221,7 @@ def test_writes_every_file_with_its_columns(out):
         assert words in report
 
 
+@pytest.mark.long
 def test_no_point_lies_below_a_bound(out):
     """Information and whole spikes bound every code from below: a violation would be an error of ours."""
     summary = pd.read_csv(out / "summary.csv")
@@ -232,6 +234,7 @@ def test_no_point_lies_below_a_bound(out):
     assert (pd.read_csv(out / "bounds.csv")["verdict"] != "VIOLATED").all()
 
 
+@pytest.mark.long
 def test_raw_data_give_the_tables_again(out):
     found = curves(load_groups(out / "raw.nc"))
     again = fit(found)

@@ -148,6 +148,7 @@ def test_built_in_sets():
         data_sets(["digit"], 1)
 
 
+@pytest.mark.long
 def test_patches_against_the_census_of_all_places():
     # Covariance over every second place of both photographs, exact: 5 components of 192. Samples of it scatter by 1.
     total, square, n = 0.0, 0.0, 0
@@ -208,6 +209,7 @@ def test_samples_of_which_a_part_are_equal_are_measured_as_far_as_they_can_be(tm
         assert "nan" not in path.read_text()
 
 
+@pytest.mark.long
 def test_everything_is_written(known, tmp_path, capsys):
     main(Config(data=known, claim="CIFAR-10", sets=("patches-4",), patches=120, trials=4, out=tmp_path, quiet=True))
     assert capsys.readouterr().out == ""

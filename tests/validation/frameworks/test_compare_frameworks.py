@@ -201,6 +201,7 @@ def test_batch_norm_of_a_file_is_folded_in(tmp_path: Path) -> None:
     assert isinstance(block.k, Affine)
 
 
+@pytest.mark.long
 def test_main_writes_every_file_and_the_report_says_what_was_found(tmp_path: Path) -> None:
     config = Config(
         blocks=("spikformer", "spike_softmax"), inputs=("digits",), size="small", frameworks=(), trains=TRAINS,

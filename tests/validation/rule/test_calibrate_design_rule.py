@@ -233,10 +233,12 @@ def out(tmp_path_factory):
 
 
 class TestStudy:
+    @pytest.mark.long
     def test_writes_every_file_and_nothing_else(self, out):
         figures = {f"{name}{kind}" for name in FIGURES for kind in (".png", ".pdf")}
         assert {path.name for path in out.iterdir()} == FILES | figures
 
+    @pytest.mark.long
     def test_summary(self, out):
         table = pd.read_csv(out / "summary.csv")
         assert list(table.columns) == SUMMARY
@@ -248,12 +250,14 @@ class TestStudy:
         censored = table[table["timesteps"].isna()]
         assert censored["diagnostics"].str.contains("reached").all()
 
+    @pytest.mark.long
     def test_predictions_are_those_of_the_rule(self, out):
         joined = pd.read_csv(out / "summary.csv").merge(pd.read_csv(out / "fits.csv")[[*KEYS, "C"]], on=KEYS)
         known = joined[joined["predicted"].notna()]
         assert len(known)
         assert np.allclose(known["predicted"], known["C"] * known["d_eff"] / known["eps"] ** 2)
 
+    @pytest.mark.long
     def test_fits(self, out):
         table = pd.read_csv(out / "fits.csv")
         assert list(table.columns) == FITS
@@ -264,6 +268,7 @@ class TestStudy:
         # Inside the subspace C is a mean x(1 - x), which no coin takes above 1/4; 3 samples and 5 sets: 30 %.
         assert alone.loc[("bernoulli", "inside", "frobenius"), "C"] < 0.25 * 1.3
 
+    @pytest.mark.long
     def test_stored_errors_and_counts(self, out):
         errors, counts = load(out / "errors.nc"), load(out / "counts.nc")
         assert errors.sizes["run"] == len(ENCODERS) + 1
@@ -279,6 +284,7 @@ class TestStudy:
         first = counts["row_spikes"].isel(attention_run=0, window=-1, query=slice(SIZES[0][0]))
         assert float(first.mean()) == pytest.approx(float(errors["row_spikes"][-1, 0, :, 4].mean()))
 
+    @pytest.mark.long
     def test_report_says_what_was_found(self, out):
         text = (out / "report.md").read_text()
         fits = pd.read_csv(out / "fits.csv").set_index(["encoder", "circuit", "read_out", "norm"])

@@ -93,6 +93,7 @@ def test_report_says_what_the_numbers_say(out):
     assert f"{floor['limit_tv']:.4f}" in text
 
 
+@pytest.mark.long
 def test_stored_results_draw_the_same_figures_again(out, tmp_path):
     traces = load_groups(out / "traces.nc")
     assert set(traces) == {"subtractive", "integrate", "escape"}

@@ -135,6 +135,7 @@ def test_wrong_counts_are_refused_though_their_totals_are_right(loop: Path) -> N
         measure._compare(place, point, 0, refused)
 
 
+@pytest.mark.long
 @pytest.mark.compiles
 def test_a_study_is_held_against_the_loop(loop: Path, tmp_path: Path) -> None:
     logits = draw_logits(Size(circuit="race", keys=5, rows=3, trials=2, steps=1, checkpoints=1, seed=3))
@@ -156,6 +157,7 @@ def test_a_study_is_held_against_the_loop(loop: Path, tmp_path: Path) -> None:
     assert found == f"compare_softmax, integrate: 4 of {data['spike_count'][0].size} counts are not the loop's"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("circuit", list(CIRCUITS))
 def test_the_numpy_loop_spikes_like_biospike(circuit: str) -> None:
     problem = problem_of(circuit)
@@ -164,6 +166,7 @@ def test_the_numpy_loop_spikes_like_biospike(circuit: str) -> None:
     np.testing.assert_array_equal(with_numpy.run(problem, counter=True).counts, expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("circuit", list(CIRCUITS))
 def test_independent_peers_keep_the_law(circuit: str) -> None:
     problem = problem_of(circuit, steps=1500)
