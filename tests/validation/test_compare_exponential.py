@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from validation import compare_exponential
-from validation.compare_exponential import Config, prepare, run
+from validation.compare_exponential import Config, _closed_form, prepare, run
 
 
 def test_estimates_are_those_of_the_closed_forms() -> None:
@@ -49,3 +50,17 @@ def test_main_writes_its_files(tmp_path: Path) -> None:
 def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         prepare(Config(**options))  # type: ignore[arg-type]
+
+
+def test_readings_without_scatter_are_not_counted_as_outside_their_interval():
+    """A rate of 0 or 1 has no interval: of two such readings one is the closed form, one is off."""
+    rows = pd.DataFrame({
+        "estimate": [1.0 + 1e-12, 2.0, 3.0, 4.0], "predicted": [1.0, 2.1, 3.0, 5.0],
+        "low": [1.0 + 1e-12, 2.0, 2.9, 3.9], "high": [1.0 + 1e-12, 2.0, 3.1, 4.1],
+        "relative_sd_predicted": [0.0, 0.0, 0.1, 0.1],
+    })  # fmt: skip
+    said = _closed_form(rows)
+    assert "in 1 of 2 readings that scatter" in said
+    assert "1 of 2 readings without scatter equal it" in said
+    assert "readings that scatter" not in _closed_form(rows[:2])
+    assert "without scatter" not in _closed_form(rows[2:])

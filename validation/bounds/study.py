@@ -25,7 +25,7 @@ from validation.bounds.claims import CLAIMS
 from validation.bounds.curves import Curve, curves
 from validation.bounds.figures import bounds_figure, control_figure
 from validation.bounds.report import report
-from validation.bounds.tables import fit, judge, summarise
+from validation.bounds.tables import fit, judge, rates, summarise
 from validation.data import attention_rows
 from validation.inputs.logits import read_logits
 from validation.study.record import StudyRecord
@@ -215,13 +215,13 @@ def main(config: Config) -> None:
     with Results.of(config) as out:
         raw = run(study)
         found = curves(raw)
-        tables = tabulate(found)
+        tables = tabulate(found) | {"rates": rates(raw)}
         out.save("raw", raw)
         out.tables(**tables)
         shown = ["family", "code", "metric", "exponent", "exponent_low", "exponent_high", "r_squared", "verdict"]
         out.show(tables["fits"][shown])
         out.figures(spikes=bounds_figure(found, tables["fits"]), control=control_figure(found, tables["fits"]))
-        out.report(report(raw, found, tables["fits"], tables["bounds"], CLAIMS.findings(out)))
+        out.report(report(raw, found, tables, CLAIMS.findings(out)))
 
 
 STUDY = StudyRecord("spike_bounds", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper"))
