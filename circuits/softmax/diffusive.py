@@ -187,6 +187,9 @@ class Diffusive(Circuit):
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
         """Inhibition starts in balance and membranes in their stationary state, so that there is no onset."""
         mean, inhibition, _ = self.mean_field(batch.logits, dt)
+        # A shift of all logits is a shift of all means, and in balance one of the inhibition.
+        shift = float(self.used_kappa(dt)) * np.broadcast_to(batch.shift, inhibition.shape)
+        mean, inhibition = mean + shift[:, None], inhibition + shift
         cell, sigma = on_grid(self.cell, self.siegert_sigma, dt), self.siegert_sigma
         v = draw_membrane(cell, mean - inhibition[:, None], sigma, uniform(*batch.address, -1))
         return {

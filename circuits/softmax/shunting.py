@@ -147,8 +147,8 @@ class Shunting(Circuit):
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
         """The conductance starts at its mean field, every key at a uniform phase of its interval."""
-        current = self.input_current(batch.logits)
-        g, rates = self.mean_field(batch.logits, dt)
+        current = float(self.offset) + float(self.current) * batch.drive
+        g, rates = self._mean_field(current, np.isnan(batch.logits), dt)
         tau, v_inf = self._membrane(current, g[:, None])
         rest, threshold = float(self.v_rest), float(self.v_threshold)
         with np.errstate(divide="ignore"):
@@ -203,10 +203,12 @@ class Shunting(Circuit):
 
     def mean_field(self, logits: Array, dt: Quantity | None = None) -> tuple[Array, Array]:
         """Self-consistent conductance (rows,), siemens, and rates (rows, keys), Hz, on the grid `dt`."""
-        current = self.input_current(logits)
-        weight = np.where(np.isnan(logits), 0.0, 1.0)
+        return self._mean_field(self.input_current(logits), np.isnan(logits), dt)
+
+    def _mean_field(self, current: Array, masked: NDArray[np.bool_], dt: Quantity | None) -> tuple[Array, Array]:
+        weight = np.where(masked, 0.0, 1.0)
         opened = float(self.w * self.tau_inh)
-        low = np.zeros(len(logits))
+        low = np.zeros(len(current))
         # Rates fall with g, so the fixed point is unique, and the feed-forward rates are above it.
         high = opened * (weight * self.key_rate(current, low[:, None], dt)).sum(axis=1)
         for _ in range(60):

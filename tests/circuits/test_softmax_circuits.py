@@ -42,9 +42,9 @@ def final(data):
     return data.spike_count.isel(checkpoint=-1).values
 
 
-def test_registry_finds_the_seven():
+def test_registry_finds_the_seven_and_the_controls():
     assert set(SOFTMAX_CIRCUITS) == {
-        "subtractive", "shunting", "divisive", "race", "integrate", "escape", "diffusive",
+        "subtractive", "shunting", "divisive", "race", "integrate", "escape", "diffusive", "none", "self_inhibition",
     }  # fmt: skip
     for name, kind in SOFTMAX_CIRCUITS.items():
         assert issubclass(kind, Circuit)
@@ -227,7 +227,7 @@ def test_subtractive_without_drive_above_rheobase_says_so():
         Subtractive(beta=0.5, gain=0.4).limit(LOGITS)
 
 
-@pytest.mark.parametrize("name", ["race", "escape", "integrate", "divisive", "subtractive"])
+@pytest.mark.parametrize("name", ["race", "escape", "integrate", "divisive", "subtractive", "none", "self_inhibition"])
 class TestDegenerateRows:
     def test_one_key(self, name):
         data = simulate(SOFTMAX_CIRCUITS[name](), [[np.nan, 2.0, np.nan]], duration="100 ms", target="numpy")

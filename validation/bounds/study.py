@@ -157,8 +157,8 @@ def prepare(config: Config) -> Study:
         "target": "numpy" if config.target == "auto" and not sizes.compile_rows else config.target,
     }
     uniform = measured.uniform_rows(sizes.uniform_rows, measured.UNIFORM_KEYS, config.seed)
-    for kind in SOFTMAX_CIRCUITS.values():
-        check_study(kind(), real, seed=config.seed, **options)
+    for name in _measured_circuits():
+        check_study(SOFTMAX_CIRCUITS[name](), real, seed=config.seed, **options)
     settings = {
         "duration": sizes.block_duration, "windows": sizes.block_windows, "tau_s": sizes.tau_s,
         "trials": sizes.trials, "seed": config.seed, "target": config.target,
@@ -170,6 +170,10 @@ def prepare(config: Config) -> Study:
         for code in measured.CODES
     }
     return Study(config, sizes, real, uniform, options, blocks)
+
+
+def _measured_circuits() -> list[str]:
+    return [name for name, kind in SOFTMAX_CIRCUITS.items() if kind.group == "circuit"]
 
 
 def run(study: Study) -> dict[str, xr.Dataset]:
@@ -184,7 +188,7 @@ def run(study: Study) -> dict[str, xr.Dataset]:
     full = 2 ** np.arange(int(np.log2(FEWEST_SPIKES)), int(np.log2(sizes.full)) + 1)
     x = measured.uniform_values(sizes.values, sizes.trials, config.seed)
     tasks = {name: joblib.delayed(measured.measure_block)(of, name.split("_")[1]) for name, of in study.blocks.items()}
-    for name in SOFTMAX_CIRCUITS:
+    for name in _measured_circuits():
         options = study.options | {"jobs": 1}
         tasks[f"softmax_{name}"] = joblib.delayed(measured.measure_softmax)(
             name, study.real, study.uniform, config.seed, **options

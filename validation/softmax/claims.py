@@ -69,6 +69,28 @@ def common_gate(results: Results) -> Finding:
     )
 
 
+@CLAIMS.add("a small error of the shares shows that a circuit normalises", OURS)
+def shares(results: Results) -> Finding:
+    """The control without inhibition: its shares, and how much the rates of its rows differ."""
+    row = results.last("circuit", circuit=["none"]).iloc[0]
+    if np.isnan(row["rate_spread"] + row["tv_high"]):
+        raise Missing("one row, or one trial, does not tell")
+    small, differs = row["tv_high"] < SMALL, row["rate_spread"] > CLOSE
+    verdict = "holds: rows of one rate" if not differs else "does not hold" if small else "undecided"
+    return Finding(
+        f"without any inhibition the shares have TV {row['tv']:.4f}, while the rates of the rows have a coefficient of "
+        f"variation of {row['rate_spread']:.2f} and follow a shift of the logits by {row['rate_shift']:.2f} of it",
+        between(row["tv_low"], row["tv_high"]),
+        verdict,
+        estimate=row["tv"],
+        low=row["tv_low"],
+        high=row["tv_high"],
+        level=0.95,
+        threshold=SMALL,
+        control="no inhibition",
+    )
+
+
 @CLAIMS.add("the error of softmax circuits falls as 1/sqrt(T)", f"{PAPER}, Theorem 1")
 def orders(results: Results) -> Finding:
     """Orders of every circuit."""
