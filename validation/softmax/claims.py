@@ -188,6 +188,34 @@ def regularity(results: Results) -> Finding:
     )
 
 
+@CLAIMS.add("the same where nothing but the CV differs: one family, k = 1 to infinity", OURS)
+def family(results: Results) -> Finding:
+    """Verdicts of the windows of every member, by their intervals."""
+    table = results.table("regularity")
+    counted = table["verdict"].value_counts()
+    said = [
+        f"k = {k:g} from {rows['spikes_per_row'].min():.0f} spikes a row on"
+        for k, mine in table.groupby("k", sort=False)
+        if len(rows := _from_here_on(mine))
+    ]
+    failing = counted.get("does not hold", 0)
+    if not failing and not counted.get("holds", 0):
+        raise Missing("no window decides")
+    return Finding(
+        f"within {CLOSE:.0%} of the law in every longer window: {'; '.join(said) or 'none'}",
+        f"holds in {counted.get('holds', 0)}, fails in {failing}, undecided in {counted.get('undecided', 0)} of "
+        f"{len(table)} windows",
+        "depends: on the CV and the window" if failing else "holds",
+        threshold=CLOSE,
+    )
+
+
+def _from_here_on(rows: pd.DataFrame) -> pd.DataFrame:
+    """Windows of one member that hold, and after which all hold."""
+    holds = (rows["verdict"] == "holds").to_numpy()
+    return rows[np.logical_and.accumulate(holds[::-1])[::-1]]
+
+
 @CLAIMS.add("keys more than 5 nats below the maximum may be silenced", "threshold codes")
 def dynamic_range(results: Results) -> Finding:
     """What silencing costs on the rows, arithmetic."""

@@ -32,6 +32,7 @@ from validation.softmax.control_figure import control_figure
 from validation.softmax.controls import floor_curve, floor_plans, late_spikes, normalisation, perturbed
 from validation.softmax.figures import Raster, draw_convergence, drawing
 from validation.softmax.names import named_circuits
+from validation.softmax.regularity import regularity_plans, regularity_table
 from validation.softmax.report import report
 from validation.softmax.tables import halving, not_run
 from validation.study import command_line
@@ -59,7 +60,16 @@ OWN_VARIABLES = (
 POINTS = "points"
 """Folder of a sweep, whose results a run without one does not touch."""
 FILES = (
-    *("summary.csv", "convergence.csv", "floor_curve.csv", "counts.nc", "traces.nc", "report.md", "sweep.csv"),
+    *(
+        "summary.csv",
+        "convergence.csv",
+        "floor_curve.csv",
+        "regularity.csv",
+        "counts.nc",
+        "traces.nc",
+        "report.md",
+        "sweep.csv",
+    ),
     *(f"{figure}.{kind}" for figure in ("convergence", "raster", "controls", "sweep") for kind in ("png", "pdf")),
 )
 """What a run or a sweep may write: those of an older one are removed before the first is written."""
@@ -120,6 +130,8 @@ class Study:
     """Some rows with shifted and with scaled logits; None where the circuit refuses them."""
     floors: list[Plan]
     """Lemma 3 at other weights, if it is among the circuits."""
+    family: list[Plan]
+    """`escape` at other regularities, if it is among the circuits."""
     row_names: list[str] | None = None
     """Of the rows of a dump, such as "b0 h3 q5"."""
 
@@ -156,7 +168,8 @@ def prepare(config: Config) -> Study:
         choose_target(work, config.target)
     again = [perturbed(circuit, logits, windows, config.seed) for circuit in circuits.values()]
     floors = floor_plans(logits, duration, config.seed) if "subtractive" in circuits else []
-    return Study(config, logits, circuits, left_out, duration, plans, halved, again, floors, rows.names)
+    family = regularity_plans(logits, duration, config.seed) if "escape" in circuits else []
+    return Study(config, logits, circuits, left_out, duration, plans, halved, again, floors, family, rows.names)
 
 
 def refusals(circuits: Mapping[str, Circuit], logits: NDArray[np.float64]) -> dict[str, str]:
@@ -199,6 +212,17 @@ def run(study: Study) -> Iterator[xr.Dataset]:
         windows = data["window_ms"].copy(data=windows_ms)
         names: dict[str, Any] = {} if study.row_names is None else {"row_name": ("row", study.row_names)}
         yield data.assign_coords(window_ms=windows, window_halved_ms=float(halved["window_ms"][-1]), **names)
+
+
+def run_curves(study: Study) -> dict[str, pd.DataFrame]:
+    """Tables ``floor_curve`` and ``regularity``, of what they are about if that is among the circuits."""
+    curves = {}
+    if study.floors:
+        curves["floor_curve"] = floor_curve(simulate_each(study.floors, target=study.config.target))
+    if study.family:
+        done = simulate_each(study.family, target=study.config.target)
+        curves["regularity"] = regularity_table(study.family, done)
+    return curves
 
 
 def join(results: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -259,14 +283,13 @@ def main(config: Config) -> None:
         data = join(results)
         out.save("counts", data)
         out.tables(summary=summary, convergence=convergence)
-        floors = floor_curve(simulate_each(study.floors, target=config.target)) if study.floors else None
-        if floors is not None:
-            out.tables(floor_curve=floors)
-        out.figures(controls=control_figure(summary, floors))
+        curves = run_curves(study)
+        out.tables(**curves)
+        out.figures(controls=control_figure(summary, curves))
         verdicts = convergence[["circuit", *FITTED]]
         out.show(summary.groupby("circuit", sort=False).tail(1)[SHOWN].merge(verdicts, on="circuit"))
         out.report(
-            report(data, summary, convergence, pd.DataFrame(halvings), CLAIMS.findings(out), study.left_out, floors)
+            report(data, summary, convergence, pd.DataFrame(halvings), CLAIMS.findings(out), study.left_out, curves)
         )
 
 

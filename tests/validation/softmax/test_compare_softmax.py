@@ -16,7 +16,7 @@ from biospike.tables import CONVERGENCE, SUMMARY
 from circuits.softmax import GROUPS, Integrate
 from validation.compare_softmax import Config, main, prepare
 from validation.inputs.logits import read_logits
-from validation.softmax import figures
+from validation.softmax import figures, regularity
 from validation.softmax import study as compare_softmax
 from validation.softmax.controls import NORMALISATION
 from validation.softmax.figures import Raster, drawing, raster_row
@@ -28,7 +28,7 @@ import brian2 as b2
 LOGITS = np.random.default_rng(4).normal(0, 1.2, (4, 7))
 LOGITS[1, 5:] = np.nan
 FILES = {
-    "summary.csv", "convergence.csv", "floor_curve.csv", "counts.nc", "traces.nc", "report.md",
+    "summary.csv", "convergence.csv", "floor_curve.csv", "regularity.csv", "counts.nc", "traces.nc", "report.md",
     "convergence.png", "convergence.pdf", "raster.png", "raster.pdf", "controls.png", "controls.pdf",
 }  # fmt: skip
 
@@ -48,6 +48,7 @@ def out(tmp_path_factory):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare_softmax, "WORTH_A_PROCESS", 0)  # as a large study, which draws while it runs
+        patch.setattr(regularity, "REGULARITIES", (4, np.inf))
         main(config)
     return directory / "out"
 

@@ -188,11 +188,11 @@ def test_claim_about_shares(changed, verdict, tmp_path) -> None:
 def test_figure_shows_every_circuit_and_both_feedbacks() -> None:
     floors = pd.DataFrame({"feedback": ["mean", "mean", "sum"], "w": [0.1, 1, 1], "tv_law": [0.1, 0.2, 0.4],
                            "tv": [0.1, 0.2, 0.4]})  # fmt: skip
-    figure = control_figure(table(), floors)
+    figure = control_figure(table(), {"floor_curve": floors})
     assert isinstance(figure, Figure)
     errors, rates, curve = figure.axes
     assert [label.get_text() for label in errors.get_xticklabels()] == ["integrate", "none"]
     assert {line.get_ydata()[0] for line in errors.lines if len(line.get_xdata()) == 1} == {0.003, 0.001, 0.25}
     assert len([line for line in rates.lines if len(line.get_xdata()) == 2 and line.get_marker() != "None"]) == 3
     assert len(curve.lines) == 4
-    assert len(control_figure(table(), None).axes) == 2
+    assert len(control_figure(table(), {}).axes) == 2
