@@ -26,9 +26,10 @@ from circuits.softmax import Subtractive
 
 from brian2.units.fundamentalunits import Quantity
 
-MOST_ROWS, TRIALS = 8, 2
+MOST_ROWS, TRIALS = 8, 8
 """Rows, spread evenly over those of the study, that are run with shifted and with scaled logits, and trials of each."""
-MOST_FLOOR_ROWS = 72
+MOST_FLOOR_ROWS, FLOOR_TRIALS = 72, 4
+"""Rows and trials of a point of the floor curve."""
 LOWERED = 1.0
 """Nats by which the logits are lowered against the reference of the drive. Raising them would saturate keys."""
 SCALED = 0.5
@@ -41,7 +42,7 @@ NORMALISATION = {
     "tv_fixed": "1/2 sum abs(N_i/c - p_i), c one constant for all rows, the mean count of a row in this window; mean "
     "over rows and trials. The error of rates that no read-out divides by the row's count",
     "rate_spread": "coefficient of variation, over rows, of the row's rate in the second half of the longest window, "
-    "mean over trials; 0 if the circuit holds it",
+    "less in quadrature what the scatter over trials leaves in it; 0 if the circuit holds it",
     "rate_shift": f"nats by which the row's rate falls when all logits fall by {LOWERED:g} nat against the reference "
     "of the drive, over that nat; 0 if the circuit holds it, 1 if nothing does",
     "rate_scale": f"nats by which the row's rate rises when the logits are scaled by {SCALED:g}; 0 if the circuit "
@@ -106,17 +107,29 @@ def normalisation(data: xr.Dataset) -> dict[str, object]:
     counts = data["spike_count"].transpose("checkpoint", "trial", "row", "key").values
     p = softmax(data["logits"].values)
     at = late_window(data["timesteps"].values.astype(float))
-    late = (counts[-1] - counts[at]).sum(axis=-1).mean(axis=0)  # (row,)
+    by_trial = (counts[-1] - counts[at]).sum(axis=-1)  # (trial, row)
+    late = by_trial.mean(axis=0)
     before = late[chosen_rows(len(late))]
     with np.errstate(divide="ignore", invalid="ignore"):
         fall = np.log(before / data["late_spikes_lowered"].values) / LOWERED
         rise = np.log(data["late_spikes_scaled"].values / before)
     return {
         "tv_fixed": np.array([_over_one_constant(one, p) for one in counts]),
-        "rate_spread": late.std(ddof=1) / late.mean() if len(late) > 1 and late.any() else np.nan,
+        "rate_spread": _spread(by_trial),
         "rate_shift": float(fall.mean()) if np.isfinite(fall).all() else np.nan,
         "rate_scale": float(rise.mean()) if np.isfinite(rise).all() else np.nan,
     }
+
+
+def _spread(spikes: NDArray[np.int64]) -> float:
+    """Coefficient of variation over rows of spikes (trial, row), without the scatter over trials if there are some."""
+    trials, rows = spikes.shape
+    if rows < 2 or not spikes.any():
+        return np.nan
+    variance = spikes.mean(axis=0).var(ddof=1)
+    if trials > 1:
+        variance -= spikes.var(axis=0, ddof=1).mean() / trials
+    return float(np.sqrt(max(variance, 0.0)) / spikes.mean())
 
 
 def _over_one_constant(counts: NDArray[np.int32], p: NDArray[np.float64]) -> float:

@@ -16,7 +16,7 @@ from validation.study.claims import Finding, findings_text
 from validation.study.report import made, markdown, origin
 from validation.study.thresholds import CLOSE, SMALL
 
-HELD = 0.03
+HELD = 0.05
 """Spread of the row's rate, and nats by which it moves, up to which the circuit is said to hold it."""
 
 

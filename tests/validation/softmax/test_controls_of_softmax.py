@@ -17,6 +17,7 @@ from validation.softmax.controls import (
     FEEDBACKS,
     NORMALISATION,
     WEIGHTS,
+    _spread,
     chosen_rows,
     floor_plans,
     late_spikes,
@@ -68,6 +69,16 @@ def test_rates_that_are_held() -> None:
     found = normalisation(made_up(np.full(5, 150.0), 1.0, 1.0))
     assert [found[name] for name in ("rate_spread", "rate_shift", "rate_scale")] == pytest.approx([0, 0, 0], abs=1e-3)
     assert found["tv_fixed"][-1] < 1e-3
+
+
+def test_scatter_over_trials_is_no_spread_over_rows() -> None:
+    """Poisson counts of 40 on 50 rows: a raw spread of 1/sqrt(40*8) = 0.056 that is not the rows'; and 20 % that is.
+
+    The variance over 50 rows has the relative standard error 0.2: four of them are 0.8 of the raw one."""
+    rng = np.random.default_rng(2)
+    assert _spread(rng.poisson(40, size=(8, 50))) < np.sqrt(0.8) / np.sqrt(320)
+    means = 40 * (1 + 0.2 * rng.choice([-1, 1], size=50))
+    assert _spread(rng.poisson(means, size=(8, 50))) == pytest.approx(means.std(ddof=1) / means.mean(), rel=0.15)
 
 
 def test_what_is_not_known_is_empty() -> None:
