@@ -137,17 +137,20 @@ class Batch:
     trial, row : ndarray (rows,) of int
         Which trial and which row of the study each is; with the key they address the random numbers.
     seed : int
+    shift : ndarray (rows,) or float
+        Nats by which the logits of a row lie above the reference of its drive, which is else its largest logit.
     """
 
     logits: NDArray[np.float64]
     trial: NDArray[np.int64]
     row: NDArray[np.int64]
     seed: int
+    shift: NDArray[np.float64] | float = 0.0
 
     @property
     def drive(self) -> NDArray[np.float64]:
-        """e_i = exp(z_i - max z), shape (rows, keys); exactly 0 for masked keys."""
-        return relative_exponential(self.logits)
+        """e_i = exp(z_i - max z + shift), shape (rows, keys); exactly 0 for masked keys."""
+        return relative_exponential(self.logits) * np.exp(np.reshape(self.shift, (-1, 1)))
 
     @property
     def index(self) -> NDArray[np.int64]:

@@ -75,6 +75,8 @@ class Plan:
     """Hubs, key neurons and checkpoints of a batch."""
     starts: NDArray[np.int64]
     """First slot of every batch, and the end; slots are (trial, row) in this order."""
+    shift: NDArray[np.float64] | float = 0.0
+    """Of every row, as of `biospike.circuit.Batch`."""
 
     def duration(self, number: int) -> float:
         """Window, second."""
@@ -101,7 +103,8 @@ class Plan:
         position = np.full(neurons, logits.size - 1)
         position[: len(unmasked)] = unmasked
         hub_index = position // logits.shape[1]
-        return Packing(Batch(logits, trial, row, self.seed), hubs, hub_index, position, len(unmasked))
+        shift = np.broadcast_to(self.shift, len(self.logits))[row]
+        return Packing(Batch(logits, trial, row, self.seed, shift), hubs, hub_index, position, len(unmasked))
 
     def shape(self, number: int | None = None) -> Shape:
         """Size of the network, and for a batch its wiring, which a compiled network reads when it starts."""

@@ -32,6 +32,7 @@ ORANGE, SKY, GREEN, BLUE, RED, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B
 CIRCUIT_STYLE = {
     "subtractive": (RED, "s"), "shunting": (ORANGE, "^"), "diffusive": (PURPLE, "D"),
     "race": (BLUE, "o"), "escape": (SKY, "v"), "integrate": (GREEN, "P"), "divisive": ("black", "X"),
+    "none": ("0.6", "p"), "self_inhibition": ("0.4", "h"),
 }  # fmt: skip
 NEW_STYLE = ("0.3", "*")
 TRACE_COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)

@@ -40,6 +40,7 @@ SUMMARY = [
     "bias_tv",
     "bias_floor",
     "kl",
+    "kl_floor",
     "silent_fraction",
     "isi_cv",
     "diagnostics",
@@ -78,6 +79,7 @@ def summarise(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
             "bias_tv": mean_of_known(found["pooled_tv"], axis=-1),
             "bias_floor": mean_of_known(found["floor"], axis=-1),
             "kl": mean_of_known(found["kl"], axis=(1, 2)),
+            "kl_floor": mean_of_known(found["kl_floor"], axis=(1, 2)),
             "silent_fraction": (found["spikes"] == 0).mean(axis=(1, 2)),
             "isi_cv": float(isi_cv(data)),
         }
@@ -133,6 +135,8 @@ def _measure(
         "pooled_tv": metrics.total_variation(metrics.shares(counts.sum(axis=1)), p),
         "floor": pooled_floor(shares),
         "kl": metrics.kl_divergence(p, metrics.smoothed_shares(counts, unmasked)),
+        # What smoothing alone makes of a perfect code, N*p_i spikes of every key.
+        "kl_floor": metrics.kl_divergence(p, metrics.smoothed_shares(spikes[..., None] * p, unmasked)),
     }
 
 

@@ -34,6 +34,7 @@ from biospike.ideal.softmax import entmax15, softmax, sparsemax
 from biospike.metrics import total_variation
 from biospike.plots import BLUE, GREEN, RED, STYLE
 from biospike.session import assemble
+from biospike.theory.regularity import regular_tv
 from validation.data import attention_rows
 from validation.study import command_line
 from validation.study.claims import OURS, Claims, Finding, findings_text
@@ -144,7 +145,6 @@ def simulate(transfer: Transfer, logits: Array, config: Config) -> Array:
 def run(config: Config, logits: Array) -> pd.DataFrame:
     """One row an f-I curve: TV from every normalisation, with the interval of that from its own limit."""
     exact = {name: limit(logits) for name, limit in LIMITS.items()}
-    n = (~np.isnan(logits)).sum(axis=1)
     rows = []
     for name, transfer in TRANSFERS.items():
         shares = simulate(transfer, logits, config)
@@ -154,7 +154,7 @@ def run(config: Config, logits: Array) -> pd.DataFrame:
              "trials": config.trials, "spikes_per_row": config.spikes}
             | {f"tv_{limit}": float(total_variation(shares, p).mean()) for limit, p in exact.items()}
             | {"tv_low": float(own.min()), "tv_high": float(own.max()),
-               "grid_floor": float((n / 6 / config.spikes).mean()),
+               "grid_floor": float(regular_tv(transfer.limit(logits), config.spikes).mean()),
                "silent_fraction": float((shares[:, ~np.isnan(logits)] == 0).mean())}
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -168,7 +168,7 @@ def figure(table: pd.DataFrame) -> Figure:
         for number, (limit, colour) in enumerate(zip(LIMITS, (BLUE, RED, GREEN), strict=True)):
             place = np.arange(len(table)) + 0.2 * (number - 1)
             axes.plot(place, table[f"tv_{limit}"], "osD"[number], color=colour, label=limit)
-        axes.plot(range(len(table)), table["grid_floor"], "_", color="0.5", markersize=22, label="n/(6N)")
+        axes.plot(range(len(table)), table["grid_floor"], "_", color="0.5", markersize=22, label="whole spikes")
         axes.set(yscale="log", ylabel="total variation from", xlim=(-0.5, len(table) - 0.5))
         axes.set_xticks(range(len(table)), table["transfer"])
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -2,7 +2,7 @@
 
 TV is ``1/2 sum_i abs(N_i/N - p_i)``. Every stochastic softmax circuit that draws its spikes independently has
 multinomial counts, hence the law of `multinomial_tv`; more regular codes have the same law times the coefficient of
-variation of their intervals; deterministic codes end at the grid, `grid_tv`.
+variation of their intervals; deterministic codes have that of `biospike.theory.regularity.regular_tv`.
 
 In these laws `p` is an array (..., keys) of shares that sum to one, with 0 at masked keys, and every other argument
 broadcasts against the rows, the leading axes of `p`. A row of NaN gives NaN.
@@ -81,7 +81,8 @@ def renewal_tv(p: ArrayLike, n: ArrayLike, cv: ArrayLike) -> Array:
     """Mean TV of a code whose intervals have the coefficient of variation `cv`.
 
     ``cv (2 pi n)^-1/2 sum_i sqrt(p_i (1 - p_i))``: a renewal count has the variance cv^2 times that of a Poisson count
-    (Cox, Renewal Theory, 1962, chapter 4). cv = 1 is a Poisson code; for cv near 0 `grid_tv` takes over.
+    (Cox, Renewal Theory, 1962, chapter 4). cv = 1 is a Poisson code; for cv near 0
+    `biospike.theory.regularity.regular_tv` takes over.
 
     Parameters
     ----------
@@ -135,35 +136,6 @@ def spikes_for_tv(p: ArrayLike, eps: ArrayLike) -> Array:
     if not (eps > 0).all():
         raise InputError(f"eps must be above 0, got {eps[~(eps > 0)][0]}")
     return np.asarray(_spread(rows) ** 2 / (2 * np.pi * eps**2))
-
-
-def grid_tv(keys: ArrayLike, n: ArrayLike) -> Array:
-    """TV at which whole spikes leave a deterministic code, ``keys / (6 n)``.
-
-    For perfect integrators with independent uniform starting phases: a count ``floor(x + phase)`` strays from x, which
-    has the fractional part f, by ``2 f (1 - f)`` on average, and the mean of that over f is 1/3. The key has to have
-    spiked. Integrators that all start empty lag behind instead, and their TV depends on the row: about keys/(8n) if all
-    keys are equal and their leftover charges independent, up to keys/(2n) if one key dominates.
-
-    Parameters
-    ----------
-    keys
-        Unmasked keys of the row.
-    n
-        Spikes of the row.
-
-    Returns
-    -------
-    array
-        Expected TV; NaN at n = 0.
-
-    Raises
-    ------
-    InputError
-        If n is negative or infinite.
-    """
-    n = _check_spikes(n)
-    return np.asarray(np.asarray(keys, dtype=float) / (6 * np.where(n == 0, np.nan, n)))
 
 
 def hoeffding_tail(timesteps: ArrayLike, delta: ArrayLike) -> Array:

@@ -177,9 +177,9 @@ def information_bound_spikes(
 ) -> Array:
     """Spikes that carry the paper's ``R = n d log2(L_f / eps)`` bits; 0 where eps is L_f or more.
 
-    The paper lets a spike carry one bit. That is no bound: a spike of a train of probability p carries up to
-    `biospike.theory.information.bits_per_spike`, about log2(e/p). R itself is the paper's, for independent uniform
-    values resolved to cells of eps/L_f; for the squared error use `shannon_lower_bound_uniform`.
+    One bit a spike is no bound: a spike of a train of probability p carries up to
+    `biospike.theory.information.bits_per_spike`, about log2(e/p), above 1 for p < 0.773. R itself is the paper's, for
+    independent uniform values resolved to cells of eps/L_f; for the squared error see `rate_readings`.
 
     Parameters
     ----------
@@ -196,6 +196,50 @@ def information_bound_spikes(
     size = _positive("tokens", tokens) * _positive("features", features)
     bits = np.log2(_positive("lipschitz", lipschitz) / _positive("eps", eps))
     return np.asarray(size * np.maximum(bits, 0.0) / _positive("bits_per_spike", bits_per_spike))
+
+
+class RateReadings(NamedTuple):
+    """Bits of n*d values by the paper's formula, in both readings of its eps, and by Shannon's bound.
+
+    Attributes
+    ----------
+    per_value : ndarray
+        ``n d log2(L_f/e)``, if eps is the root mean square error e of a value, D = (e/L_f)^2.
+    frobenius : ndarray
+        ``n d log2(L_f/(e sqrt(n d)))``, if eps is the Frobenius norm of the error, as in the paper's objective.
+    shannon : ndarray
+        ``n d`` times `shannon_lower_bound_uniform` of the mean square error D of a value.
+    """
+
+    per_value: Array
+    frobenius: Array
+    shannon: Array
+
+
+def rate_readings(lipschitz: ArrayLike, tokens: ArrayLike, features: ArrayLike, error: ArrayLike) -> RateReadings:
+    """Bits that values known to a root mean square `error` each ask for; the sources do not say which norm eps is.
+
+    By the value the formula is 1/2 log2(2 pi e) = 2.05 bits a value above R(D) as D goes to 0, and 1.79 at D = 1/12,
+    the variance, where R is 0. As a Frobenius norm it is 1/2 log2(n d) - 2.05 bits a value *below* R(D) at small D, so
+    that it is a lower bound then for n d >= 18, and far from tight. None is below 0.
+
+    Parameters
+    ----------
+    lipschitz, tokens, features, error
+        L_f, n, d and e, all above 0.
+
+    Raises
+    ------
+    InputError
+        If an argument is not above 0.
+    """
+    values = _positive("tokens", tokens) * _positive("features", features)
+    relative = _positive("error", error) / _positive("lipschitz", lipschitz)
+    return RateReadings(
+        information_bound_spikes(lipschitz, tokens, features, error),
+        information_bound_spikes(lipschitz, tokens, features, np.asarray(error) * np.sqrt(values)),
+        np.asarray(values * shannon_lower_bound_uniform(relative**2)),
+    )
 
 
 def _check_source(p: ArrayLike, distortion: ArrayLike) -> tuple[Array, Array]:

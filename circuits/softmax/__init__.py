@@ -17,19 +17,24 @@ from circuits.softmax.divisive import Divisive
 from circuits.softmax.escape import Escape
 from circuits.softmax.gate import CommonGate
 from circuits.softmax.integrate import Integrate
+from circuits.softmax.none import NoInhibition
 from circuits.softmax.race import Race
+from circuits.softmax.self_inhibition import SelfInhibition
 from circuits.softmax.shunting import Shunting
 from circuits.softmax.subtractive import Subtractive
 
 __all__ = [
     "COMMON_GATES",
+    "GROUPS",
     "SOFTMAX_CIRCUITS",
     "CommonGate",
     "Diffusive",
     "Divisive",
     "Escape",
     "Integrate",
+    "NoInhibition",
     "Race",
+    "SelfInhibition",
     "Shunting",
     "Subtractive",
 ]
@@ -63,6 +68,11 @@ def _find() -> Iterator[type[Circuit]]:
 
 
 SOFTMAX_CIRCUITS: dict[str, type[Circuit]] = register(_find())
+GROUPS: dict[str, tuple[str, ...]] = {
+    group: tuple(name for name, kind in SOFTMAX_CIRCUITS.items() if kind.group == group)
+    for group in dict.fromkeys(kind.group for kind in SOFTMAX_CIRCUITS.values())
+}
+"""Names of the circuits of each group: the seven, and the controls that they are held against."""
 COMMON_GATES: dict[str, type[CommonGate]] = {
     name: kind for name, kind in SOFTMAX_CIRCUITS.items() if issubclass(kind, CommonGate)
 }

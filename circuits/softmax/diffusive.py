@@ -17,8 +17,9 @@ Mean field, `limit`: sum_i rate(v_rest + b + kappa*(z_i - max z) - I) = R0, with
 It neglects the fluctuation of I, whose variance is at most about w*kappa/2, (0.6 mV)^2 by default.
 
 Error law, `expected_tv`: N_i has the variance CV_i^2*N_i of a renewal process. The integral takes back what the row
-fired too much from the keys in the proportion a_i of d rate_i/d mu, so that the share of key i is normal with the
-variance ((1 - a_i)^2*CV_i^2*p_i + a_i^2*sum_{j != i} CV_j^2*p_j)/N. Nothing in it is fitted.
+fired too much from the keys in the proportion a_i of d rate_i/d mu, so that the share of key i has the variance
+((1 - a_i)^2*CV_i^2*p_i + a_i^2*sum_{j != i} CV_j^2*p_j)/N. Its mean deviation is that of a binomial count times the
+ratio of the standard deviations, since a key of few spikes is not normal. Nothing in it is fitted.
 
 Valid range: R0*refractory <= 1/2; w below the stability limit (`check`); dt <= tau_m/20, where the correction for the
 grid is good to 1 % of a rate at the default step. Ties: keys that cross in one step all spike and all inhibit.
@@ -37,7 +38,6 @@ from typing import Any, ClassVar
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf
 
 from biospike.circuit import Batch, Circuit, Shape, check_multiple, rows_of_keys
 from biospike.errors import InputError
@@ -47,6 +47,7 @@ from biospike.parameters import parse_quantity, quantity
 from biospike.random import uniform
 from biospike.roots import row_roots
 from biospike.theory.noisy_lif import draw_membrane, interval_cv, on_grid
+from biospike.theory.regularity import binomial_deviation_mean
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -187,6 +188,9 @@ class Diffusive(Circuit):
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
         """Inhibition starts in balance and membranes in their stationary state, so that there is no onset."""
         mean, inhibition, _ = self.mean_field(batch.logits, dt)
+        # A shift of all logits is a shift of all means, and in balance one of the inhibition.
+        shift = float(self.used_kappa(dt)) * np.broadcast_to(batch.shift, inhibition.shape)
+        mean, inhibition = mean + shift[:, None], inhibition + shift
         cell, sigma = on_grid(self.cell, self.siegert_sigma, dt), self.siegert_sigma
         v = draw_membrane(cell, mean - inhibition[:, None], sigma, uniform(*batch.address, -1))
         return {
@@ -241,7 +245,7 @@ class Diffusive(Circuit):
         return np.asarray(rates / rates.sum(axis=1, keepdims=True))
 
     def expected_tv(self, p: Array, spikes: Array, target: Array | None = None) -> Array:
-        """Law of the module's docstring, asymptotic: it needs about ten spikes a row."""
+        """Law of the module's docstring: the deviations of a binomial count, in the proportion of the two variances."""
         mu, log_rate, slope, cv = _response(self, float(self.dt))
         p = np.asarray(p, dtype=float)
         with np.errstate(divide="ignore"):
@@ -249,15 +253,13 @@ class Diffusive(Circuit):
         weight = p * np.interp(drive, mu, slope)
         weight = weight / weight.sum(axis=-1, keepdims=True)
         noise = p * np.interp(drive, mu, cv) ** 2
-        others = noise.sum(axis=-1, keepdims=True) - noise
+        others = np.maximum(noise.sum(axis=-1, keepdims=True) - noise, 0)
+        poisson = p * (1 - p)
+        variance = (1 - weight) ** 2 * noise + weight**2 * others
+        ratio = np.sqrt(np.where(poisson > 0, variance / np.where(poisson > 0, poisson, 1), 1))
         n = np.asarray(spikes, dtype=float)[..., None]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sd = np.sqrt(((1 - weight) ** 2 * noise + weight**2 * np.maximum(others, 0)) / np.where(n > 0, n, np.nan))
-            shift = np.abs(p - (p if target is None else target))
-            # Mean of the absolute value of a normal number about `shift`.
-            ratio = np.where(sd == 0, np.inf, shift / sd)
-            folded = sd * math.sqrt(2 / math.pi) * np.exp(-0.5 * ratio**2) + shift * erf(ratio / math.sqrt(2))
-        return np.asarray(folded.sum(axis=-1) / 2)
+        law = binomial_deviation_mean(p, n, ratio, p if target is None else target).sum(axis=-1) / 2
+        return np.asarray(np.minimum(law, 1.0))
 
 
 @functools.lru_cache(maxsize=16)

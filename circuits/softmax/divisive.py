@@ -4,9 +4,9 @@ The row's spikes, filtered with tau_g, divide the input current of every key::
 
     dv_i/dt = R0*exp(z_i - max z)/(1 + g/g_half),   v_i >= 1: v_i -= 1,    dg/dt = -g/tau_g,  g += 1 per spike
 
-The divisor is one factor common to the row, the common gate, so the counts are proportional to exp(z_i) to within one
-spike a key for ever: softmax with order 1/N, whatever tau_g and g_half do to the total rate. The rate itself is *not*
-pinned: it solves Lambda = R0*sum_i exp(z_i - max z)/(1 + Lambda*tau_g/g_half).
+The divisor is one factor common to the row, the common gate, so every count strays from exp(z_i) times the row's common
+integral by less than one spike for ever: softmax with order 1/N, whatever tau_g and g_half do to the total rate. The
+rate itself is *not* pinned: it solves Lambda = R0*sum_i exp(z_i - max z)/(1 + Lambda*tau_g/g_half).
 
 Assumptions: the membrane does not leak (a leak with constant drive adds a floor), R0*dt <= 0.1. Ties: keys that cross
 in the same step all spike and all inhibit.
@@ -27,7 +27,7 @@ from biospike.circuit import Batch, Shape, check_rate, rows_of_keys
 from biospike.ideal.softmax import softmax
 from biospike.parameters import number, quantity
 from biospike.random import uniform
-from biospike.theory.regularity import phase_tv
+from biospike.theory.regularity import regular_tv
 from circuits.softmax.gate import CommonGate
 
 import brian2 as b2
@@ -105,5 +105,5 @@ class Divisive(CommonGate):
     def expected_tv(
         self, p: NDArray[np.float64], spikes: NDArray[np.float64], target: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:
-        """Law of regular keys at random phases, keys/(6N)."""
-        return phase_tv(p, spikes)
+        """Law of regular keys at random phases."""
+        return regular_tv(p, spikes)

@@ -33,7 +33,7 @@ from biospike.errors import InputError
 from biospike.parameters import number, quantity, real
 from biospike.random import MOST_DRAWS, gamma, uniform
 from biospike.theory.concentration import multinomial_tv, renewal_tv
-from biospike.theory.regularity import phase_tv
+from biospike.theory.regularity import regular_tv
 from circuits.softmax.gate import CommonGate
 
 import brian2 as b2
@@ -123,10 +123,10 @@ class Escape(CommonGate):
     def expected_tv(
         self, p: NDArray[np.float64], spikes: NDArray[np.float64], target: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:
-        """Multinomial for k = 1; CV times its asymptote for larger k, down to the law of a random phase."""
+        """Multinomial for k = 1; CV times its asymptote for larger k, down to the law of random phases."""
         if self.regularity == 1:
             return multinomial_tv(p, spikes)
-        floor = phase_tv(p, spikes)
+        floor = regular_tv(p, spikes)
         if self.regularity == np.inf:
             return floor
         return np.hypot(renewal_tv(p, spikes, self.regularity**-0.5), floor)

@@ -148,8 +148,8 @@ class Shunting(Circuit):
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
         """The conductance starts at its mean field, every key at a uniform phase of its interval."""
-        current = self.input_current(batch.logits)
-        g, rates = self.mean_field(batch.logits, dt)
+        current = float(self.offset) + float(self.current) * batch.drive
+        g, rates = self._mean_field(current, np.isnan(batch.logits), dt)
         tau, v_inf = self._membrane(current, g[:, None])
         rest, threshold = float(self.v_rest), float(self.v_threshold)
         with np.errstate(divide="ignore"):
@@ -204,15 +204,17 @@ class Shunting(Circuit):
 
     def mean_field(self, logits: Array, dt: Quantity | None = None) -> tuple[Array, Array]:
         """Self-consistent conductance (rows,), siemens, and rates (rows, keys), Hz, on the grid `dt`."""
-        current = self.input_current(logits)
-        weight = np.where(np.isnan(logits), 0.0, 1.0)
+        return self._mean_field(self.input_current(logits), np.isnan(logits), dt)
+
+    def _mean_field(self, current: Array, masked: NDArray[np.bool_], dt: Quantity | None) -> tuple[Array, Array]:
+        weight = np.where(masked, 0.0, 1.0)
         opened = float(self.w * self.tau_inh)
 
         def rates(g: Array, row: Any) -> Array:
             return weight[row] * self.key_rate(current[row], g[:, None], dt)
 
         # Rates fall with g, so the fixed point is unique, and the feed-forward rates are above it.
-        low = np.zeros(len(logits))
+        low = np.zeros(len(current))
         high = opened * rates(low, slice(None)).sum(axis=1)
         g = row_roots(lambda g, row: opened * rates(g, row).sum(axis=1) - g, low, high)
         return g, rates(g, slice(None))

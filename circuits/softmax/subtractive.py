@@ -1,17 +1,19 @@
-"""Subtractive lateral inhibition: Lemma 3 of the paper as printed.
+"""Subtractive lateral inhibition: Lemma 3 of the paper, as a third-party digest states it.
 
 A discrete leaky integrate-and-fire neuron a key, inhibited by the mean of the row's spikes one step earlier::
 
     u_i(t) = beta*u_i(t-1) + gain*exp(z_i - max z) - v_th*s_i(t-1) - w*mean_j s_j(t-1),     s_i(t) = [u_i(t) >= v_th]
 
 with v_th = 1. Inhibition that is subtracted from a threshold-linear response does not normalise: it is a threshold.
-For beta = 1, the case most favourable to the claim, the rates a step settle at
+The digest gives the feedback as this mean, and in a toy as the population sum: `feedback`. The weight w, beta = 1 and
+v_th = 1 are ours. For beta = 1, the case most favourable to the claim, the rates a step settle at
 
     r_i = [gain*exp(z_i - max z) - w*mean(r)]_+
 
 and while all keys are active the shares are (1 + w)*p - w/n: they stray from softmax by w*TV(p, uniform) for ever,
-and keys below w*mean(r) fall silent. With a leak, beta < 1, the response is the devil's staircase of a leaky neuron
-with a rheobase of 1 - beta, and the limit is the self-consistent fixed point of that response, found numerically.
+and keys below w*mean(r) fall silent. With the sum w counts n times. With a leak, beta < 1, the response is the devil's
+staircase of a leaky neuron with a rheobase of 1 - beta, and the limit is the self-consistent fixed point of that
+response, found numerically.
 
 Assumptions: gain <= 1, or the largest key would saturate at a spike a step. One step is one timestep of the paper; the
 time step in ms only labels the axis. Ties: keys that cross in the same step all spike and all inhibit. Inhibition of a
@@ -31,7 +33,7 @@ from numpy.typing import NDArray
 from biospike.circuit import Batch, Circuit, Shape, relative_exponential, rows_of_keys
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
-from biospike.parameters import number, quantity
+from biospike.parameters import choice, number, quantity
 from biospike.random import uniform
 
 import brian2 as b2
@@ -52,7 +54,7 @@ s = 0
 HUB = """
 mean_s                         : 1               # of the previous step
 arriving                       : 1               # of this one
-n_keys                         : 1 (constant)
+n_keys                         : 1 (constant)    # over which the mean is taken; 1 for the sum
 """
 HUB_STEP = """
 mean_s = arriving/n_keys
@@ -74,6 +76,8 @@ class Subtractive(Circuit):
         Membrane decay a step, in (0, 1].
     w
         Inhibition by the mean of the row's spikes, in thresholds.
+    feedback
+        ``mean`` of the row's spikes, or their ``sum``.
     gain
         Drive a step of the key with the largest logit, in thresholds.
     dt
@@ -86,6 +90,7 @@ class Subtractive(Circuit):
     inhibition: ClassVar[str] = "mean_s"
     beta: float = number(1.0, above=0, maximum=1)
     w: float = number(1.0, minimum=0)
+    feedback: str = choice("mean", "mean", "sum")
     gain: float = number(1.0, above=0, maximum=1)
     dt: Quantity = quantity(1 * b2.ms, above=0 * b2.ms)
 
@@ -112,7 +117,7 @@ class Subtractive(Circuit):
             "keys.drive": self.gain * batch.drive,
             "keys.beta": self.beta,
             "keys.w": self.w,
-            "hub.n_keys": np.maximum(unmasked.sum(axis=1), 1),
+            "hub.n_keys": np.maximum(self.divisor(batch.logits), 1),
             "hub.arriving": 0.0,
         }
 
@@ -120,6 +125,11 @@ class Subtractive(Circuit):
         """Shares of the fixed-point rates; closed form for beta = 1, self-consistent and numerical below."""
         rates = self.rates(check_logits(logits))
         return rates / rates.sum(axis=-1, keepdims=True)
+
+    def divisor(self, logits: NDArray[np.float64]) -> NDArray[np.int64]:
+        """What the row's spikes are divided by, shape (rows,): its keys, or 1 for the sum."""
+        keys = (~np.isnan(logits)).sum(axis=-1)
+        return keys if self.feedback == "mean" else np.ones_like(keys)
 
     def rates(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Spikes a step of every key at the fixed point, shape (rows, keys).
@@ -131,11 +141,11 @@ class Subtractive(Circuit):
         """
         logits = np.asarray(logits, dtype=float)
         drive = self.gain * relative_exponential(logits)
-        n = (~np.isnan(logits)).sum(axis=-1)
+        n = self.divisor(logits)
         if self.beta == 1:
             return threshold_linear_rates(drive, self.w, n)
-        # The mean rate that a guess of the mean implies falls as the guess rises: bisect for where they agree.
-        low, high = np.zeros(n.shape), np.ones(n.shape)
+        # The feedback that a guess of it implies falls as the guess rises: bisect for where they agree.
+        low, high = np.zeros(n.shape), (~np.isnan(logits)).sum(axis=-1) / n
         for _ in range(BISECTIONS):
             guess = (low + high) / 2
             implied = self.response(drive - self.w * guess[..., None]).sum(axis=-1) / n
@@ -162,7 +172,7 @@ class Subtractive(Circuit):
 
 
 def threshold_linear_rates(drive: NDArray[np.float64], w: float, n: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Solve r_i = min(1, [drive_i - w*mean(r)]_+) for every row.
+    """Solve r_i = min(1, [drive_i - w*mean(r)]_+) for every row, the mean being the sum over `n`, shape (rows,).
 
     With the k largest keys active, n*mean(r) = sum_k drive - k*w*mean(r); the right k is the largest whose smallest
     active key is still above the inhibition.

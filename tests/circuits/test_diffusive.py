@@ -16,6 +16,7 @@ from biospike.ideal.softmax import softmax
 from biospike.metrics import shares, total_variation
 from biospike.neurons import LIF
 from biospike.theory import noisy_lif
+from biospike.theory.concentration import multinomial_tv, multinomial_tv_asymptotic
 from biospike.theory.noisy_lif import draw_membrane, interval_cv, on_grid
 from circuits.softmax.diffusive import Diffusive
 from validation.data import attention_rows
@@ -123,6 +124,49 @@ def test_error_law(data: xr.Dataset, window: int) -> None:
     for target in (limit, softmax(ROWS)):
         measured = total_variation(shares(counts), target).mean()
         assert measured == pytest.approx(circuit.expected_tv(limit, spikes, target).mean(), rel=0.05)
+
+
+@pytest.mark.parametrize("keys", [300, 50_257])
+def test_error_law_of_few_spikes_on_many_keys_is_that_of_whole_spikes(keys: int) -> None:
+    """Equal keys of at most 0.13 Hz are Poisson: CV 1 within 1 %, and the integral takes 1/keys of it back."""
+    p = np.full((1, keys), 1 / keys)
+    law = Diffusive().expected_tv(p, np.array([40.0]))
+    assert law == pytest.approx(multinomial_tv(p, np.array([40.0])), rel=0.01)
+    assert law < 1
+    # A normal number of the same variance is far off.
+    assert multinomial_tv_asymptotic(p, 40.0) > 1.2 * law
+
+
+def test_error_law_against_renewal_counts_that_share_their_excess() -> None:
+    """Two keys of 20 Hz: Gamma intervals of the CV of the closed form, of which the integral takes half the excess."""
+    circuit, rng = Diffusive(), np.random.default_rng(3)
+    mean, inhibition, rates = circuit.mean_field(np.zeros((1, 2)))
+    cell = on_grid(circuit.cell, circuit.siegert_sigma, circuit.dt)
+    cv = float(interval_cv(cell, mean - inhibition[:, None], circuit.siegert_sigma)[0, 0])
+    assert rates[0, 0] == pytest.approx(20, rel=1e-3)
+    n, shape = 400.0, cv**-2
+    intervals = rng.gamma(shape, 1 / shape, (4000, 2, 400))
+    start = rng.uniform(size=(4000, 2, 1)) * intervals[..., :1]
+    counts = (np.cumsum(np.concatenate([start, intervals[..., 1:]], axis=-1), axis=-1) < n / 2).sum(axis=-1)
+    # (1 - a)*N_0 - a*N_1 with a = 1/2, over n.
+    tv = np.abs(counts[:, 0] - counts[:, 1]) / 2 / n
+    law = float(circuit.expected_tv(np.full((1, 2), 0.5), np.array([n]))[0])
+    assert abs(tv.mean() - law) < 4 * tv.std() / np.sqrt(len(tv)) + 0.02 * law
+
+
+@pytest.mark.compiles
+@pytest.mark.long
+def test_error_law_of_few_spikes_against_simulation() -> None:
+    """1 s on 300 equal keys: 40 spikes, where a normal law reads 24 % too much."""
+    data = simulate(Diffusive(), np.zeros((8, 300)), duration="1 s", trials=8, seed=4, target="cpp_standalone")
+    counts = data.spike_count.values[..., -1]
+    p = np.full(300, 1 / 300)
+    tv, law = (
+        total_variation(shares(counts), p),
+        Diffusive().expected_tv(np.broadcast_to(p, counts.shape), counts.sum(-1)),
+    )
+    assert counts.sum() > 2000
+    assert abs(tv.mean() - law.mean()) < 4 * tv.std() / 8 + 0.01
 
 
 def test_masked_keys_are_silent_and_a_lone_key_takes_the_row() -> None:

@@ -15,7 +15,17 @@ from oracles import rows_loop as loop
 from biospike import simulate, simulation
 from biospike.circuit import Batch, Circuit
 from circuits import SOFTMAX_CIRCUITS
-from circuits.softmax import Diffusive, Divisive, Escape, Integrate, Race, Shunting, Subtractive
+from circuits.softmax import (
+    Diffusive,
+    Divisive,
+    Escape,
+    Integrate,
+    NoInhibition,
+    Race,
+    SelfInhibition,
+    Shunting,
+    Subtractive,
+)
 
 import brian2 as b2
 
@@ -161,9 +171,8 @@ def expect(circuit: Circuit, logits: np.ndarray, slot: tuple[int, int, list[int]
     if isinstance(circuit, Divisive):
         drive, tau_g = [float(circuit.rate) * one for one in e], float(circuit.tau_g)
         return loop.divisive(drive, start, tau_g=tau_g, g_half=circuit.g_half, dt=dt, steps=steps)
-    if isinstance(circuit, Subtractive):
-        drive = [circuit.gain * one for one in e]
-        return loop.subtractive(drive, start, beta=circuit.beta, w=circuit.w, steps=steps)
+    if isinstance(circuit, NoInhibition | Subtractive):
+        return expect_of_discrete(circuit, [circuit.gain * one for one in e], start, steps)
     # Where membranes start is the circuit's to say: it follows from a mean field.
     batch = Batch(logits[[row]], np.array([trial]), np.array([row]), SEED)
     state = circuit.state(batch, circuit.dt)
@@ -185,6 +194,18 @@ def expect(circuit: Circuit, logits: np.ndarray, slot: tuple[int, int, list[int]
     )  # fmt: skip
 
 
+def expect_of_discrete(
+    circuit: NoInhibition | Subtractive, drive: list[float], phase: list[float], steps: int
+) -> tuple[Any, float]:
+    """The same of a circuit of one discrete map."""
+    if isinstance(circuit, Subtractive):
+        return loop.subtractive(drive, phase, beta=circuit.beta, w=circuit.w, steps=steps)
+    if isinstance(circuit, SelfInhibition):
+        phase = [1 - (1 + circuit.alpha) * one for one in phase]
+        return loop.self_inhibition(drive, phase, alpha=circuit.alpha, steps=steps)
+    return loop.self_inhibition(drive, phase, alpha=0.0, steps=steps)
+
+
 def assert_equals_the_loop(
     circuit: Circuit, logits: np.ndarray, steps: int, **options: int
 ) -> tuple[Rows, list[list[tuple[int, int]]]]:
@@ -203,6 +224,8 @@ REAL: dict[str, tuple[Circuit, int]] = {
     "escape": (Escape(rate=900 * b2.Hz), 100),
     "integrate": (Integrate(rate=900 * b2.Hz), 40),
     "divisive": (Divisive(), 40),
+    "none": (NoInhibition(), 12),
+    "self_inhibition": (SelfInhibition(alpha=0.7), 20),
     "subtractive": (Subtractive(w=0.3), 12),
     "shunting": (Shunting(dt=0.2 * b2.ms), 40),
     "diffusive": (Diffusive(rate=2000 * b2.Hz, refractory=0.2 * b2.ms, w=0.02 * b2.mV), 200),

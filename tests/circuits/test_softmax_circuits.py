@@ -44,9 +44,9 @@ def final(data):
     return data.spike_count.isel(checkpoint=-1).values
 
 
-def test_registry_finds_the_seven():
+def test_registry_finds_the_seven_and_the_controls():
     assert set(SOFTMAX_CIRCUITS) == {
-        "subtractive", "shunting", "divisive", "race", "integrate", "escape", "diffusive",
+        "subtractive", "shunting", "divisive", "race", "integrate", "escape", "diffusive", "none", "self_inhibition",
     }  # fmt: skip
     for name, kind in SOFTMAX_CIRCUITS.items():
         assert issubclass(kind, Circuit)
@@ -100,7 +100,7 @@ def test_stochastic_circuits_obey_the_multinomial_law(runs, name):
 
 @pytest.mark.parametrize("name", ["integrate", "divisive"])
 def test_deterministic_circuits_stay_within_a_spike(runs, name):
-    """Counts are proportional to softmax to within one spike a key, whatever the window."""
+    """Counts are those of the drive to within one spike a key, whatever the window; of N p_i they may be farther."""
     counts = runs[name].spike_count.transpose("trial", "row", "checkpoint", "key").values
     spikes = counts.sum(axis=-1, keepdims=True)
     unmasked = (~np.isnan(LOGITS)).sum(axis=1)[:, None, None]
@@ -111,10 +111,11 @@ def test_deterministic_circuits_stay_within_a_spike(runs, name):
 @pytest.mark.parametrize("name", ["integrate", "divisive"])
 def test_phase_law(runs, name):
     counts = final(runs[name]).astype(float)
-    tv = metrics.total_variation(metrics.shares(counts), P).mean()
+    tv = metrics.total_variation(metrics.shares(counts), P)
     law = EXACT[name].expected_tv(np.broadcast_to(P, counts.shape), counts.sum(axis=-1)).mean()
-    # The law takes the row's total as given; the phases move it, which adds up to (sum p^2)^(1/2) of a key's error.
-    assert 0.9 * law < tv < 1.2 * law
+    error = np.sqrt((tv.var(axis=0, ddof=1) / len(tv)).sum()) / len(P)
+    # Four standard errors, and 6 % for the one window end of these few rows, where fractional parts are not even.
+    assert abs(tv.mean() - law) < 4 * error + 0.06 * law
 
 
 @pytest.mark.compiles  # one build for both, in less time than numpy draws so many gamma variates
@@ -228,7 +229,7 @@ def test_subtractive_without_drive_above_rheobase_says_so():
         Subtractive(beta=0.5, gain=0.4).limit(LOGITS)
 
 
-@pytest.mark.parametrize("name", ["race", "escape", "integrate", "divisive", "subtractive"])
+@pytest.mark.parametrize("name", ["race", "escape", "integrate", "divisive", "subtractive", "none", "self_inhibition"])
 class TestDegenerateRows:
     def test_one_key(self, name):
         data = simulate(SOFTMAX_CIRCUITS[name](), [[np.nan, 2.0, np.nan]], duration="100 ms", target="numpy")

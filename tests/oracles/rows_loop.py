@@ -154,6 +154,18 @@ def subtractive(
     return spikes, mean
 
 
+def self_inhibition(drive: Sequence[float], u: Sequence[float], *, alpha: float, steps: int) -> tuple[Spikes, float]:
+    """Keys that meet nobody: each by itself, and then in the order of their spikes; inhibition of others is 0."""
+    spikes: Spikes = []
+    for key, (start, current) in enumerate(zip(u, drive, strict=True)):
+        charge, fired = start, 0.0
+        for step in range(steps):
+            charge = charge + current - (1 + alpha) * fired
+            fired = float(charge >= 1)
+            spikes += [(key, step)] * int(fired)
+    return sorted(spikes, key=lambda spike: (spike[1], spike[0])), 0.0
+
+
 def shunting(
     current: Sequence[float], v: Sequence[float], g: float, *, leak: dict[str, float], refractory: int, steps: int
 ) -> tuple[Spikes, float]:

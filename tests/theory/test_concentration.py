@@ -11,7 +11,7 @@ from scipy import stats
 
 from biospike.ideal.softmax import softmax
 from biospike.metrics import shares, total_variation
-from biospike.theory.concentration import grid_tv, multinomial_tv, multinomial_tv_asymptotic, renewal_tv, spikes_for_tv
+from biospike.theory.concentration import multinomial_tv, multinomial_tv_asymptotic, renewal_tv, spikes_for_tv
 
 
 def random_rows(seed, rows, keys, spread):
@@ -55,7 +55,6 @@ def test_one_spike_and_no_spike():
         assert np.isnan(law(p, 0)).all()
         assert np.isnan(law(p, np.nan)).all()
         assert np.isnan(law(np.full(3, np.nan), 5))
-    assert np.isnan(grid_tv(4, 0))
 
 
 @pytest.mark.parametrize("law", [multinomial_tv, multinomial_tv_asymptotic])
@@ -135,27 +134,6 @@ def test_spikes_for_tv_inverts_the_law_and_is_largest_for_the_uniform_row():
     np.testing.assert_allclose(spikes_for_tv(np.full(11, 1 / 11), 0.02), bound, rtol=1e-13)
 
 
-def test_grid_law_of_perfect_integrators_from_random_phases():
-    p = random_rows(8, 50, 14, 1.0)
-    rng = np.random.default_rng(8)
-    n = rng.uniform(1500, 2500, size=(400, 50, 1))  # all keys have spiked, and the fractional parts are spread evenly
-    counts = np.floor(n * p + rng.random((400, 50, 14)))
-    scaled = (total_variation(shares(counts), p) / grid_tv(14, counts.sum(axis=-1))).mean(axis=0)
-    # Dividing by the row's own count, not by n, takes off a few per cent, most where one key dominates.
-    assert abs(scaled.mean() - 1) < 0.05
-    assert (np.abs(scaled - 1) < 0.15).all()
-
-
-@pytest.mark.parametrize(
-    ("p", "low", "high"), [(np.full(14, 1 / 14), 7.5, 8.5), (np.append(np.full(13, 1e-3), 0.987), 2.0, 2.3)]
-)
-def test_integrators_that_start_empty_stray_as_documented(p, low, high):
-    # Leftover charges, each uniform on [0, 1), from the formula and not from the library.
-    left = np.random.default_rng(9).random((20_000, 14))
-    tv_times_n = np.abs(p * left.sum(axis=-1, keepdims=True) - left).sum(axis=-1).mean() / 2
-    assert low < 14 / tv_times_n < high
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -167,7 +145,6 @@ def test_integrators_that_start_empty_stray_as_documented(p, low, high):
         (lambda: renewal_tv([0.5, 0.5], 10, [1, -0.1]), "cv must be at least 0, got -0.1"),
         (lambda: spikes_for_tv([0.5, 0.5], 0), "eps must be above 0, got 0.0"),
         (lambda: spikes_for_tv([0.5, 0.5], np.nan), "eps must be above 0, got nan"),
-        (lambda: grid_tv(3, -2), "got -2.0"),
     ],
 )
 def test_errors_name_the_value(call, words):

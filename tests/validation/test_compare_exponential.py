@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from validation import compare_exponential
-from validation.compare_exponential import CLAIMS, Config, prepare, report, run
+from validation.compare_exponential import CLAIMS, Config, _closed_form, prepare, report, run
 from validation.study.results import Results
 
 
@@ -68,3 +68,17 @@ def test_a_reading_without_a_spike_is_told(tmp_path: Path) -> None:
 def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         prepare(Config(**options))
+
+
+def test_readings_without_scatter_are_not_counted_as_outside_their_interval():
+    """A rate of 0 or 1 has no interval: of two such readings one is the closed form, one is off."""
+    rows = pd.DataFrame({
+        "estimate": [1.0 + 1e-12, 2.0, 3.0, 4.0], "predicted": [1.0, 2.1, 3.0, 5.0],
+        "low": [1.0 + 1e-12, 2.0, 2.9, 3.9], "high": [1.0 + 1e-12, 2.0, 3.1, 4.1],
+        "relative_sd_predicted": [0.0, 0.0, 0.1, 0.1],
+    })  # fmt: skip
+    said = _closed_form(rows)
+    assert "in 1 of 2 readings that scatter" in said
+    assert "1 of 2 readings without scatter equal it" in said
+    assert "readings that scatter" not in _closed_form(rows[:2])
+    assert "without scatter" not in _closed_form(rows[2:])

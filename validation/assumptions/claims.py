@@ -7,7 +7,7 @@ import pandas as pd
 
 from validation.assumptions import ASSUMPTIONS
 from validation.study.claims import PAPER, Claim, Claims, Finding
-from validation.study.results import Results
+from validation.study.results import Missing, Results
 from validation.study.words import between
 
 CLAIMS = Claims()
@@ -35,9 +35,24 @@ def _audit(assumption: str) -> Claim:
             (f"holds: {words}" if "costs spikes" in by else "holds") if "breaks" not in by
             else f"does not hold: {words}" if set(by) == {"breaks"}
             else f"depends: {words}",
+            conditions=_conditions(results, assumption),
         )  # fmt: skip
 
     return Claim(f"idealised: {assumption} does not matter", f"{PAPER}, assumptions", read)
+
+
+def _conditions(results: Results, assumption: str) -> str:
+    """Where the closed form passes the limit, from its least to its largest value over rates and rows."""
+    try:
+        found = results.table("crossings", assumption=assumption).dropna(subset=["value"])
+    except Missing:
+        return ""
+    if found.empty:
+        return ""
+    return "; ".join(
+        f"closed form passes 0.01 at {row.knob} = {row.value:.3g} {row.unit} ({row.rows_kind} rows, {row.rate_hz:g} Hz)"
+        for row in (found.loc[found["value"].idxmin()], found.loc[found["value"].idxmax()])
+    )
 
 
 TITLES = {

@@ -21,6 +21,7 @@ from biospike.recording import git_revision, versions, write_atomically
 from validation import assumptions
 from validation.assumptions import ASSUMPTIONS
 from validation.assumptions.claims import CLAIMS
+from validation.assumptions.crossings import crossing_table
 from validation.assumptions.figure import figure
 from validation.assumptions.lab import Lab
 from validation.assumptions.report import report
@@ -75,7 +76,7 @@ def prepare(config: Config) -> Lab:
     return Lab(int(trials), preset["stretch"], config.seed, config.target, config.quiet)
 
 
-PRESENTATION = ("figure.py", "report.py", "table.py")
+PRESENTATION = ("figure.py", "report.py", "table.py", "crossings.py")
 
 
 @functools.cache
@@ -146,9 +147,14 @@ def main(config: Config) -> None:
         sweeps = run(config, lab, out.directory)
         table = tabulate(sweeps)
         out.tables(assumptions=table)
+        crossed = crossing_table({sweep.assumption for sweep in sweeps})
+        if len(crossed):
+            out.tables(crossings=crossed)
+        else:
+            command_line.remove(out.directory, ["crossings.csv"])
         out.show(table.loc[table.groupby(["assumption", "circuit"], sort=False)["bias"].idxmax(), SHOWN])
         out.figures(assumptions=figure(sweeps))
-        out.report(report(sweeps, lab, revision=git_revision(), findings=CLAIMS.findings(out)))
+        out.report(report(sweeps, lab, revision=git_revision(), findings=CLAIMS.findings(out), crossed=crossed))
 
 
 STUDY = StudyRecord(

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from biospike.tables import FEW_TRIALS, NO_ERROR, UNDECIDED
-from validation.attention.bias import diagonal, fluctuations
+from validation.attention.bias import Fluctuations, diagonal, fluctuations
 from validation.attention.energy import energy_table, energy_text
 from validation.attention.laws import INDEPENDENT, remembered
 from validation.attention.measures import measure
@@ -18,6 +18,8 @@ from validation.study.claims import Finding, findings_text
 from validation.study.report import made, markdown, origin
 from validation.study.thresholds import CLOSE, LATER
 
+WIDE_FRACTION = 4.0
+"""An interval of the fraction of the Jensen shift that is wider says nothing of a fraction near 1."""
 NO_DISTANCE = 1e-9
 """Distances below this are rounding."""
 NAMES = {"attention_tv": "the attention", "output_rmse": "the output"}
@@ -211,8 +213,7 @@ def _split(data: xr.Dataset, mode: str, part: pd.Series, last: pd.Series) -> str
         return f"**{mode.capitalize()}.** Too few attention spikes to tell where the error comes from."
     if np.isnan(part["bias_floor"]):
         return f"{text}; a single trial does not tell how much of it is sampling."
-    resolved = "a" if part["bias_tv"] > LATER * part["bias_floor"] else "no"
-    return f"{text}, and sampling leaves {part['bias_floor']:.4f} of it: {resolved} floor is resolved."
+    return f"{text}, of which sampling alone would leave {part['bias_floor']:.4f}."
 
 
 def _fluctuations(data: xr.Dataset) -> list[str]:
@@ -228,20 +229,25 @@ def _fluctuations(data: xr.Dataset) -> list[str]:
     )
     if np.isnan(found.low) or np.isnan(found.found):
         return [text]
-    if data.sizes["trial"] < FEW_TRIALS:
-        verdict = "too few trials to tell"
-    elif found.low > 0:
-        verdict = "it is resolved"
-    elif found.high < 0:
-        verdict = "the deviation is opposite to it"
-    elif found.high < 1:
-        verdict = "it is absent or smaller"
-    else:
-        verdict = "these trials do not tell whether it is there"
     return [
         f"{text} Of the first shift the deviation from the softmax of the mean scores contains the fraction "
-        f"{_with_interval(found.found, found.low, found.high, 2)}: {verdict}."
+        f"{_with_interval(found.found, found.low, found.high, 2)}: {jensen_verdict(found, data.sizes['trial'])}."
     ]
+
+
+def jensen_verdict(found: Fluctuations, trials: int) -> str:
+    """What the interval of the fraction allows to say of the shift, whose fraction is 1 if it is all there is."""
+    if trials < FEW_TRIALS:
+        return "too few trials to tell"
+    if found.high - found.low > WIDE_FRACTION:
+        return "the shift is too small beside the scatter of these trials to tell"
+    if found.low > 1:
+        return "the deviation is more than the shift, so that the shift alone does not make it"
+    if found.high < 0:
+        return "the deviation is opposite to it"
+    if found.low > 0:
+        return "some of it is there" if found.high < 1 else "as large as the shift, as far as these trials tell"
+    return "it is absent or smaller" if found.high < 1 else "these trials do not tell whether it is there"
 
 
 def _diagonal(data: xr.Dataset, met: pd.DataFrame) -> str:

@@ -32,12 +32,12 @@ PAPER_FIT = [
 def report(
     raw: Mapping[str, xr.Dataset],
     found: Sequence[Curve],
-    fits: pd.DataFrame,
-    bounds: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
     findings: Sequence[Finding],
     left_out: Mapping[str, str] | None = None,
 ) -> str:
     """Return the report as Markdown; `left_out` holds softmax circuits that were not run, and why."""
+    fits, bounds = tables["fits"], tables["bounds"]
     sections = [
         "# Spikes that an accuracy costs",
         _what_was_run(raw, found),
@@ -67,6 +67,7 @@ def report(
         *_constant(bounds),
         "## What information asks for",
         *_information(found, bounds),
+        *_rates(tables["rates"]),
         "## The fit of the paper, and coins",
         f"The paper reports R^2 = {paper.R_SQUARED}, here read as that of eps = alpha/sqrt(N_total), and "
         f"{paper.SPIKE_RATIO[0]} to {paper.SPIKE_RATIO[1]} times the theoretical number of spikes. The same fit here, "
@@ -215,6 +216,20 @@ def _information(found: Sequence[Curve], bounds: pd.DataFrame) -> list[str]:
            "nearly the same message.")
     )  # fmt: skip
     return lines
+
+
+def _rates(rates: pd.DataFrame) -> list[str]:
+    if rates.empty:
+        return []
+    return [
+        "R(D) = n d log2(L_f/eps) can be read with eps the root mean square error of a value (`bits_per_value`, 1.79 "
+        "to 2.05 bits a value above Shannon's R(D) of uniform values) or its Frobenius norm, `eps_frobenius`, as in "
+        "the objective (`bits_frobenius`, below R(D) by up to 1/2 log2(n d) - 2.05 bits a value); the sources do not "
+        "say which. `bits_shannon` is the lower bound itself. `bits_per_spike` is the largest of the three over the "
+        "spikes of a presentation, `bits_per_spike_allowed` what a spike of a Bernoulli train of the mean input rate "
+        "can carry: more than one bit wherever the rate is below 0.773.",
+        markdown(rates),
+    ]
 
 
 def _find(found: Sequence[Curve], code: str, metric: str) -> Curve:

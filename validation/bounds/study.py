@@ -26,7 +26,7 @@ from validation.bounds.claims import CLAIMS
 from validation.bounds.curves import Curve, curves
 from validation.bounds.figures import bounds_figure, control_figure
 from validation.bounds.report import report
-from validation.bounds.tables import fit, judge, not_run, summarise
+from validation.bounds.tables import fit, judge, not_run, rates, summarise
 from validation.data import attention_rows
 from validation.inputs.logits import read_logits
 from validation.study.left_out import say, those_that_take
@@ -164,7 +164,9 @@ def prepare(config: Config) -> Study:
         "target": "numpy" if config.target == "auto" and not sizes.compile_rows else config.target,
     }
     uniform = measured.uniform_rows(sizes.uniform_rows, measured.UNIFORM_KEYS, config.seed)
-    circuits, left_out = those_that_take({name: kind() for name, kind in SOFTMAX_CIRCUITS.items()}, real, ADVICE)
+    circuits, left_out = those_that_take(
+        {name: SOFTMAX_CIRCUITS[name]() for name in _measured_circuits()}, real, ADVICE
+    )
     for circuit in circuits.values():
         check_study(circuit, real, seed=config.seed, **options)
     settings = {
@@ -178,6 +180,10 @@ def prepare(config: Config) -> Study:
         for code in measured.CODES
     }
     return Study(config, sizes, real, uniform, tuple(circuits), left_out, options, blocks)
+
+
+def _measured_circuits() -> list[str]:
+    return [name for name, kind in SOFTMAX_CIRCUITS.items() if kind.group == "circuit"]
 
 
 def run(study: Study) -> dict[str, xr.Dataset]:
@@ -225,13 +231,13 @@ def main(config: Config) -> None:
     with Results.of(config) as out:
         raw = run(study)
         found = curves(raw)
-        tables = tabulate(found, study.left_out)
+        tables = tabulate(found, study.left_out) | {"rates": rates(raw)}
         out.save("raw", raw)
         out.tables(**tables)
         shown = ["family", "code", "metric", "exponent", "exponent_low", "exponent_high", "r_squared", "verdict"]
         out.show(tables["fits"][shown])
         out.figures(spikes=bounds_figure(found, tables["fits"]), control=control_figure(found, tables["fits"]))
-        out.report(report(raw, found, tables["fits"], tables["bounds"], CLAIMS.findings(out), study.left_out))
+        out.report(report(raw, found, tables, CLAIMS.findings(out), study.left_out))
 
 
 STUDY = StudyRecord("spike_bounds", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper"))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
 from biospike import metrics
 from biospike.errors import InputError
 from biospike.tables import FEW_TRIALS, NO_ERROR, NOT_RUN, UNDECIDED
+from biospike.theory.information import bits_per_spike
+from biospike.theory.rate_distortion import rate_readings
 from validation.bounds import laws
-from validation.bounds.curves import BLOCK, SOFTMAX, Curve
+from validation.bounds.curves import BLOCK, SOFTMAX, Curve, curves
 
 Array = NDArray[np.float64]
 
@@ -35,6 +38,13 @@ ORDERS = ("Lemma 3", "Theorem 7")
 """Bounds whose constant is not known and stands at 1."""
 CURVE = ["family", "code", "metric"]
 BOUNDS = ["family", "code", "metric", "bound", "kind", "margin", "verdict"]
+RATES = ["code", "values", "error", "eps_frobenius", "bits_per_value", "bits_frobenius", "bits_shannon", "spikes",
+         "bits_per_spike", "input_rate", "bits_per_spike_allowed"]  # fmt: skip
+"""Of ``rates.csv``, one row a block, at its longest window. `values`: n*d, inputs of the block; `error`: root mean
+square error e of an output; `eps_frobenius`: e*sqrt(n d); `bits_per_value`, `bits_frobenius`: n d log2(L_f/eps) with
+eps = e and with that norm; `bits_shannon`: Shannon's lower bound on R(D) of so many uniform values at the mean square
+error e^2/L_f^2; `spikes`: of the presentation; `bits_per_spike`: the largest of the bits over them; `input_rate`: mean
+spikes a step of an input, p; `bits_per_spike_allowed`: h(p)/p, the most that a spike of a Bernoulli train carries."""
 FASTER = -1.25
 """Orders whose interval lies below are nearer -3/2 than -1."""
 CLEAR, NEAR_ONE = 0.05, 0.1
@@ -125,6 +135,24 @@ def not_run(names: Iterable[str]) -> pd.DataFrame:
     rows = [{"family": SOFTMAX, "code": name, "metric": "total variation", "verdict": UNDECIDED, "reason": NOT_RUN}
             for name in names]  # fmt: skip
     return pd.DataFrame(rows, columns=FITS, dtype=object)
+
+
+def rates(raw: Mapping[str, xr.Dataset]) -> pd.DataFrame:
+    """Bits that the errors of the blocks ask for, in both readings of the paper's R(D); columns `RATES`."""
+    rows = []
+    for name, data in raw.items():
+        if not name.startswith("block"):
+            continue
+        tokens, features, p = data.sizes["query"], data.sizes["feature"], float(data["tokens"].mean())
+        for curve in curves({name: data}):
+            error = float(curve.error[-1])
+            if curve.metric != "output rmse" or not error > 0:
+                continue
+            bits = rate_readings(data.attrs["lipschitz"], tokens, features, error)
+            spikes = float(curve.spikes[-1])
+            rows.append([curve.code, tokens * features, error, error * np.sqrt(tokens * features), *map(float, bits),
+                         spikes, max(map(float, bits)) / spikes, p, float(bits_per_spike(p))])  # fmt: skip
+    return pd.DataFrame(rows, columns=RATES)
 
 
 def curve_of(found: Sequence[Curve], row: dict[str, object]) -> Curve:

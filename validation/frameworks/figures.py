@@ -151,6 +151,30 @@ def energy_figure(energy: pd.DataFrame) -> Figure:
     return figure
 
 
+def energy_curve_figure(curve: pd.DataFrame) -> Figure:
+    """Canonical ratio against the input rate, one panel a model; colours are devices, dashes attention rates."""
+    models = list(dict.fromkeys(curve["model"]))
+    with style.context(STYLE):
+        figure = Figure(figsize=(2.1 * len(models), 2.6), layout="constrained")
+        for axes, model in zip(figure.subplots(1, len(models), sharey=True, squeeze=False)[0], models, strict=True):
+            mine = curve[curve["model"] == model]
+            axes.axhspan(*paper.ENERGY_RATIO, color=GREY, alpha=0.25, linewidth=0)
+            axes.axhline(1, color=GREY, linewidth=0.7, linestyle="--")
+            for (device, of_device), colour in zip(
+                mine.groupby("device", sort=False), (RED, GREEN, ORANGE), strict=False
+            ):
+                for (rate, rows), dash in zip(
+                    of_device.groupby("attention_rate", sort=False), ("-", "--", ":"), strict=False
+                ):
+                    label = f"{device}, {rate:g}" if axes is figure.axes[0] else None
+                    axes.plot(rows["input_rate"], rows["ratio"], color=colour, linestyle=dash, label=label)
+                    axes.fill_between(rows["input_rate"], rows["low"], rows["high"], color=colour, alpha=0.15, lw=0)
+            axes.set(xscale="log", yscale="log", xlabel="spikes a step of the input", title=model)
+        figure.axes[0].set_ylabel("conventional / spiking")
+        figure.legend(loc="outside lower center", ncols=3, fontsize=6, title="device, spikes a step of the attention")
+    return figure
+
+
 def raster_figure(raster: list[tuple[str, NDArray[np.uint8]]], title: str) -> Figure:
     """Spikes of some neurons in every form, those that differ most often; red where a spike differs."""
     reference = raster[0][1]

@@ -129,19 +129,24 @@ def synaptic_events(block: Any, x: NDArray[Any], found: Stages) -> dict[str, flo
 
 def conventional_macs(block: Any, tokens: int) -> dict[str, float]:
     """Multiply-accumulates of the same layer with real numbers, once for one sample, by the layer's input."""
-    n, c = float(tokens), float(block.channels)
-    if isinstance(block, SpikformerSSA):
+    patches = len(block.patches) if isinstance(block, DualSpikeAttention) else 0
+    return layer_macs(type(block), tokens, block.channels, patches)
+
+
+def layer_macs(kind: type, tokens: int, channels: int, patches: int = 0) -> dict[str, float]:
+    """As `conventional_macs`, of a kind of block at a size; `patches` of `DualSpikeAttention` alone."""
+    n, c = float(tokens), float(channels)
+    if issubclass(kind, SpikformerSSA):
         return {"x": 3 * n * c * c, "q": n * n * c, "v": n * n * c, "attention": n * c * c}
-    if isinstance(block, QKTokenAttention | QKChannelAttention):
+    if issubclass(kind, QKTokenAttention | QKChannelAttention):
         return {"x": 2 * n * c * c, "q": n * c, "k": n * c, "masked": n * c * c}
-    if isinstance(block, SpikeDrivenAttention):
+    if issubclass(kind, SpikeDrivenAttention):
         return {"x": 3 * n * c * c, "q": n * c, "k": n * c, "kv": n * c}
-    if isinstance(block, DualSpikeAttention):
-        patches = len(block.patches)
+    if issubclass(kind, DualSpikeAttention):
         return {"x": 2 * n * c * c + n * patches * c, "attention": n * patches * c}
-    if isinstance(block, SpikingBertAttention):
+    if issubclass(kind, SpikingBertAttention):
         return {"x": 3 * n * c * c, "k": n * n * c, "v": n * n * c}
-    raise TypeError(f"no count of multiply-accumulates for {type(block).__name__}")
+    raise TypeError(f"no count of multiply-accumulates for {kind.__name__}")
 
 
 def trains(reference: NDArray[Any], volley: Volley, most: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:

@@ -9,8 +9,9 @@ import pandas as pd
 
 from biospike.recording import versions as packages
 from biospike.theory import paper
-from biospike.theory.energy import AC, MAC
-from validation.frameworks.blocks import INPUT_RATE
+from biospike.theory.energy import AC, ARITHMETIC, DEVICES, MAC
+from validation.frameworks.blocks import INPUT_RATE, MODELS
+from validation.frameworks.energy_curve import ATTENTION_RATES, CURVES, input_rate_for
 from validation.frameworks.neurons import MUTANTS
 from validation.study.claims import Finding, findings_text
 from validation.study.report import made, markdown
@@ -25,6 +26,7 @@ def report(
     energy: pd.DataFrame,
     facts: dict[str, Any],
     findings: Sequence[Finding] = (),
+    curve: pd.DataFrame | None = None,
 ) -> str:
     """Return the report as Markdown.
 
@@ -34,6 +36,8 @@ def report(
         The tables.
     facts
         ``seed``, ``target``, ``weights``, ``versions``, ``missing``, ``distances``, ``options``.
+    findings, curve
+        Of the claims, and of `energy_curve`.
     """
     parts = ["# Published spiking transformers, ML frameworks and membranes, spike for spike", _what(summary, facts)]
     parts += ["## Where identity is promised", _identity(summary), "![mismatches](mismatches.png)"]
@@ -43,6 +47,8 @@ def report(
         parts += ["![raster](raster.png)"]
         parts += ["## Firing rates", _rates(stages), markdown(_rate_table(stages))]
         parts += ["## Energy", *_energy(energy), "![energy](energy.png)", markdown(_energy_shown(energy))]
+    if curve is not None:
+        parts += ["## Energy over the rates that are not published", *_curve(curve), "![curve](energy_curve.png)"]
     softmax = summary[summary["block"].str.startswith("spike softmax")]
     if len(softmax):
         parts += ["## Spike softmax", _softmax(softmax)]
@@ -221,6 +227,33 @@ def _energy(energy: pd.DataFrame) -> list[str]:
         f"exponentials. The rate of the input, {INPUT_RATE:g} spikes a step, is chosen here: it is not published."
     )
     return lines
+
+
+def _curve(curve: pd.DataFrame) -> list[str]:
+    low, high = paper.ENERGY_RATIO
+    lines = []
+    for name in CURVES:
+        model = MODELS[name]
+        for attention in ATTENTION_RATES:
+            needed = (input_rate_for(name, ratio, attention, DEVICES[ARITHMETIC.name]) for ratio in (low, high))
+            said = [
+                f"{ratio:g} times need {rate:.2g} input spikes a step"
+                if rate > 0
+                else f"{ratio:g} times are out of reach"
+                for ratio, rate in zip((low, high), needed, strict=True)
+            ]
+            lines.append(f"* {model.model}, {model.block}, attention at {attention:g} a step: {', '.join(said)}.")
+    most = curve.groupby("device", sort=False)["ratio"].max()
+    return [
+        "The ratio of papers follows from the firing rates of the layers' inputs, of which those of the block's input "
+        "and of the attention are not published. At the published sizes and the mean of the published rates, by 45 nm "
+        "arithmetic on both sides:",
+        "\n".join(lines),
+        "With the other devices the largest ratio at any of these rates is "
+        + "; ".join(f"{value:.2g} on {device}" for device, value in most.items() if device != ARITHMETIC.name)
+        + ". They charge a spiking event with its memory and routing, and the conventional layer without either, so "
+        "that this is another comparison and no refutation: the figure depends on the comparator.",
+    ]
 
 
 def _energy_shown(energy: pd.DataFrame) -> pd.DataFrame:

@@ -24,7 +24,14 @@ from biospike.ideal.frameworks import versions
 from biospike.recording import write_atomically
 from validation.frameworks.blocks import INPUT_RATE, MODELS, Model, make_block, read_weights, save_weights
 from validation.frameworks.claims import CLAIMS
-from validation.frameworks.figures import energy_figure, membrane_figure, mismatch_figure, raster_figure
+from validation.frameworks.energy_curve import energy_curve
+from validation.frameworks.figures import (
+    energy_curve_figure,
+    energy_figure,
+    membrane_figure,
+    mismatch_figure,
+    raster_figure,
+)
 from validation.frameworks.inputs import INPUTS, read_input, stem
 from validation.frameworks.measures import Stages, spiking, stages
 from validation.frameworks.neurons import Stand, chosen_frameworks, stands
@@ -221,9 +228,10 @@ def main(config: Config) -> None:
     study = prepare(config)
     with Results.of(config) as out:
         result = run(study)
-        out.tables(summary=result.summary, stages=result.stages, energy=result.energy)
+        curve = energy_curve()
+        out.tables(summary=result.summary, stages=result.stages, energy=result.energy, energy_curve=curve)
         out.show(result.summary[SHOWN])
-        figures = {"mismatches": mismatch_figure(result.summary)}
+        figures = {"mismatches": mismatch_figure(result.summary), "energy_curve": energy_curve_figure(curve)}
         if len(result.stages):
             figures |= {
                 "membranes": membrane_figure(result.summary, result.stages),
@@ -240,7 +248,7 @@ def main(config: Config) -> None:
             "distances": importlib.util.find_spec("elephant") is not None,
             "options": json.dumps(attrs.asdict(config, filter=lambda field, _: field.name != "out"), default=str),
         }
-        out.report(report(result.summary, result.stages, result.energy, facts, CLAIMS.findings(out)))
+        out.report(report(result.summary, result.stages, result.energy, facts, CLAIMS.findings(out), curve))
 
 
 def redraw(results: Results, out: Path) -> None:

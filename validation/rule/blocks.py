@@ -43,6 +43,8 @@ class Padded:
         Exact outputs of `x`.
     mean, basis : ndarray
         Principal subspace of the exact outputs of the calibration half.
+    row_rate : float, optional
+        Attention spikes of a row and step; default that of `circuits.attention.softmax_circuit`.
     """
 
     inputs: InputSet
@@ -53,10 +55,14 @@ class Padded:
     truth: Array
     mean: Array
     basis: Array
+    row_rate: float | None = None
 
     def of(self, softmax: str, encoder: str) -> SpikingAttention:
         """Block with another softmax circuit and encoder, by their names."""
-        return attrs.evolve(self.block, softmax=softmax_circuit(softmax), encoder=ENCODERS[encoder]())
+        circuit = softmax_circuit(softmax)
+        if self.row_rate is not None:
+            circuit = attrs.evolve(circuit, rate=self.row_rate / circuit.dt)
+        return attrs.evolve(self.block, softmax=circuit, encoder=ENCODERS[encoder]())
 
 
 def pad(x: Array, shape: tuple[int, int]) -> Array:

@@ -33,8 +33,14 @@ PAPER_PIXELS = 3072
 FEW_STEPS = 4
 
 
-def report(data: xr.Dataset, summary: pd.DataFrame, fits: pd.DataFrame, findings: Sequence[Finding]) -> str:
-    """Return the report as Markdown."""
+def report(
+    data: xr.Dataset,
+    summary: pd.DataFrame,
+    fits: pd.DataFrame,
+    findings: Sequence[Finding],
+    curve: pd.DataFrame | None = None,
+) -> str:
+    """Return the report as Markdown; `curve` is the table of `constant_curve`."""
     norms = {norm: fits[fits["norm"] == norm][FIT_COLUMNS] for norm in ("frobenius", "rms")}
     figures = "\n\n".join(f"![{name}]({name}.png)" for name in ("rule_frobenius", "rule_rms", "constants"))
     sections = [
@@ -63,6 +69,7 @@ def report(data: xr.Dataset, summary: pd.DataFrame, fits: pd.DataFrame, findings
         *truncation(data, summary),
         "## The constant",
         *constants(data, fits),
+        *_over_the_rate(curve),
         "## The power of eps",
         *speeds(fits),
         "## Inputs that took no part",
@@ -76,6 +83,26 @@ def report(data: xr.Dataset, summary: pd.DataFrame, fits: pd.DataFrame, findings
         _made(data),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _over_the_rate(curve: pd.DataFrame | None) -> list[str]:
+    if curve is None or curve["C"].isna().all():
+        return []
+    lines = []
+    for (circuit, read_out), rows in curve.dropna(subset=["C"]).groupby(["circuit", "read_out"], sort=False):
+        per_spike = rows["C"] * rows["row_rate"]
+        lines.append(
+            f"* `{circuit}`, {read_out}: "
+            + ", ".join(f"C = {row.C:.3g} at {row.row_rate:g}" for row in rows.itertuples())
+            + f" attention spikes a row and step; C times the rate {per_spike.min():.3g} to {per_spike.max():.3g}."
+        )
+    return [
+        "**Over the row's rate.** T counts timesteps, and the rate of a row, which is chosen here, says how many "
+        "spikes a timestep has. The constant per attention spike, C times the rate, is what the data fix where the "
+        "attention is what errs:",
+        "\n".join(lines),
+        markdown(curve),
+    ]
 
 
 def _what_was_run(data: xr.Dataset) -> str:

@@ -20,6 +20,7 @@ from circuits.presentation import Presentation, plan_presentation
 from circuits.softmax import COMMON_GATES
 from validation.rule.blocks import Padded, attention_of
 from validation.rule.claims import CLAIMS
+from validation.rule.constant_curve import constant_curve
 from validation.rule.errors import READ_OUTS, SPLITS, attention_errors, encoding_errors
 from validation.rule.figures import plot
 from validation.rule.fits import fit_all
@@ -265,10 +266,11 @@ def main(config: Config) -> None:
         summary = with_predictions(table, fits)
         out.save("errors", data)
         out.save("counts", raw)
-        out.tables(summary=summary, fits=fits)
+        curve = constant_curve(study, fits, data.attrs["spikes_per_step"], run)
+        out.tables(summary=summary, fits=fits, constant_curve=curve)
         out.show(fits[fits["norm"] == "frobenius"][SHOWN])
         out.figures(**plot(data, summary, fits))
-        out.report(report(data, summary, fits, CLAIMS.findings(out)))
+        out.report(report(data, summary, fits, CLAIMS.findings(out), curve))
 
 
 STUDY = StudyRecord(

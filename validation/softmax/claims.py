@@ -74,6 +74,28 @@ def common_gate(results: Results) -> Finding:
     )
 
 
+@CLAIMS.add("a small error of the shares shows that a circuit normalises", OURS)
+def shares(results: Results) -> Finding:
+    """The control without inhibition: its shares, and how much the rates of its rows differ."""
+    row = results.last("circuit", circuit=["none"]).iloc[0]
+    if np.isnan(row["rate_spread"] + row["tv_high"]):
+        raise Missing("one row, or one trial, does not tell")
+    small, differs = row["tv_high"] < SMALL, row["rate_spread"] > CLOSE
+    verdict = "holds: rows of one rate" if not differs else "does not hold" if small else "undecided"
+    return Finding(
+        f"without any inhibition the shares have TV {row['tv']:.4f}, while the rates of the rows have a coefficient of "
+        f"variation of {row['rate_spread']:.2f} and follow a shift of the logits by {row['rate_shift']:.2f} of it",
+        between(row["tv_low"], row["tv_high"]),
+        verdict,
+        estimate=row["tv"],
+        low=row["tv_low"],
+        high=row["tv_high"],
+        level=0.95,
+        threshold=SMALL,
+        control="no inhibition",
+    )
+
+
 @CLAIMS.add("the error of softmax circuits falls as 1/sqrt(T)", f"{PAPER}, Theorem 1")
 def orders(results: Results) -> Finding:
     """Orders of every circuit."""
@@ -174,6 +196,34 @@ def regularity(results: Results) -> Finding:
         "",
         "holds" if off.empty else f"depends: not in {', '.join(off.index)}",
     )
+
+
+@CLAIMS.add("the same where nothing but the CV differs: one family, k = 1 to infinity", OURS)
+def family(results: Results) -> Finding:
+    """Verdicts of the windows of every member, by their intervals."""
+    table = results.table("regularity")
+    counted = table["verdict"].value_counts()
+    said = [
+        f"k = {k:g} from {rows['spikes_per_row'].min():.0f} spikes a row on"
+        for k, mine in table.groupby("k", sort=False)
+        if len(rows := _from_here_on(mine))
+    ]
+    failing = counted.get("does not hold", 0)
+    if not failing and not counted.get("holds", 0):
+        raise Missing("no window decides")
+    return Finding(
+        f"within {CLOSE:.0%} of the law in every longer window: {'; '.join(said) or 'none'}",
+        f"holds in {counted.get('holds', 0)}, fails in {failing}, undecided in {counted.get('undecided', 0)} of "
+        f"{len(table)} windows",
+        "depends: on the CV and the window" if failing else "holds",
+        threshold=CLOSE,
+    )
+
+
+def _from_here_on(rows: pd.DataFrame) -> pd.DataFrame:
+    """Windows of one member that hold, and after which all hold."""
+    holds = (rows["verdict"] == "holds").to_numpy()
+    return rows[np.logical_and.accumulate(holds[::-1])[::-1]]
 
 
 @CLAIMS.add("keys more than 5 nats below the maximum may be silenced", "threshold codes")

@@ -10,10 +10,15 @@ import xarray as xr
 
 from biospike.plots import RASTER_KEYS
 from biospike.tables import NOT_RUN, UNDECIDED
+from validation.softmax.controls import NORMALISATION
 from validation.softmax.tables import regularity_law
 from validation.study.claims import Finding, findings_text
 from validation.study.left_out import paragraphs
 from validation.study.report import made, markdown, origin
+from validation.study.thresholds import CLOSE, SMALL
+
+HELD = 0.05
+"""Spread of the row's rate, and nats by which it moves, up to which the circuit is said to hold it."""
 
 
 def report(
@@ -23,8 +28,10 @@ def report(
     steps: pd.DataFrame,
     findings: Sequence[Finding] = (),
     left_out: Mapping[str, str] | None = None,
+    curves: Mapping[str, pd.DataFrame] | None = None,
 ) -> str:
-    """Return the report as Markdown; `left_out` holds circuits that were not run, and why."""
+    """Return the report as Markdown; `left_out` holds circuits that were not run, and why, `curves` further tables."""
+    curves = curves or {}
     last = summary.groupby("circuit", sort=False).tail(1).set_index("circuit")
     ran = summary[summary["circuit"].isin(data["circuit"].values)]
     parts = [
@@ -36,7 +43,12 @@ def report(
         "`tv` is the mean total variation between a row's shares and its softmax, with its 95 % BCa interval over "
         "trials; `tv_expected` the circuit's own error law at the measured spike counts; `limit_tv` the bias that its "
         "limit predicts; `bias_tv` the TV of the shares pooled over trials, and `bias_floor` what sampling alone would "
-        "leave of it; `isi_cv` the regularity of the code, 1 for Poisson.",
+        "leave of it; `kl` the Kullback-Leibler divergence with half a spike added to every key, and `kl_floor` what "
+        "that alone makes of a perfect code; `isi_cv` the regularity of the code, 1 for Poisson.",
+        "## Shares, and whether the circuit normalises",
+        *normalising(last),
+        "![controls](controls.png)",
+        *_floor_curve(curves.get("floor_curve")),
         "## Order of convergence",
         markdown(convergence),
         "`reason` says why a verdict is undecided.",
@@ -46,6 +58,7 @@ def report(
         findings_text(findings),
         "## The law that joins them: error = CV times the multinomial law",
         markdown(regularity_law(data, ran)),
+        *family_text(curves.get("regularity")),
         "## Effect of halving the step",
         markdown(steps),
         *_steps(steps),
@@ -53,6 +66,74 @@ def report(
         _made(data),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def normalising(last: pd.DataFrame) -> list[str]:
+    """What the shares say of a circuit and what its rates say, from the longest windows, indexed by circuit."""
+    ran = last[last["tv"].notna()]
+    parts = [
+        markdown(ran.reset_index()[["circuit", "tv", *NORMALISATION]]),
+        "Shares divide by the row's own count, whatever the circuit does; what the *circuit* normalises is the rate. "
+        + "; ".join(f"`{name}`: {meaning}" for name, meaning in NORMALISATION.items())
+        + ".",
+    ]
+    known = ran.dropna(subset=["rate_spread", "rate_shift", "rate_scale"])
+    held = (known[["rate_spread", "rate_shift", "rate_scale"]].abs() < HELD).all(axis=1)
+    if held.any():
+        parts.append(
+            f"**The circuit normalises:** the row's rate is the same to {HELD:.0%} over the rows, and when the logits "
+            f"of all keys are shifted or scaled, in {', '.join(known.index[held])}."
+        )
+    only = known[~held & (known["tv"] < SMALL)]
+    if len(only):
+        parts.append(
+            "**Only the read-out normalises:** the shares of "
+            + "; ".join(
+                f"{row.Index} are right to TV {row.tv:.2g} while its rates over one constant err by {row.tv_fixed:.2g}"
+                for row in only.itertuples()
+            )
+            + ". A small error of the shares is no evidence that a circuit normalises."
+        )
+    return parts
+
+
+def _floor_curve(floors: pd.DataFrame | None) -> list[str]:
+    if floors is None:
+        return []
+    worst = (floors["tv"] - floors["tv_law"]).abs().max()
+    return [
+        "## The floor of Lemma 3 against its weight",
+        markdown(floors),
+        "The weight w, in thresholds, is free in the sources, which give the feedback once as the mean and once as the "
+        "sum of the row's spikes. `tv_law` is the closed form of the fixed point for beta = 1, with which the "
+        f"simulated floors agree to {worst:.1g}.",
+    ]
+
+
+def family_text(table: pd.DataFrame | None) -> list[str]:
+    """Where the law of the CV holds in the family of known CV, member by member."""
+    if table is None:
+        return []
+    lines = []
+    for k, rows in table.groupby("k", sort=False):
+        held, failed = (rows[rows["verdict"] == verdict] for verdict in ("holds", "does not hold"))
+        said = [
+            f"{words} at {', '.join(f'{n:.0f}' for n in some['spikes_per_row'])} spikes a row"
+            for words, some in (("holds", held), ("does not hold", failed))
+            if len(some)
+        ]
+        off = rows["tv"].iloc[-1] / rows["family_law"].iloc[-1] - 1
+        lines.append(
+            f"* **k = {k:g}**, CV {rows['cv'].iloc[0]:.3g}: {'; '.join(said) or 'no window decides'}; in the longest "
+            f"window the error is {off:+.1%} from the family's own law."
+        )
+    return [
+        "Members of one family, `escape` with thresholds of Gamma(k), differ in nothing but their CV, so that the law "
+        "can fail there: it leaves out that counts are whole, which is all there is at k = infinity, and what a few "
+        f"intervals do not average. Within {CLOSE:.0%} of the law, by the 95 % interval of the error:",
+        "\n".join(lines),
+        markdown(table),
+    ]
 
 
 def _raster(keys: int) -> str:

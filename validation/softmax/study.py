@@ -28,12 +28,15 @@ from validation.data import attention_rows
 from validation.inputs.logits import Rows, read_rows
 from validation.softmax import sweep as softmax_sweep
 from validation.softmax.claims import CLAIMS
+from validation.softmax.control_figure import control_figure
+from validation.softmax.controls import floor_curve, floor_plans, late_spikes, normalisation, perturbed
 from validation.softmax.figures import Raster, draw_convergence, drawing
+from validation.softmax.names import named_circuits
+from validation.softmax.regularity import regularity_plans, regularity_table
 from validation.softmax.report import report
 from validation.softmax.tables import halving, not_run
 from validation.study import command_line
 from validation.study.left_out import say, those_that_take
-from validation.study.options import members
 from validation.study.record import StudyRecord
 from validation.study.results import Results
 
@@ -49,14 +52,26 @@ WORTH_A_PROCESS = 2e8
 """Steps of all neurons above which figures are drawn in a process of their own, which takes seconds to start."""
 
 OWN_ATTRIBUTES = ("parameters", "dt_ms", "target", "target_reason")
-OWN_VARIABLES = ("timesteps", "spike_count", "spike_count_halved", "gap_sum", "gap_square_sum", "limit")
+OWN_VARIABLES = (
+    *("timesteps", "spike_count", "spike_count_halved", "gap_sum", "gap_square_sum", "limit"),
+    *("late_spikes_lowered", "late_spikes_scaled"),
+)
 """What differs between circuits."""
 
 POINTS = "points"
 """Folder of a sweep, whose results a run without one does not touch."""
 FILES = (
-    *("summary.csv", "convergence.csv", "counts.nc", "traces.nc", "report.md", "sweep.csv"),
-    *(f"{figure}.{kind}" for figure in ("convergence", "raster", "sweep") for kind in ("png", "pdf")),
+    *(
+        "summary.csv",
+        "convergence.csv",
+        "floor_curve.csv",
+        "regularity.csv",
+        "counts.nc",
+        "traces.nc",
+        "report.md",
+        "sweep.csv",
+    ),
+    *(f"{figure}.{kind}" for figure in ("convergence", "raster", "controls", "sweep") for kind in ("png", "pdf")),
 )
 """What a run or a sweep may write: those of an older one are removed before the first is written."""
 
@@ -76,8 +91,8 @@ class Config:
     transformer, shipped with biospike."""
     no_frame: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Read all of a text file as logits, also what looks like header and index of a data frame."""
-    circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = tuple(SOFTMAX_CIRCUITS)
-    """Circuits to run."""
+    circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ("circuit", "control")
+    """Circuits to run, by name or group: circuit for the seven, control for those that normalise nothing."""
     duration: Annotated[str, tyro.conf.arg(metavar="TIME")] = "2 s"
     """Longest window, with its unit; shorter windows are read from the same run."""
     trials: int = 8
@@ -114,6 +129,12 @@ class Study:
     """Of every circuit, at its own step."""
     halved: list[Plan]
     """The same at half of it, for one short window."""
+    again: list[Plan | None]
+    """Some rows with shifted and with scaled logits; None where the circuit refuses them."""
+    floors: list[Plan]
+    """Lemma 3 at other weights, if it is among the circuits."""
+    family: list[Plan]
+    """`escape` at other regularities, if it is among the circuits."""
     row_names: list[str] | None = None
     """Of the rows of a dump, such as "b0 h3 q5"."""
 
@@ -128,8 +149,7 @@ def prepare(config: Config) -> Study:
     """
     rows = Rows(attention_rows()) if config.logits is None else read_rows(config.logits, frame=not config.no_frame)
     logits = rows.logits
-    members("--circuits", config.circuits, SOFTMAX_CIRCUITS, otherwise="unknown circuit")
-    chosen = {name: SOFTMAX_CIRCUITS[name]() for name in config.circuits}
+    chosen = {name: SOFTMAX_CIRCUITS[name]() for name in named_circuits("--circuits", config.circuits)}
     circuits, left_out = those_that_take(chosen, logits, ADVICE)
     duration = parse_quantity(config.duration, like=2 * b2.second)
     grid = max(circuit.dt for circuit in circuits.values())
@@ -146,7 +166,10 @@ def prepare(config: Config) -> Study:
     halved = [plan(circuit, logits, dt=circuit.dt / 2, **full | less) for circuit in circuits.values()]
     for work in plans:
         choose_target(work, config.target)
-    return Study(config, logits, circuits, left_out, duration, plans, halved, rows.names)
+    again = [perturbed(circuit, logits, windows, config.seed) for circuit in circuits.values()]
+    floors = floor_plans(logits, duration, config.seed) if "subtractive" in circuits else []
+    family = regularity_plans(logits, duration, config.seed) if "escape" in circuits else []
+    return Study(config, logits, circuits, left_out, duration, plans, halved, again, floors, family, rows.names)
 
 
 def run(study: Study) -> Iterator[xr.Dataset]:
@@ -156,14 +179,16 @@ def run(study: Study) -> Iterator[xr.Dataset]:
     ------
     xarray.Dataset
         As of `biospike.simulate`, with `row_name` of a dump; `spike_count_halved` was counted at half the step, in the
-        window `window_halved_ms`.
+        window `window_halved_ms`; `late_spikes_lowered` and `late_spikes_scaled` as of `controls.late_spikes`.
     """
     target, progress = study.config.target, not study.config.quiet
     build_plans(study.plans, target, progress=progress)
-    in_turn = [work for both in zip(study.plans, study.halved, strict=True) for work in both]
-    done = simulate_each(in_turn, target=target, progress=progress)
+    in_turn = [work for all_of_it in zip(study.plans, study.halved, study.again, strict=True) for work in all_of_it]
+    done = simulate_each([work for work in in_turn if work is not None], target=target, progress=progress)
     windows_ms = study.plans[0].marks * study.plans[0].dt * 1e3
-    for data, halved in zip(done, done, strict=True):
+    for again in study.again:
+        data, halved = next(done), next(done)
+        data = data.assign(late_spikes(None if again is None else next(done), len(study.logits)))
         counts = halved["spike_count"].isel(checkpoint=-1)
         data["spike_count_halved"] = counts.drop_vars(("window_ms", "timesteps")).rename(trial="trial_halved")
         if progress:
@@ -176,6 +201,17 @@ def run(study: Study) -> Iterator[xr.Dataset]:
         windows = data["window_ms"].copy(data=windows_ms)
         names: dict[str, Any] = {} if study.row_names is None else {"row_name": ("row", study.row_names)}
         yield data.assign_coords(window_ms=windows, window_halved_ms=float(halved["window_ms"][-1]), **names)
+
+
+def run_curves(study: Study) -> dict[str, pd.DataFrame]:
+    """Tables ``floor_curve`` and ``regularity``, of what they are about if that is among the circuits."""
+    curves = {}
+    if study.floors:
+        curves["floor_curve"] = floor_curve(simulate_each(study.floors, target=study.config.target))
+    if study.family:
+        done = simulate_each(study.family, target=study.config.target)
+        curves["regularity"] = regularity_table(study.family, done)
+    return curves
 
 
 def join(results: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -220,7 +256,8 @@ def main(config: Config) -> None:
         results, summaries, fits, halvings = [], [], [], []
         for one in run(study):
             results.append(one)
-            summaries.append(summarise(one, study.circuits[one.attrs["circuit"]]))
+            summary = summarise(one, study.circuits[one.attrs["circuit"]])
+            summaries.append(summary.assign(**normalisation(one)))
             fits.append(converge(one, summaries[-1]))
             halvings.append(halving(one))
         for name in study.left_out:
@@ -234,9 +271,14 @@ def main(config: Config) -> None:
         data = join(results)
         out.save("counts", data)
         out.tables(summary=summary, convergence=convergence)
+        curves = run_curves(study)
+        out.tables(**curves)
+        out.figures(controls=control_figure(summary, curves))
         verdicts = convergence[["circuit", *FITTED]]
         out.show(summary.groupby("circuit", sort=False).tail(1)[SHOWN].merge(verdicts, on="circuit"))
-        out.report(report(data, summary, convergence, pd.DataFrame(halvings), CLAIMS.findings(out), study.left_out))
+        out.report(
+            report(data, summary, convergence, pd.DataFrame(halvings), CLAIMS.findings(out), study.left_out, curves)
+        )
 
 
 def redraw(results: Results, out: Path) -> None:

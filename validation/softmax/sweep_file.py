@@ -35,6 +35,7 @@ from biospike.simulation import CHECKPOINTS
 from circuits import SOFTMAX_CIRCUITS
 from validation.data import attention_rows
 from validation.inputs.logits import read_logits
+from validation.softmax.names import named_circuits
 from validation.study.options import member
 
 LARGEST_FILE = 2**20
@@ -67,10 +68,9 @@ def points_of(table: dict[str, Any], folder: Path) -> list[sweep.Point]:
     known = (*KEYS, *SOFTMAX_CIRCUITS)
     for key in table:
         member("key", key, known)
-    names = _texts("circuits", table.get("circuits", list(SOFTMAX_CIRCUITS)))
+    names = named_circuits("circuits", _texts("circuits", table.get("circuits", "circuit")))
     circuits: list[Circuit] = []
     for name in names:
-        member("circuits", name, SOFTMAX_CIRCUITS)
         circuits += _circuits(name, table.get(name, {}))
     for name in SOFTMAX_CIRCUITS:
         if name in table and name not in names:

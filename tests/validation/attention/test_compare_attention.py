@@ -14,13 +14,14 @@ from scipy.stats import binom
 from biospike import load, plots
 from biospike.errors import InputError
 from biospike.recording import load_groups
+from biospike.tables import FEW_TRIALS
 from circuits import streams
 from validation.attention import figures, laws
 from validation.attention import study as compare_attention
-from validation.attention.bias import diagonal, fluctuations
+from validation.attention.bias import Fluctuations, diagonal, fluctuations
 from validation.attention.figures import raster_selection
 from validation.attention.measures import measure
-from validation.attention.report import report
+from validation.attention.report import jensen_verdict, report
 from validation.attention.tables import CONVERGENCE, SUMMARY
 from validation.compare_attention import Config, main, prepare
 from validation.data import token_block
@@ -262,6 +263,24 @@ def test_report_of_biased_scores_resolves_them(data):
     text = report(biased.assign_attrs(encoders="shared"), **compare_attention.tabulate(biased))
     assert "share its input spikes" in text
     assert "the bias of single scores is resolved" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (150.0, 210.0, "too small beside the scatter"),
+        (1.5, 3.0, "more than the shift"),
+        (0.5, 1.5, "as large as the shift"),
+        (0.2, 0.8, "some of it is there"),
+        (-0.2, 0.6, "absent or smaller"),
+        (-0.9, -0.1, "opposite"),
+        (-1.0, 2.0, "do not tell whether"),
+    ],
+)
+def test_what_is_said_of_the_jensen_shift_follows_from_its_interval(low, high, words):
+    found = Fluctuations(sd=0.2, fast_tv=1e-3, slow_tv=1e-3, found=(low + high) / 2, low=low, high=high)
+    assert words in jensen_verdict(found, FEW_TRIALS)
+    assert jensen_verdict(found, FEW_TRIALS - 1) == "too few trials to tell"
 
 
 @pytest.mark.long

@@ -28,7 +28,7 @@ from validation.bounds.measure import (
     uniform_values,
 )
 from validation.bounds.study import Sizes
-from validation.bounds.tables import BOUNDS, FITS, SUMMARY, fit, judge, summarise
+from validation.bounds.tables import BOUNDS, FITS, RATES, SUMMARY, fit, judge, summarise
 from validation.data import attention_rows
 from validation.spike_bounds import Config, main, prepare
 
@@ -208,7 +208,7 @@ def test_floor_codes_get_the_verdict_floor():
 def test_writes_every_file_with_its_columns(out):
     figures = {f"{name}.{kind}" for name in ("spikes", "control") for kind in ("png", "pdf")}
     assert {path.name for path in out.iterdir()} == figures | {
-        "summary.csv", "fits.csv", "bounds.csv", "raw.nc", "report.md",
+        "summary.csv", "fits.csv", "bounds.csv", "rates.csv", "raw.nc", "report.md",
     }  # fmt: skip
     summary, fits, bounds = (pd.read_csv(out / f"{name}.csv") for name in ("summary", "fits", "bounds"))
     assert list(summary.columns) == SUMMARY
@@ -219,6 +219,28 @@ def test_writes_every_file_with_its_columns(out):
     report = (out / "report.md").read_text()
     for words in ("2.08", "2.63", "0.97", "Coins", "No measured point lies below a bound"):
         assert words in report
+
+
+@pytest.mark.long
+def test_both_readings_of_the_rate_are_told(out):
+    """The toy: 2 tokens of 2 features, whose mean is 1/2; e from the summary, L_f from the stored data."""
+    rates, summary = (pd.read_csv(out / f"{name}.csv") for name in ("rates", "summary"))
+    assert list(rates.columns) == RATES
+    assert len(rates) >= 2
+    steep = {curve.code: curve for curve in curves(load_groups(out / "raw.nc")) if curve.metric == "output rmse"}
+    for row in rates.itertuples():
+        error = summary[(summary["code"] == row.code) & (summary["metric"] == "output rmse")]["error"].iloc[-1]
+        relative = error / np.sqrt(steep[row.code].paper_constant / 4)  # L_f^2 n d
+        assert row.values == 4
+        assert row.input_rate == pytest.approx(0.5)
+        assert row.bits_per_value == pytest.approx(max(0, -4 * np.log2(relative)))
+        assert row.bits_frobenius == pytest.approx(max(0, -4 * np.log2(2 * relative)))
+        assert row.bits_shannon <= row.bits_per_value
+        assert row.bits_per_spike_allowed == pytest.approx(2)  # h(1/2) = 1 bit a step
+    assert (rates["bits_per_value"] > 0).any()
+    text = (out / "report.md").read_text()
+    assert "bits_frobenius" in text
+    assert "0.773" in text
 
 
 @pytest.mark.long

@@ -208,8 +208,12 @@ def test_main_writes_every_file_and_the_report_says_what_was_found(tmp_path: Pat
         save_blocks=True, quiet=True, out=tmp_path,
     )  # fmt: skip
     compare_frameworks.main(config)
-    names = {"summary.csv", "stages.csv", "energy.csv", "report.md", "blocks"}
-    names |= {f"{name}.{end}" for name in ("mismatches", "membranes", "energy", "raster") for end in ("png", "pdf")}
+    names = {"summary.csv", "stages.csv", "energy.csv", "energy_curve.csv", "report.md", "blocks"}
+    names |= {
+        f"{name}.{end}"
+        for name in ("mismatches", "membranes", "energy", "energy_curve", "raster")
+        for end in ("png", "pdf")
+    }
     assert {path.name for path in tmp_path.iterdir()} == names
     text = (tmp_path / "report.md").read_text()
     assert "All do: 0 mismatches." in text

@@ -10,15 +10,16 @@ import pytest
 from biospike import load
 from biospike.encoding import ENCODERS
 from biospike.theory import design_rule
-from validation.rule import study
+from validation.rule import constant_curve, study
 from validation.rule.blocks import attention_of, exact
+from validation.rule.constant_curve import at_rate
 from validation.rule.errors import READ_OUTS, closed_form, encoding_errors, squared_errors
 from validation.rule.fits import FITS, fit, fit_all
 from validation.rule.inputs import digit_set, low_rank_set, patch_set, sentence_set
 from validation.rule.powers import POWERS, powers
 from validation.rule.tables import EPS, KEYS, SUMMARY, timesteps_to_reach
 
-FILES = {"summary.csv", "fits.csv", "errors.nc", "counts.nc", "report.md"}
+FILES = {"summary.csv", "fits.csv", "constant_curve.csv", "errors.nc", "counts.nc", "report.md"}
 FIGURES = {"rule_frobenius", "rule_rms", "errors", "constants"}
 SIZES = ((2, 2, 2), (2, 3, 5), (3, 3, 4), (2, 4, 7))
 TINY = study.Preset(
@@ -227,6 +228,7 @@ def out(tmp_path_factory):
     directory = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(study.PRESETS, "quick", TINY)
+        patch.setattr(constant_curve, "RATES", (0.05,))
         patch.setattr(study, "input_sets", lambda preset, seed: [low_rank_set(*size, seed) for size in SIZES])
         study.main(study.Config(circuits=("integrate",), target="numpy", out=directory, quiet=True))
     return directory
@@ -285,6 +287,18 @@ class TestStudy:
         assert float(first.mean()) == pytest.approx(float(errors["row_spikes"][-1, 0, :, 4].mean()))
 
     @pytest.mark.long
+    def test_constant_at_the_rate_of_the_study_is_that_of_its_fits(self, out):
+        curve, fits = pd.read_csv(out / "constant_curve.csv"), pd.read_csv(out / "fits.csv")
+        assert list(curve.columns) == ["circuit", "row_rate", "C", "low", "high", "read_out"]
+        plain = curve[curve["read_out"] == "plain"]
+        assert list(plain["row_rate"]) == [0.05, 0.1]
+        own = fits[(fits["circuit"] == "integrate") & (fits["read_out"] == "plain") & (fits["norm"] == "frobenius")]
+        slow, fast = plain["C"]
+        assert fast == pytest.approx(own["C"].iloc[0])
+        # Half of the rate needs twice the timesteps where the attention is what errs, and the same where the input is.
+        assert 1.2 * fast < slow < 2.8 * fast
+
+    @pytest.mark.long
     def test_report_says_what_was_found(self, out):
         text = (out / "report.md").read_text()
         fits = pd.read_csv(out / "fits.csv").set_index(["encoder", "circuit", "read_out", "norm"])
@@ -292,6 +306,19 @@ class TestStudy:
         for title in ("Which dimension, which read-out", "Four timesteps", "Inputs that took no part"):
             assert f"## {title}" in text
         assert not re.search(r"\bnan\b", text)
+
+
+def test_rows_of_another_rate_have_a_window_of_as_many_spikes():
+    inputs = low_rank_set(2, 3, 2, seed=1)
+    block = attention_of(inputs, 3, (2, 3), seed=1)
+    made = study.Study(study.Config(), TINY, 1, [inputs], [block])
+    slow = at_rate(made, "race", 0.025, 0.1)
+    assert slow.preset.attention == (11, 23, 92)
+    assert slow.runs[-1] == ("bernoulli", "race")
+    assert len(slow.runs) == len(ENCODERS) + 1
+    circuit = slow.blocks[0].of("race", "bernoulli").softmax
+    assert float(circuit.rate * circuit.dt) == pytest.approx(0.025)
+    assert float(block.of("race", "bernoulli").softmax.rate * circuit.dt) == pytest.approx(0.1)
 
 
 class TestConfig:

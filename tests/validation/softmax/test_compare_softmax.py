@@ -11,20 +11,22 @@ from biospike.errors import InputError
 from biospike.metrics import pooled_floor
 from biospike.recording import load_groups
 from biospike.tables import CONVERGENCE, SUMMARY
-from circuits.softmax import Integrate
+from circuits.softmax import GROUPS, Integrate
 from validation.compare_softmax import Config, main, prepare
 from validation.inputs.logits import read_logits
-from validation.softmax import figures
+from validation.softmax import figures, regularity
 from validation.softmax import study as compare_softmax
+from validation.softmax.controls import NORMALISATION
 from validation.softmax.figures import Raster, drawing, raster_row
+from validation.softmax.names import named_circuits
 
 import brian2 as b2
 
 LOGITS = np.random.default_rng(4).normal(0, 1.2, (4, 7))
 LOGITS[1, 5:] = np.nan
 FILES = {
-    "summary.csv", "convergence.csv", "counts.nc", "traces.nc", "report.md",
-    "convergence.png", "convergence.pdf", "raster.png", "raster.pdf",
+    "summary.csv", "convergence.csv", "floor_curve.csv", "regularity.csv", "counts.nc", "traces.nc", "report.md",
+    "convergence.png", "convergence.pdf", "raster.png", "raster.pdf", "controls.png", "controls.pdf",
 }  # fmt: skip
 
 
@@ -43,6 +45,7 @@ def out(tmp_path_factory):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare_softmax, "WORTH_A_PROCESS", 0)  # as a large study, which draws while it runs
+        patch.setattr(regularity, "REGULARITIES", (4, np.inf))
         main(config)
     return directory / "out"
 
@@ -53,7 +56,7 @@ def test_writes_every_file_and_nothing_else(out):
 
 def test_tables_have_the_promised_columns(out):
     summary, convergence = (pd.read_csv(out / f"{name}.csv") for name in ("summary", "convergence"))
-    assert list(summary.columns) == SUMMARY
+    assert list(summary.columns) == [*SUMMARY, *NORMALISATION]
     assert list(convergence.columns) == CONVERGENCE
     assert list(convergence["circuit"]) == ["subtractive", "integrate", "escape"]
     assert summary["spikes_per_row"].max() > 100
@@ -143,8 +146,18 @@ def test_duration_is_not_cut_by_rounding():
 def test_default_input_is_the_shipped_rows():
     study = prepare(Config(target="numpy"))
     assert study.logits.shape[0] >= 64
-    assert set(study.circuits) == set(compare_softmax.SOFTMAX_CIRCUITS)
+    assert list(study.circuits) == [*GROUPS["circuit"], *GROUPS["control"]]
     assert len(study.plans[0].marks) > 15
+
+
+def test_circuits_by_name_and_by_group():
+    assert named_circuits("--circuits", ["integrate", "control", "integrate"]) == [
+        "integrate",
+        "none",
+        "self_inhibition",
+    ]
+    with pytest.raises(ValueError, match="--circuits needs at least one of diffusive"):
+        named_circuits("--circuits", [])
 
 
 class TestLogitsFiles:
@@ -196,6 +209,8 @@ class TestLogitsFiles:
     ("options", "words"),
     [
         ({"logits": Path("none.npy")}, "none.npy"),
+        ({"circuits": ("rac",)}, r"rac: unknown circuit \(did you mean 'race'\?\); accepted: "),
+        ({"circuits": ("microcircuit",)}, "microcircuit: unknown circuit"),
         ({"duration": "0 s"}, "0 s"),
         ({"duration": "2"}, "'2' is not a number with a unit"),
     ],

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from biospike import plots
 from biospike.errors import InputError
@@ -17,6 +18,8 @@ from circuits.softmax import Escape, Integrate, Race, Shunting, Subtractive
 from validation.compare_softmax import Config, main, prepare
 from validation.softmax import study as compare_softmax
 from validation.softmax.claims import CLAIMS
+from validation.softmax.control_figure import control_figure
+from validation.softmax.controls import NORMALISATION, chosen_rows, late_spikes, late_window, normalisation
 from validation.softmax.report import report
 from validation.softmax.study import join
 from validation.softmax.tables import halving, not_run
@@ -40,14 +43,22 @@ def counted(circuit, logits, counts):
     data = _dataset(work, joined, "numpy", "made up")
     halved = data["spike_count"].isel(checkpoint=-1).drop_vars(("window_ms", "timesteps"))
     data["spike_count_halved"] = halved.rename(trial="trial_halved")
-    return data.assign_coords(window_halved_ms=1000.0)
+    again = None
+    if windows > 1:
+        # The same rows again, as if nothing had been shifted or scaled.
+        some = counts[:, chosen_rows(rows)][..., [late_window(data["timesteps"].values), -1]]
+        dims = ("trial", "row", "key", "checkpoint")
+        again = xr.Dataset({"spike_count": (dims, np.concatenate([some, some], axis=1))})
+    return data.assign(late_spikes(again, rows)).assign_coords(window_halved_ms=1000.0)
 
 
 def study(logits, counts, left_out=None):
     """Everything that is written of five circuits with the same counts, and its text."""
     logits = np.asarray(logits, dtype=float)
     results = [counted(circuit, logits, counts) for circuit in CIRCUITS]
-    summaries = [summarise(data, circuit) for data, circuit in zip(results, CIRCUITS, strict=True)]
+    summaries = [
+        summarise(data, circuit).assign(**normalisation(data)) for data, circuit in zip(results, CIRCUITS, strict=True)
+    ]
     fits = [converge(data, summary) for data, summary in zip(results, summaries, strict=True)]
     for name in left_out or {}:
         rows, fit = not_run(name, summaries[0])
@@ -60,6 +71,7 @@ def study(logits, counts, left_out=None):
         out = Results(Path(place))
         out.save("counts", data)
         out.tables(summary=summary, convergence=convergence)
+        assert control_figure(summary, {}).axes
         text = report(data, summary, convergence, steps, CLAIMS.findings(out), left_out)
     written = [summary.to_csv(index=False), convergence.to_csv(index=False), plain(summary), plain(convergence), text]
     return summary, convergence, written
@@ -105,7 +117,7 @@ CASES = {
 def test_tables_report_and_figure_are_made_and_never_say_nan(case):
     logits, counts, reason = CASES[case]
     summary, convergence, written = study(logits, counts)
-    assert list(summary.columns) == SUMMARY
+    assert list(summary.columns) == [*SUMMARY, *NORMALISATION]
     assert list(convergence.columns) == CONVERGENCE
     for text in written:
         assert not re.search(r"\b(nan|inf)\b|nan%", text, re.IGNORECASE), text

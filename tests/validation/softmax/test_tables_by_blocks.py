@@ -1,5 +1,7 @@
 """Tables of many rows, windows and keys are made a block of counts at a time: the blocks never show."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -53,3 +55,19 @@ def test_every_block_gives_the_same_tables(data, monkeypatch, circuit, block):
     again = tables.converge(data, parts)
     pd.testing.assert_frame_equal(pd.DataFrame([again]), pd.DataFrame([fit]), rtol=1e-9)
     assert max(sizes) == max(block, 3 * 7)
+
+
+def test_kl_floor_is_what_smoothing_makes_of_a_perfect_code(data):
+    """Key by key: N*p_i and half a spike, over N and half a spike a key; the mean over what fired."""
+    found = tables.summarise(data, Divisive())["kl_floor"]
+    counts, p = data["spike_count"].values, softmax(data["logits"].values)
+    for window in (0, 7):
+        floors = []
+        for trial, row in np.ndindex(3, 5):
+            n, own = int(counts[trial, row, :, window].sum()), p[row][p[row] > 0]
+            if n:
+                floors.append(sum(x * math.log(x * (n + len(own) / 2) / (n * x + 0.5)) for x in own))
+        assert found[window] == pytest.approx(np.mean(floors))
+        assert found[window] > 0
+    assert len(floors) == 15
+    assert found[7] < found[0] / 10
