@@ -40,6 +40,7 @@ from validation.study.claims import Finding, claims_table
 from validation.study.record import StudyRecord
 from validation.study.report import made, markdown
 from validation.study.results import Results
+from validation.verdicts import study as verdicts
 
 MARK = "complete.json"
 COLUMNS = ("claim", "source", "study", "measured", "interval", "verdict")
@@ -55,6 +56,7 @@ STUDIES: dict[str, StudyRecord] = {
         approximation.STUDY,
         simulators.STUDY,
         frameworks.STUDY,
+        verdicts.STUDY,
         attention.STUDY,
         softmax.STUDY,
         compare_transfer.STUDY,

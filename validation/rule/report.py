@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from biospike.tables import CONVERGENCE_MEANINGS
 from biospike.theory import design_rule, paper
+from validation.rule.orders import ORDERS
 from validation.rule.record import ENCODING_ONLY
 from validation.rule.verdicts import (
     agreement,
@@ -21,7 +23,7 @@ from validation.rule.verdicts import (
     truncation,
 )
 from validation.study.claims import Finding, findings_text
-from validation.study.report import made, markdown, origin
+from validation.study.report import described, made, markdown, origin
 
 FIT_COLUMNS = [
     "encoder", "circuit", "read_out", "sets", "C", "C_low", "C_high", "r_squared_rule", "r_squared_d_eff",
@@ -33,7 +35,9 @@ PAPER_PIXELS = 3072
 FEW_STEPS = 4
 
 
-def report(data: xr.Dataset, summary: pd.DataFrame, fits: pd.DataFrame, findings: Sequence[Finding]) -> str:
+def report(
+    data: xr.Dataset, summary: pd.DataFrame, fits: pd.DataFrame, orders: pd.DataFrame, findings: Sequence[Finding]
+) -> str:
     """Return the report as Markdown."""
     norms = {norm: fits[fits["norm"] == norm][FIT_COLUMNS] for norm in ("frobenius", "rms")}
     figures = "\n\n".join(f"![{name}]({name}.png)" for name in ("rule_frobenius", "rule_rms", "constants"))
@@ -64,7 +68,9 @@ def report(data: xr.Dataset, summary: pd.DataFrame, fits: pd.DataFrame, findings
         "## The constant",
         *constants(data, fits),
         "## The power of eps",
-        *speeds(fits),
+        *speeds(fits, orders),
+        markdown(orders),
+        described({name: CONVERGENCE_MEANINGS[name] for name in ORDERS if name in CONVERGENCE_MEANINGS}),
         "## Inputs that took no part",
         *predictions(fits),
         "## Four timesteps",

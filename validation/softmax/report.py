@@ -9,10 +9,11 @@ import pandas as pd
 import xarray as xr
 
 from biospike.plots import RASTER_KEYS
-from biospike.tables import NOT_RUN, UNDECIDED
+from biospike.tables import CONVERGENCE_MEANINGS, NOT_RUN, SUMMARY_MEANINGS
+from biospike.verdicts import FLOOR, UNDECIDED
 from validation.softmax.tables import regularity_law
 from validation.study.claims import Finding, findings_text
-from validation.study.report import made, markdown, origin
+from validation.study.report import described, made, markdown, origin
 
 
 def report(
@@ -32,13 +33,10 @@ def report(
         "![convergence](convergence.png)",
         "## The longest window",
         markdown(last.reset_index().drop(columns=["rows", "trials"])),
-        "`tv` is the mean total variation between a row's shares and its softmax, with its 95 % BCa interval over "
-        "trials; `tv_expected` the circuit's own error law at the measured spike counts; `limit_tv` the bias that its "
-        "limit predicts; `bias_tv` the TV of the shares pooled over trials, and `bias_floor` what sampling alone would "
-        "leave of it; `isi_cv` the regularity of the code, 1 for Poisson.",
+        described(SUMMARY_MEANINGS),
         "## Order of convergence",
         markdown(convergence),
-        "`reason` says why a verdict is undecided.",
+        described(CONVERGENCE_MEANINGS),
         "## What holds",
         *_not_run(left_out or {}),
         *_undecided(convergence),
@@ -75,11 +73,24 @@ def _not_run(left_out: Mapping[str, str]) -> list[str]:
 
 
 def _undecided(convergence: pd.DataFrame) -> list[str]:
+    """What is undecided and why, and what no bias means."""
+    lines = []
     mine = convergence[(convergence["verdict"] == UNDECIDED) & (convergence["reason"] != NOT_RUN)]
-    if mine.empty:
-        return []
-    named = ", ".join(f"{name} ({reason})" for name, reason in zip(mine["circuit"], mine["reason"], strict=True))
-    return [f"**Undecided.** No order can be told of: {named}."]
+    if len(mine):
+        named = ", ".join(f"{row.circuit} ({row.reason}{_needed(row.trials_needed)})" for row in mine.itertuples())
+        lines.append(f"**Undecided.** No order can be told of: {named}.")
+    told = convergence[~convergence["verdict"].isin((UNDECIDED, FLOOR))]
+    if len(told):
+        seen = ", ".join(f"{row.circuit} {row.bias_resolvable:.2g}" for row in told.itertuples())
+        lines.append(
+            f"**No bias was found of:** {', '.join(told['circuit'])}. A constant one would have been, in 95 % of such "
+            f"runs, from an rms L2 length of a row's bias of: {seen}."
+        )
+    return lines
+
+
+def _needed(trials: float) -> str:
+    return f"; about {trials:.0f} trials would decide" if pd.notna(trials) else ""
 
 
 def _steps(steps: pd.DataFrame) -> list[str]:
