@@ -19,8 +19,9 @@ from biospike.theory.concentration import multinomial_tv
 Array = NDArray[np.float64]
 
 FEWEST_WINDOWS = 5
-NEAR_HALF, NEAR_ONE = 0.02, 0.05
-"""Distances of the local slopes of the laws from -1/2 and from -1 up to which a window is used."""
+NEAR_HALF, NEAR_ONE = 0.02, 0.1
+"""Distances of the local slopes of the laws from -1/2 and from -1 up to which a window is used. The second is wider
+since that law jumps where a key is expected to spike first; an order is held against the laws' own slopes anyway."""
 
 
 class Laws(NamedTuple):

@@ -83,7 +83,7 @@ CONVERGENCE_MEANINGS = {
     "trials_needed": "trials that would probably decide, where more would",
     "verdict": "floor: a bias that is found by sign flips and lasts; otherwise the law whose band holds the whole "
     "interval of `order_of_law`; undecided if none does",
-    "reason": "why a verdict is undecided",
+    "reason": "why a verdict is undecided; beside an order, transient bias: one was found that falls as 1/N",
 }
 """The same of ``convergence.csv``."""
 NOT_RUN = "not run"

@@ -1,9 +1,10 @@
 """The one place that decides order, floor and bias of an error that falls with spikes or timesteps.
 
 A verdict is `FLOOR`, `HALF`, `ONE`, `BETWEEN` or `UNDECIDED`, and the latter has a reason out of `REASONS`. A floor is
-a bias that is found and that lasts (`biospike.bias`); an order is told where no bias is found and the 95 % interval of
-the order by reference (`biospike.order`) lies inside its band. How often either is wrong is measured with codes of
-known truth by ``validation/calibrate_verdicts.py``.
+a bias that is found and that lasts (`biospike.bias`). An order is told where the 95 % interval of the order by
+reference (`biospike.order`) lies inside its band, and a bias either is not found or falls as 1/N, as one of the start
+does, and makes less than half of the error; the reason is then ``transient bias``. How often either is wrong is
+measured with codes of known truth by ``validation/calibrate_verdicts.py``.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Decision:
     Attributes
     ----------
     verdict, reason : str
+        Why it is undecided; of an order, ``transient bias`` or nothing.
     order : Order
         By reference; NaN where it was not asked for.
     bias : Bias or None
@@ -75,7 +77,7 @@ class Decision:
     @property
     def faster(self) -> bool:
         """Whether the whole interval of the order lies above the band of independent spikes, whatever the law."""
-        return bool(self.order.low >= BANDS[HALF][1]) and not (self.bias is not None and self.bias.found)
+        return bool(self.order.low >= BANDS[HALF][1])
 
 
 def undecided(reason: Reason, **known: object) -> Decision:
@@ -135,7 +137,8 @@ def decide(evidence: Evidence) -> Decision:
         return undecided("few trials", bias=bias, trials_needed=FEWEST_TRIALS)
     if earlier is None:
         return undecided("few windows", bias=bias)
-    return _of_bias(bias, evidence.free, trials) if bias.found else _of_order(evidence, bias)
+    lasting = _of_bias(bias, evidence.free, trials) if bias.found else None
+    return lasting or _of_order(evidence, bias)
 
 
 def _without_error(evidence: Evidence) -> Reason:
@@ -178,18 +181,19 @@ def _repeated(made: Array) -> bool:
     return bool(total.max() - total.min() <= 1e-12 * np.abs(total).max())
 
 
-def _of_bias(bias: Bias, free: int, trials: int) -> Decision:
+def _of_bias(bias: Bias, free: int, trials: int) -> Decision | None:
+    """Decide where a bias is found; None if it fades and is so small that there may be an order beside it."""
     if free < FEWEST_FREE:
         return undecided("few keys", bias=bias)
     if bias.lasting <= LASTS:
         return Decision(FLOOR, bias=bias)
-    if bias.fading <= LASTS:
-        return undecided("transient bias", bias=bias)
-    return undecided("few trials", bias=bias, trials_needed=4.0 * trials)  # which halves the scatter
+    if bias.fading > LASTS:
+        return undecided("few trials", bias=bias, trials_needed=4.0 * trials)  # which halves the scatter
+    return None if bias.high <= MOST_BIAS * bias.error else undecided("transient bias", bias=bias)
 
 
 def _of_order(evidence: Evidence, bias: Bias) -> Decision:
-    """Decide on the order where no bias is found."""
+    """Decide on the order where no bias is found, or one that fades."""
     laws, errors = evidence.laws, evidence.errors
     if laws is None:
         return undecided("no law", bias=bias)
@@ -206,7 +210,7 @@ def _of_order(evidence: Evidence, bias: Bias) -> Decision:
     }
     reason: Reason = next((reason for reason, holds in reasons.items() if holds), "")
     if not reason:
-        return Decision(verdict, order=order, bias=bias)
+        return Decision(verdict, "transient bias" if bias.found else "", order=order, bias=bias)
     needed = trials_that_decide(order, bias, len(errors)) if reason == "few trials" else np.nan
     return undecided(reason, order=order, bias=bias, trials_needed=needed)
 

@@ -80,10 +80,17 @@ def _undecided(convergence: pd.DataFrame) -> list[str]:
         named = ", ".join(f"{row.circuit} ({row.reason}{_needed(row.trials_needed)})" for row in mine.itertuples())
         lines.append(f"**Undecided.** No order can be told of: {named}.")
     told = convergence[~convergence["verdict"].isin((UNDECIDED, FLOOR))]
+    fading = told[told["reason"] != ""]
+    told = told[told["reason"] == ""]
+    if len(fading):
+        lines.append(
+            f"**A bias that falls as 1/N** was found of {', '.join(fading['circuit'])}: it does not last, and makes "
+            "less than half of the error."
+        )
     if len(told):
         seen = ", ".join(f"{row.circuit} {row.bias_resolvable:.2g}" for row in told.itertuples())
         lines.append(
-            f"**No bias was found of:** {', '.join(told['circuit'])}. A constant one would have been, in 95 % of such "
+            f"**No bias was found of** {', '.join(told['circuit'])}. A constant one would have been, in 95 % of such "
             f"runs, from an rms L2 length of a row's bias of: {seen}."
         )
     return lines
