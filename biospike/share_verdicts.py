@@ -81,6 +81,7 @@ def evidence_of_rows(
     p: Array,
     *,
     independent: bool,
+    keys: NDArray[np.int64] | None = None,
     spikes: Array | None = None,
     laws: Laws | None = None,
 ) -> Evidence:
@@ -96,6 +97,8 @@ def evidence_of_rows(
         Exact shares, 0 at masked keys.
     independent
         Whether rows of a trial have spikes of their own.
+    keys : ndarray (row,), optional
+        Unmasked keys; those with a share by default.
     spikes : ndarray (window, trial, row), optional
         Spikes of the rows, if `counts` are shares.
     laws : Laws, optional
@@ -106,7 +109,7 @@ def evidence_of_rows(
     fired = np.flatnonzero((total[-1] > 0).all(axis=0))
     nothing: dict[Reason, bool] = {
         "silent": not fired.size,
-        "few keys": (p > 0).sum(axis=1).max() < 2,
+        "few keys": ((p > 0).sum(axis=1) if keys is None else keys).max() < 2,
         "saturated": (1 - p.max(axis=1)).max() < SATURATED,
     }
     reason: Reason = next((reason for reason, holds in nothing.items() if holds), "")

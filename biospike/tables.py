@@ -227,7 +227,7 @@ def converge(data: xr.Dataset, summary: pd.DataFrame) -> dict[str, object]:
     """
     p = softmax(data["logits"].values)
     counts = data["spike_count"].transpose("checkpoint", "trial", "row", "key").values
-    found = decide_rows(counts, p, independent=True)
+    found = decide_rows(counts, p, independent=True, keys=(~np.isnan(data["logits"].values)).sum(axis=1))
     row: dict[str, object] = {"circuit": summary["circuit"].iloc[-1], "limit_tv": summary["limit_tv"].iloc[-1]}
     row |= columns_of(found)
     fit = None

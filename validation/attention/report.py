@@ -59,7 +59,8 @@ def report(
         "## Where the error comes from",
         markdown(parts.reset_index()),
         "`score_tv` is the TV of softmax(measured scores) from the limit, `sampling_tv` that of the attention from "
-        "softmax(measured scores), with its 95 % interval and what theory expects of it. `tv_sampling` is what "
+        "softmax(measured scores), with the 95 % interval of its expectation over trials and "
+        "what theory expects of it. `tv_sampling` is what "
         "sampling alone would leave if the scores were exact, `tv_expected` the same with their measured error; "
         "`output_score`, `output_sampling` and `output_expected` likewise for the output. `bias_tv` is the TV of the "
         "shares pooled over trials, `bias_floor` what their scatter leaves of it.",

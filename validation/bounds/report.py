@@ -43,7 +43,8 @@ def report(
         "row for a softmax circuit, and for a block every spike of a presentation, from the encoders to the outputs, "
         "with score stage, settling and warm-up, or else the attention spikes of a row inside the window. Errors are "
         "mean absolute and root mean square errors of a value, total variation of a row, and root mean square errors "
-        "of an output; intervals are 95 %.",
+        "of an output; intervals of errors are 95 %, of the expectation over trials for these rows or values "
+        "(Student's t).",
         "![spikes](spikes.png)",
         "## Exponents",
         "Error as N^exponent. `limit_error` is the bias of the circuit in an infinite window, by its closed form. "

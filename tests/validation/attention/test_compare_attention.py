@@ -189,9 +189,12 @@ def test_orders_and_floors_are_found(data):
     converging = compare_attention.tabulate(grown(data))["convergence"].set_index("metric")
     tv = converging.loc["attention_tv"]
     assert tv["order_low"] < -0.5 < tv["order_high"]
-    assert tv["verdict"] == "1/sqrt(N)"
+    # Scores that a membrane remembers have no exact law; and two rows of two keys are too few for a floor.
+    assert tv["verdict"] == "undecided"
+    assert tv["reason"] in ("no law", "few keys")
+    assert tv["bias_resolvable"] < 0.05
     biased = compare_attention.tabulate(grown(data, bias=0.1))["convergence"].set_index("metric")
-    assert biased.loc["attention_tv", "verdict"] == "floor"
+    assert tuple(biased.loc["attention_tv", ["verdict", "reason"]]) == ("undecided", "few keys")
     assert biased.loc["attention_tv", "floor"] == pytest.approx(0.1, rel=0.2)
 
 

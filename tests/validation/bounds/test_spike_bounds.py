@@ -86,8 +86,10 @@ def test_orders_of_the_codes(encoders):
     table = fit(list(encoders.values())).set_index(["code", "metric"])
     absolute = table.xs("mean absolute error", level="metric")
     assert absolute["verdict"].to_dict() == {
-        "bernoulli": "1/sqrt(N)", "regular": "1/N", TRIANGULAR: "faster than 1/N",
+        "bernoulli": "1/sqrt(N)", "regular": "1/N", TRIANGULAR: "undecided",
     }  # fmt: skip
+    assert absolute["reason"].to_dict() == {"bernoulli": "", "regular": "", TRIANGULAR: "no law"}
+    assert absolute["faster"].to_dict() == {"bernoulli": False, "regular": True, TRIANGULAR: True}
     # Exact: 1/(3 T) for uniform x. Intervals of 95 % may miss it: twice their width.
     row = absolute.loc["regular"]
     assert abs(row["exponent"] + 1) < row["exponent_high"] - row["exponent_low"]
