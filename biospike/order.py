@@ -23,6 +23,9 @@ NEAR_HALF, NEAR_ONE = 0.02, 0.1
 """Distances of the local slopes of the laws from -1/2 and from -1 up to which a window is used. The second is wider
 since that law jumps where a key is expected to spike first; an order is held against the laws' own slopes anyway."""
 
+BLOCK = 2**18
+"""Shares whose laws are computed together: about ten arrays of 2 MB."""
+
 
 class Laws(NamedTuple):
     """Expected errors of a code of independent spikes and of a regular one, in the same windows.
@@ -55,8 +58,14 @@ def laws_of_rows(p: Array, spikes: Array) -> Laws:
     spikes : ndarray (window, row)
         Mean spikes of each row.
     """
-    rows = np.broadcast_to(p, (*spikes.shape, p.shape[-1]))
-    return Laws(multinomial_tv(rows, spikes).mean(axis=-1), _regular_tv(p, spikes).mean(axis=-1))
+    width = max(1, BLOCK // p.shape[-1])
+    half, one = np.zeros(len(spikes)), np.zeros(len(spikes))
+    for first in range(0, len(p), width):
+        some = slice(first, first + width)
+        for window, n in enumerate(spikes[:, some]):
+            half[window] += multinomial_tv(p[some], n).sum()
+            one[window] += _regular_tv(p[some], n).sum()
+    return Laws(half / len(p), one / len(p))
 
 
 def _regular_tv(p: Array, n: Array) -> Array:

@@ -223,16 +223,17 @@ def run(study: Study) -> tuple[xr.Dataset, xr.Dataset, pd.DataFrame]:
             if circuit == ENCODING_ONLY:
                 marks, repeats = study.preset.encoding, ENCODING_TRIALS * study.trials
                 at = np.searchsorted(windows, marks)
-                measured, law, counts, apart = encoding_errors(
+                measured, law, counts, decoded = encoding_errors(
                     encoder, study.inputs, samples, repeats, marks, config.seed
                 )
-                decisions.append(decide_order(apart, marks, reference))
+                decisions.append(decide_order(decoded, marks, reference))
                 squared[r][..., at], expected[r][..., at] = measured, law
                 rank[r] = [one.basis.shape[1] for one in study.inputs]
                 encoded.append(counts)
                 bar.update()
                 continue
-            at, outputs = np.searchsorted(windows, study.preset.attention), []
+            at = np.searchsorted(windows, study.preset.attention)
+            outputs: list[NDArray[np.float64]] = []
             for s, block in enumerate(study.blocks):
                 squared[r, s][..., at], spikes[r, s][..., at], silent[r, s][..., at], data, apart = attention_errors(
                     block, circuit, encoder, study.trials, study.preset.attention, config.seed, config.target
