@@ -31,7 +31,8 @@ def report(preset: str, seed: int, calibration: pd.DataFrame, cells: pd.DataFram
         "## Verdicts by truth",
         markdown(by_truth.reset_index()),
         "Fractions of the studies, mean over codes of all sizes, most of which are too small to tell: a bias of .001 "
-        "of rows with 30 spikes has to be undecided. A bias of the start (`transient`) leaves no order to tell.",
+        "of rows with 30 spikes has to be undecided. A bias of the start (`transient`) leaves an order to tell only "
+        "where it is small.",
         "## False verdicts",
         f"{cells['false'].mean():.2%} in the mean over codes; {(cells['p_holm'] < LEVEL).sum()} of {len(cells)} codes "
         f"exceed {FALSE:.0%} by an exact binomial test, adjusted by Holm. A verdict came out of most studies of "

@@ -21,6 +21,7 @@ from validation.attention.figures import raster_selection
 from validation.attention.measures import measure
 from validation.attention.report import report
 from validation.attention.tables import CONVERGENCE, SUMMARY
+from validation.attention.verdicts import evidence
 from validation.compare_attention import Config, main, prepare
 from validation.data import token_block
 from validation.study import command_line
@@ -196,6 +197,21 @@ def test_orders_and_floors_are_found(data):
     biased = compare_attention.tabulate(grown(data, bias=0.1))["convergence"].set_index("metric")
     assert tuple(biased.loc["attention_tv", ["verdict", "reason"]]) == ("undecided", "few keys")
     assert biased.loc["attention_tv", "floor"] == pytest.approx(0.1, rel=0.2)
+
+
+def test_laws_of_staged_errors_are_those_of_their_sampling(data):
+    """Exact scores: the attention errs as its spikes do, the output as 1/sqrt(T) and 1/T."""
+    long = grown(data)
+    found = measure(long, "streaming")
+    known = evidence(long, "staged", found)
+    limit = np.broadcast_to(found.limit_attention, found.attention.shape)
+    np.testing.assert_allclose(known["attention_tv"].laws.half, laws.sampling_tv(found, limit), rtol=1e-9)
+    fall = np.log(known["output_rmse"].n[-1] / known["output_rmse"].n[0])
+    half, one = (np.log(law[0] / law[-1]) / fall for law in known["output_rmse"].laws)
+    assert half == pytest.approx(0.5, abs=0.01)
+    assert one == pytest.approx(1.0)
+    assert evidence(long, "streaming", found)["attention_tv"].laws is None
+    assert not known["attention_tv"].independent
 
 
 def test_scores_have_no_bias_with_separate_encoders(data):
