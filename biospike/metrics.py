@@ -6,8 +6,6 @@ uniform.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import attrs
 import numpy as np
 import scipy
@@ -18,7 +16,6 @@ from biospike.arrays import bool_array, float_array
 from biospike.errors import InputError
 
 Array = NDArray[np.float64]
-Verdict = Literal["1/sqrt(N)", "1/N", "floor"]
 
 
 def shares(counts: ArrayLike) -> Array:
@@ -92,13 +89,12 @@ def kl_divergence(p: ArrayLike, q: ArrayLike) -> Array:
     return np.asarray(rel_entr(float_array(p, "shares"), float_array(q, "shares")).sum(axis=-1))
 
 
-def bca_interval(
-    samples: ArrayLike, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[Array, Array]:
-    """Bootstrap interval of the mean over the last axis, bias-corrected and accelerated.
+def t_interval(samples: ArrayLike, confidence: float = 0.95) -> tuple[Array, Array]:
+    """Interval of the expectation of the mean over the last axis, by Student's t.
 
-    BCa of Efron (J. Am. Stat. Assoc. 82, 171, 1987), by `scipy.stats.bootstrap`. Too narrow for few samples: the 95 %
-    interval of the mean of 8, 16, 64 exponential numbers holds the truth in 84, 91, 93 % of cases.
+    What it holds is the expectation over trials of a mean over *these* rows, not over other rows. Its 95 % interval of
+    the TV of rows of 14 keys and more holds it in 94 to 95 % of cases at 2 to 64 trials, multinomial or regular; that
+    of one row of fewer than four keys in 54 to 99 %, so that no level can be named there.
 
     Parameters
     ----------
@@ -106,13 +102,11 @@ def bca_interval(
         Array (..., samples), exchangeable along the last axis: trials, not rows, whose logits differ.
     confidence
         Level of the interval, between 0 and 1.
-    resamples, seed
-        Bootstrap resamples, the same for all leading axes, and their seed.
 
     Returns
     -------
     low, high : arrays (...)
-        Both the value itself where all samples are equal; NaN for fewer than two samples, and where a sample is NaN.
+        NaN for fewer than two samples, and where a sample is NaN.
 
     Raises
     ------
@@ -122,27 +116,13 @@ def bca_interval(
     values = np.atleast_1d(float_array(samples, "samples"))
     if not 0 < confidence < 1:
         raise InputError(f"confidence must be between 0 and 1, got {confidence}")
-    low = np.full(values.shape[:-1], np.nan)
-    high = low.copy()
-    if values.shape[-1] < 2:
-        return low, high
-
-    equal = (values == values[..., :1]).all(axis=-1)
-    low[equal] = high[equal] = values[equal, 0]
-    varied = ~equal & np.isfinite(values).all(axis=-1)
-    if varied.any():
-        result = scipy.stats.bootstrap(
-            (values[varied],),
-            np.mean,
-            axis=-1,
-            confidence_level=confidence,
-            n_resamples=resamples,
-            batch=max(1, 4_000_000 // values[varied].size),  # about 30 MB, whatever the shape
-            method="BCa",
-            rng=np.random.default_rng(seed),
-        )
-        low[varied], high[varied] = result.confidence_interval
-    return low, high
+    number = values.shape[-1]
+    if number < 2:
+        nothing = np.full(values.shape[:-1], np.nan)
+        return nothing, nothing.copy()
+    mean, error = values.mean(axis=-1), values.std(axis=-1, ddof=1) / np.sqrt(number)
+    half = scipy.stats.t.ppf((1 + confidence) / 2, number - 1) * error
+    return np.asarray(mean - half), np.asarray(mean + half)
 
 
 def interval_cv(
@@ -209,7 +189,6 @@ class OrderFit:
     floor_tv: float
     floor_low: float
     floor_high: float
-    verdict: Verdict
 
 
 def fit_order(spikes: ArrayLike, tv_trials: ArrayLike, *, minimum_spikes: float = 30.0) -> OrderFit:
@@ -219,11 +198,11 @@ def fit_order(spikes: ArrayLike, tv_trials: ArrayLike, *, minimum_spikes: float 
     is fitted in two forms: ``tv^2 = floor^2 + c/N``, since bias and zero-mean sampling noise add in the mean square,
     and ``tv = floor + c/N``, since the leftover charges of a deterministic code shift each share by a fixed sign.
 
-    The verdict rests on the first, whose floor is the smaller: "floor" if its lower bound is positive and it makes up
-    at least half of the tv at the last checkpoint; otherwise the law whose order, -1/2 or -1, is nearer. `floor_tv` is
-    of the first form too, unless there is a floor and the second leaves the smaller residual. Its interval
-    misses the error of the form: 3 % high where the floor of a stochastic circuit is 0.95 of the last tv, 20 % where it
-    is 0.6; up to 8 % low for integrators that start empty.
+    `floor_tv` is of the first form, whose floor is the smaller, unless that makes up at least half of the tv at the
+    last checkpoint and the second leaves the smaller residual. Its interval misses the error of the form: 3 % high
+    where the floor of a stochastic circuit is 0.95 of the last tv, 20 % where it is 0.6; up to 8 % low for integrators
+    that start empty. Whether there is a floor, and which law an order is of, is not told from these fits: see
+    `biospike.verdicts`.
 
     An interval is the wider of two: the spread over trials (jackknife, t quantile), which is right for the checkpoints
     of a run, correlated because counts add up; and the scatter about the fit, for deterministic circuits. The second
@@ -275,10 +254,9 @@ def fit_order(spikes: ArrayLike, tv_trials: ArrayLike, *, minimum_spikes: float 
     if added_residual < squared_residual:
         # Without a floor the added form still finds one while keys have yet to spike: only its upper bound holds.
         floor = np.maximum(added[0], 0.0) if has_floor else np.maximum(floor, [0.0, 0.0, added[0, 2]])
-    verdict: Verdict = "floor" if has_floor else "1/N" if line[1, 0] < -0.75 else "1/sqrt(N)"
     order, order_low, order_high = line[1].tolist()
     floor_tv, floor_low, floor_high = floor.tolist()
-    return OrderFit(order, order_low, order_high, r_squared, floor_tv, floor_low, floor_high, verdict)
+    return OrderFit(order, order_low, order_high, r_squared, floor_tv, floor_low, floor_high)
 
 
 def _fit_line(x: Array, y: Array, error: Array, replicates: Array) -> tuple[Array, float, float]:

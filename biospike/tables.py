@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from biospike.circuit import Circuit
 from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from biospike.metrics import mean_of_known, pooled_floor
+from biospike.share_verdicts import decide_rows, window_biases
+from biospike.verdicts import Decision
 
 FEW_SPIKES = 100
 """Output spikes a row below which a row of a table says so."""
@@ -39,20 +42,56 @@ SUMMARY = [
     "limit_tv",
     "bias_tv",
     "bias_floor",
+    "bias_low",
+    "bias_high",
+    "bias_resolvable",
     "kl",
     "kl_floor",
     "silent_fraction",
     "isi_cv",
     "diagnostics",
 ]
-CONVERGENCE = ["circuit", "order", "order_low", "order_high", "r_squared", "floor_tv", "limit_tv", "verdict", "reason"]
-WIDE = 0.5
-"""An interval of the order that is wider holds the orders of two laws, or of none."""
-UNDECIDED, NOT_RUN = "undecided", "not run"
-SATURATED = 1e-6
-"""Share that all keys but the largest have together in a row that is said to be saturated."""
-NO_ERROR = 1e-6
-"""TV below which an error is that of rounding, or of a spike that may never come: it has no law."""
+CONVERGENCE = [
+    *("circuit", "order", "order_low", "order_high", "r_squared", "floor_tv", "floor_low", "floor_high", "limit_tv"),
+    *("order_of_law", "order_of_law_low", "order_of_law_high", "bias_resolvable", "trials_needed", "verdict", "reason"),
+]
+SUMMARY_MEANINGS = {
+    "tv": "mean over trials and rows of the total variation between a row's shares and its softmax",
+    "tv_low": "lower end of the 95 % interval of its expectation over trials, for these rows (Student's t over trials)",
+    "tv_high": "upper end of it",
+    "tv_expected": "the circuit's own error law at the measured spike counts",
+    "limit_tv": "the bias that the circuit's limit predicts",
+    "bias_tv": "TV of the shares pooled over trials",
+    "bias_floor": "what sampling alone would leave of that",
+    "bias_low": "lower end of the 95 % interval of the rms L2 bias of a row, by products of different trials "
+    "(jackknife over trials, Student's t); no total variation",
+    "bias_high": "upper end of it",
+    "bias_resolvable": "the constant rms L2 bias of a row that 95 % of such runs would have found",
+    "kl": "mean KL divergence, half a spike added to every key, nats",
+    "kl_floor": "what the added halves alone make of a perfect code of the same spikes, nats",
+    "silent_fraction": "fraction of rows and trials without a spike",
+    "isi_cv": "regularity of the code, 1 for Poisson",
+}
+"""Columns of ``summary.csv`` that need words, and what they are; all without unit but `kl` and `kl_floor`."""
+CONVERGENCE_MEANINGS = {
+    "order": "slope of log TV on log N in all windows of at least 30 spikes a row, a local slope; `order_low` and "
+    "`order_high` its 95 % interval (jackknife over trials, or scatter about the line)",
+    "floor_tv": "TV left in an infinite window by a fit of tv^2 = floor^2 + c/N or tv = floor + c/N; `floor_low` and "
+    "`floor_high` its 95 % interval, without the error of the form",
+    "order_of_law": "order by reference: where the slope lies between those of the exact laws of independent spikes, "
+    "1/2, and of regular ones, 1, on the same rows and windows; `order_of_law_low` and `order_of_law_high` its 95 % "
+    "interval (jackknife over trials, Student's t), for regular codes of the order at these ends of the windows",
+    "bias_resolvable": "the constant rms L2 bias of a row that 95 % of such runs would have found",
+    "trials_needed": "trials that would probably decide, where more would",
+    "verdict": "floor: a bias that is found by sign flips and lasts; otherwise the law whose band holds the whole "
+    "interval of `order_of_law`; undecided if none does",
+    "reason": "why a verdict is undecided; beside an order, transient bias: one was found that falls as 1/N",
+}
+"""The same of ``convergence.csv``."""
+NOT_RUN = "not run"
+FEWEST_OF_A_ROW = 4
+"""Keys that a single row needs for its interval to have a level."""
+NO_LEVEL = f"one row of fewer than {FEWEST_OF_A_ROW} keys: no interval"
 
 
 def summarise(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
@@ -62,7 +101,11 @@ def summarise(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
     unmasked = ~np.isnan(data["logits"].values)
     found = by_blocks(counts, lambda some, rows: _measure(some, p[rows], limit[rows], unmasked[rows], circuit))
     by_trial = trial_means(found["tv"])
-    low, high = metrics.bca_interval(by_trial)
+    low, high = metrics.t_interval(by_trial)
+    few = has_no_level(unmasked)
+    if few:
+        low, high = low * np.nan, high * np.nan
+    biases = window_biases(counts, p, independent=True)
     table = pd.DataFrame(
         {
             "circuit": circuit.name,
@@ -78,6 +121,9 @@ def summarise(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
             "limit_tv": metrics.total_variation(limit, p).mean(),
             "bias_tv": mean_of_known(found["pooled_tv"], axis=-1),
             "bias_floor": mean_of_known(found["floor"], axis=-1),
+            "bias_low": [bias.low for bias in biases],
+            "bias_high": [bias.high for bias in biases],
+            "bias_resolvable": [bias.resolvable for bias in biases],
             "kl": mean_of_known(found["kl"], axis=(1, 2)),
             "kl_floor": mean_of_known(found["kl_floor"], axis=(1, 2)),
             "silent_fraction": (found["spikes"] == 0).mean(axis=(1, 2)),
@@ -88,6 +134,8 @@ def summarise(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
     names = data["row_name"].values if "row_name" in data.coords else np.arange(counts.shape[2])
     left_out = pd.Series([_left_out(names[never]) for never in (found["spikes"] == 0).all(axis=1)], index=table.index)
     table["diagnostics"] = (table["diagnostics"] + "; " + left_out).str.strip("; ")
+    if few:
+        table["diagnostics"] = (table["diagnostics"] + f"; {NO_LEVEL}").str.strip("; ")
     return table[SUMMARY]
 
 
@@ -171,46 +219,39 @@ def _left_out(names: NDArray[Any]) -> str:
     return f"no spike, hence left out: row{'s' * (len(names) > 1)} {shown}" if len(names) else ""
 
 
+def has_no_level(unmasked: NDArray[np.bool_]) -> bool:
+    """Whether these rows (row, key) are one of so few keys that the interval of its error has no known level."""
+    return len(unmasked) == 1 and int(unmasked.sum()) < FEWEST_OF_A_ROW
+
+
 def converge(data: xr.Dataset, summary: pd.DataFrame) -> dict[str, object]:
     """Row of ``convergence.csv`` of a circuit, from its counts and its summary.
 
-    Where no law can be told the verdict is `UNDECIDED`, the numbers of the fit are None, and `reason` says why.
+    Where there is no error that could follow a law, too few windows or a single trial, the numbers of the fit are None;
+    where no law can be told the verdict is undecided, and `reason` says why.
     """
-    z = data["logits"].values
-    p = softmax(z)
+    p = softmax(data["logits"].values)
     counts = data["spike_count"].transpose("checkpoint", "trial", "row", "key").values
-    found = by_blocks(counts, lambda some, rows: {"tv": metrics.total_variation(metrics.shares(some), p[rows])})
-    tv = trial_means(found["tv"]).T
+    found = decide_rows(counts, p, independent=True, keys=(~np.isnan(data["logits"].values)).sum(axis=1))
     row: dict[str, object] = {"circuit": summary["circuit"].iloc[-1], "limit_tv": summary["limit_tv"].iloc[-1]}
-    reason = why_undecided(p, (~np.isnan(z)).sum(axis=1), tv[:, -1])
+    row |= columns_of(found)
     fit = None
-    if not reason:
-        try:
-            fit = metrics.fit_order(summary["spikes_per_row"].to_numpy(), tv)
-        except InputError:
-            reason = "few windows"
-    if fit is not None and fit.verdict != "floor" and fit.order_high - fit.order_low > WIDE:
-        fit, reason = None, "few trials"
-    row |= {"verdict": UNDECIDED if fit is None else fit.verdict, "reason": reason}
+    if found.reason not in NO_LAW_TO_FIT and counts.shape[1] > 1:
+        tv = by_blocks(counts, lambda some, rows: {"tv": metrics.total_variation(metrics.shares(some), p[rows])})["tv"]
+        with contextlib.suppress(InputError):
+            fit = metrics.fit_order(summary["spikes_per_row"].to_numpy(), trial_means(tv).T)
     return row | {column: getattr(fit, column, None) for column in CONVERGENCE if column not in row}
 
 
-def why_undecided(p: NDArray[np.float64], keys: NDArray[np.int64], tv: NDArray[np.float64]) -> str:
-    """Why rows have no error that could follow a law; empty if they have one.
+NO_LAW_TO_FIT = ("silent", "few keys", "saturated", "error below 1e-6")
+"""Reasons without any error whose slope could be told."""
 
-    Parameters
-    ----------
-    p : ndarray (rows, keys)
-        Softmax.
-    keys : ndarray (rows,)
-        Unmasked keys.
-    tv : ndarray (trials,)
-        Error in the longest window, NaN in a trial without spikes.
-    """
-    reasons = {
-        "silent": np.isnan(tv).any(),
-        "few keys": keys.max() < 2,
-        "saturated": (1 - p.max(axis=1)).max() < SATURATED,
-        "error below 1e-6": tv.mean() < NO_ERROR,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), "")
+
+def columns_of(found: Decision) -> dict[str, object]:
+    """Columns of a decision that every ``convergence.csv`` has; None where there is no number."""
+    numbers = {
+        "order_of_law": found.order.alpha, "order_of_law_low": found.order.low, "order_of_law_high": found.order.high,
+        "bias_resolvable": found.bias_resolvable, "trials_needed": found.trials_needed,
+    }  # fmt: skip
+    known = {name: value if np.isfinite(value) else None for name, value in numbers.items()}
+    return known | {"verdict": found.verdict, "reason": found.reason}

@@ -41,6 +41,7 @@ from validation.study.options import member
 from validation.study.record import StudyRecord
 from validation.study.report import made, markdown
 from validation.study.results import Results
+from validation.verdicts import study as verdicts
 
 MARK = "complete.json"
 COLUMNS = ("claim", "source", "study", "measured", "interval", "verdict")
@@ -56,6 +57,7 @@ STUDIES: dict[str, StudyRecord] = {
         approximation.STUDY,
         simulators.STUDY,
         frameworks.STUDY,
+        verdicts.STUDY,
         attention.STUDY,
         softmax.STUDY,
         compare_transfer.STUDY,

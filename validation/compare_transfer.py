@@ -86,7 +86,7 @@ class Config:
     """How many of the shipped attention rows are run, spread evenly over all of them."""
     spikes: int = 2000
     """Spikes of a row in the window."""
-    trials: int = 4
+    trials: int = 8
     """Initial phases."""
     seed: int = 1
     """Of the initial phases."""

@@ -92,6 +92,12 @@ def small_approximation(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
     patch.setattr(module, "WINDOWS", 2)
 
 
+def small_verdicts(patch: pytest.MonkeyPatch, module: Any) -> None:
+    """The first cells of the list, and few studies of each."""
+    patch.setitem(sys.modules["validation.verdicts.cells"].SIZES, "quick", 8)
+    patch.setitem(module.REPETITIONS, "quick", 3)
+
+
 def small_assumptions(patch: pytest.MonkeyPatch, module: Any) -> None:
     """Windows of a twentieth."""
     patch.setitem(module.PRESETS, "quick", {"trials": 8, "stretch": 0.05})
@@ -136,6 +142,7 @@ CASES = (
         {"assumptions": ("threshold_convention", "saturation")},
         small_assumptions,
     ),
+    Case("calibrate_verdicts", {"jobs": 1}, small_verdicts),
     Case("calibrate_design_rule", {"circuits": ("integrate",)}, small_rule),
     Case("effective_dimension", {"sets": ("tokens", "patches-4"), "patches": 30, "trials": 2}),
     Case(

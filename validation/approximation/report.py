@@ -10,7 +10,8 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from validation.approximation.tables import feature_noise
+from biospike.verdicts import FLOOR, UNDECIDED, decide
+from validation.approximation.tables import feature_noise, noise_evidence
 from validation.approximation.targets import TARGETS
 from validation.study.claims import Finding, findings_text
 from validation.study.report import made, markdown, origin
@@ -20,8 +21,6 @@ MOSTLY = 0.5
 """Share of the mean square error above which one cause is said to dominate."""
 BUDGET = 0.25
 """Part of the spikes for which the report names the best use."""
-NEAR = 0.1
-"""Slopes this near count as the same."""
 FEWEST_POINTS = 3
 """Points that a slope needs."""
 SHOWN = [
@@ -60,7 +59,8 @@ def report(data: xr.Dataset, table: pd.DataFrame, findings: Sequence[Finding]) -
         "or warm-up included.",
         "## What falls, and how fast",
         markdown(fits),
-        "Slopes of log(error), with 95 % intervals of the fit: `_T` against the timesteps with all heads, `_H` against "
+        "Local slopes of log(error), with 95 % intervals of the fit, which say nothing of a law: "
+        "`_T` against the timesteps with all heads, `_H` against "
         "the heads in the longest window, `limit_` against the heads in the rate-domain limit.",
         _speeds(of_time, fits),
         _noise(data),
@@ -160,13 +160,20 @@ def _speeds(of_time: pd.DataFrame, fits: pd.DataFrame) -> str:
 def _noise(data: xr.Dataset) -> str:
     measured, law = feature_noise(data)
     timesteps = data["timesteps"].values
-    order = _slope(timesteps.astype(float), measured)
-    same = abs(np.polyfit(np.log(timesteps), np.log(measured), 1)[0] + 0.5) < NEAR if order else False
+    slope = _slope(timesteps.astype(float), measured)
+    found = decide(noise_evidence(data))
+    told = f"undecided ({found.reason})" if found.verdict == UNDECIDED else found.verdict.replace("N", "T")
+    seen = (
+        f", where a constant bias of {found.bias_resolvable:.2g} (rms L2 length of a token's bias) would have been seen"
+    )
     return (
         "Were attention spikes independent draws that find a value spike with probability m, an output would stray "
         f"from its limit by sqrt(m(1 - m)/N). Over all outputs at {timesteps[-1]} timesteps this law gives "
         f"{law[-1]:.4f} root mean square; measured is {measured[-1]:.4f}"
-        + (f"; order in T {order}, {'the' if same else 'not the'} 1/sqrt(T) of the theorem." if order else ".")
+        + (f"; local slope in T {slope}" if slope else "")
+        + f". Order in T, the theorem's being 1/sqrt(T): {told}"
+        + (seen if np.isfinite(found.bias_resolvable) and found.verdict != FLOOR else "")
+        + ". The sup norm has no order: the largest of noisy errors is biased upwards, the more the fewer spikes."
     )
 
 

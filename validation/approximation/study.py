@@ -291,6 +291,6 @@ STUDY = StudyRecord(
     Config,
     main,
     CLAIMS,
-    quick=("--duration", "500 ms", "--samples", "60"),
-    paper=("--trials", "4"),
+    quick=("--trials", "8", "--duration", "250 ms", "--samples", "40"),
+    paper=("--trials", "8"),
 )

@@ -9,7 +9,9 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from biospike.order import Laws
 from biospike.theory import universal
+from biospike.verdicts import Evidence
 from validation.approximation.readout import TOP, Readout, fit_readout, sup_interval
 
 SUMMARY = [
@@ -78,6 +80,25 @@ def feature_noise(data: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.flo
     axes = tuple(range(fired.ndim - 1))
     rows = np.maximum(fired.sum(axis=axes), 1)
     return np.sqrt(square.sum(axis=axes) / rows), np.sqrt(law.sum(axis=axes) / rows)
+
+
+def noise_evidence(data: xr.Dataset) -> Evidence:
+    """Evidence on the noise of the features against the timesteps, for `biospike.verdicts.decide`.
+
+    Laws: independent draws, as of `feature_noise`, and 1/T from what these leave in the longest window. Tokens of a
+    sample share spikes, so that whole trials are what is flipped.
+    """
+    deviations = spiking_features(data) - limit_features(data)[..., None]
+    trials, windows = deviations.shape[0], deviations.shape[-1]
+    entries = deviations.reshape(trials, -1, int(np.prod(deviations.shape[3:-1])), windows)
+    steps, law = data["timesteps"].values.astype(float), feature_noise(data)[1]
+    silent = (_row_spikes(data) == 0).any(axis=(1, 2, 3))
+    errors = np.sqrt((entries**2).mean(axis=(1, 2)))
+    return Evidence(
+        n=steps, errors=np.where(silent, np.nan, errors), deviations=lambda at, some: entries[:, some, :, at],
+        laws=Laws(law, law[-1] * steps[-1] / steps), rows=entries.shape[1], free=entries[0, ..., 0].size,
+        independent=False,
+    )  # fmt: skip
 
 
 def of_heads(features: NDArray[np.float64], heads: int) -> NDArray[np.float64]:

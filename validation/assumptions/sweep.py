@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from biospike.errors import InputError
-from biospike.metrics import bca_interval
+from biospike.metrics import t_interval
 
 Array = NDArray[np.float64]
 Verdict = Literal["breaks", "costs spikes", "does not matter", "unresolved"]
@@ -187,7 +187,7 @@ def bias_interval(deviation: ArrayLike, weight: float = 0.5) -> tuple[float, flo
     bias = math.copysign(math.sqrt(abs(square)), square)
     lower = persistent(d, weight)
     pooled = (weight * (np.sign(mean) * d).sum(axis=-1)).reshape(len(d), -1).mean(axis=1)
-    return bias, min(float(bca_interval(lower)[0]), bias), max(float(bca_interval(pooled)[1]), bias)
+    return bias, min(float(t_interval(lower)[0]), bias), max(float(t_interval(pooled)[1]), bias)
 
 
 def share_point(

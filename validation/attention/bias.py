@@ -39,7 +39,7 @@ def diagonal(data: xr.Dataset) -> pd.DataFrame:
             if not chosen.any():
                 continue
             errors = error[:, chosen]
-            low, high = metrics.bca_interval(errors.mean(axis=1))
+            low, high = metrics.t_interval(errors.mean(axis=1))
             rows.append(
                 {
                     "mode": mode,
@@ -125,7 +125,7 @@ def fluctuations(data: xr.Dataset) -> Fluctuations:
     intensity = np.nan_to_num(np.exp(membrane - np.nanmax(mean, axis=-1, keepdims=True))).mean(axis=0)
     slow = intensity / intensity.sum(axis=-1, keepdims=True)
     share = _along(fast - target, found.attention[-1] - target)
-    low, high = metrics.bca_interval(share)
+    low, high = metrics.t_interval(share)
     return Fluctuations(
         sd=float(np.nanstd(noise)),
         fast_tv=float(metrics.total_variation(fast, target).mean()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from biospike.theory import paper
+from biospike.verdicts import HALF, UNDECIDED
 from validation.study.claims import OURS, PAPER, Claims, Finding
 from validation.study.results import Missing, Results
 from validation.study.words import between
@@ -15,16 +16,17 @@ CLAIMS = Claims()
 def _attention(results: Results, mode: str, metric: str) -> Finding:
     fit = results.table("convergence", mode=mode, metric=metric).iloc[0]
     if np.isnan(fit["order"]):
-        raise Missing(f"the order of {mode} {metric} is undecided: {fit['reason']}")
+        raise Missing(f"no order of {mode} {metric} can be told: {fit['reason']}")
     row = results.last("mode").loc[mode]
     error = row["attention_tv"] if metric == "attention_tv" else row["output_rmse"]
-    near = abs(fit["order"] + 0.5) < 0.1
     return Finding(
-        f"order {fit['order']:.3f} in T, error {error:.4f} at {row['window_ms']:g} ms; limit {fit['limit']:.2g} from "
-        "ordinary attention",
+        f"local slope {fit['order']:.3f} in T, error {error:.4f} at {row['window_ms']:g} ms; limit "
+        f"{fit['limit']:.2g} from ordinary attention",
         between(fit["order_low"], fit["order_high"]),
-        "holds" if near and fit["verdict"] != "floor" else "does not hold",
-    )
+        "holds" if fit["verdict"] == HALF
+        else f"undecided: {fit['reason']}" if fit["verdict"] == UNDECIDED
+        else f"does not hold: {fit['verdict']}",
+    )  # fmt: skip
 
 
 @CLAIMS.add("staged spiking attention approximates softmax attention as 1/sqrt(T)", f"{PAPER}, Theorem 1")  # fmt: skip

@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from biospike.tables import FEW_TRIALS, NO_ERROR, UNDECIDED
+from biospike.tables import CONVERGENCE_MEANINGS, FEW_TRIALS
+from biospike.verdicts import FLOOR, NO_ERROR, UNDECIDED
 from validation.attention.bias import Fluctuations, diagonal, fluctuations
 from validation.attention.energy import energy_table, energy_text
 from validation.attention.laws import INDEPENDENT, remembered
 from validation.attention.measures import measure
 from validation.attention.tables import FITTED_SPIKES, POPULATIONS
 from validation.study.claims import Finding, findings_text
-from validation.study.report import made, markdown, origin
+from validation.study.report import described, made, markdown, origin
 from validation.study.thresholds import CLOSE, LATER
 
 WIDE_FRACTION = 4.0
@@ -45,12 +46,13 @@ def report(
         markdown(last.reset_index().drop(columns=["softmax", "trials"])),
         "Distances are from the limit of the block, the attention to which its spikes converge. `score_rmse` is the "
         "root mean square error of the scores, in nats; `attention_tv` the mean total variation over rows; "
-        "`output_rmse` the root mean square error of the outputs, in units of the values; the latter two with 95 % BCa "
-        "intervals over trials. Spikes are those of one presentation, from the start of the run, with score stage or "
-        "warm-up, to the end of the window.",
+        "`output_rmse` the root mean square error of the outputs, in units of the values; the latter two with 95 % "
+        "intervals of their expectation over trials for these rows (Student's t). Spikes are those of one "
+        "presentation, from the start of the run, with score stage or warm-up, to the end of the window.",
         "## Order of convergence",
         "Errors against the timesteps T, as T^order, in windows of at least 30 attention spikes a row. `limit` is the "
-        "distance of the limit from ordinary softmax attention; `reason` says why a verdict is undecided.",
+        "distance of the limit from ordinary softmax attention. The laws of `order_of_law` are known of staged blocks "
+        "without a leak. " + described(CONVERGENCE_MEANINGS),
         markdown(convergence),
         *_orders(convergence, decomposition),
         "## What holds",
@@ -59,7 +61,8 @@ def report(
         "## Where the error comes from",
         markdown(parts.reset_index()),
         "`score_tv` is the TV of softmax(measured scores) from the limit, `sampling_tv` that of the attention from "
-        "softmax(measured scores), with its 95 % interval and what theory expects of it. `tv_sampling` is what "
+        "softmax(measured scores), with the 95 % interval of its expectation over trials and "
+        "what theory expects of it. `tv_sampling` is what "
         "sampling alone would leave if the scores were exact, `tv_expected` the same with their measured error; "
         "`output_score`, `output_sampling` and `output_expected` likewise for the output. `bias_tv` is the TV of the "
         "shares pooled over trials, `bias_floor` what their scatter leaves of it.",
@@ -114,24 +117,27 @@ def _what_was_run(data: xr.Dataset, last: pd.DataFrame) -> str:
 
 
 def _orders(convergence: pd.DataFrame, decomposition: pd.DataFrame) -> list[str]:
-    lines = []
+    lines = []  # the slopes are local ones: what law they are of is the verdict's to say
     for mode, mine in convergence.groupby("mode", sort=False):
         found = []
         part = decomposition[(decomposition["mode"] == mode) & (decomposition["spikes_per_row"] >= FITTED_SPIKES)]
         for fit in mine.itertuples():
-            if fit.verdict == UNDECIDED:
+            if pd.isna(fit.order):
                 found.append(f"{NAMES[fit.metric]} is undecided ({fit.reason})")
                 continue
-            half = "which includes" if fit.order_low <= -0.5 <= fit.order_high else "which excludes"
             positive = part[part[LAWS[fit.metric]] > NO_ERROR]
             expected = "no expected one"
             if len(positive) > 1:
                 law = np.polyfit(np.log(positive["timesteps"]), np.log(positive[LAWS[fit.metric]]), 1)[0]
                 expected = f"the expected one as T^{law:.3f}"
-            floor = f", towards a floor of {fit.floor:.4f}" if fit.verdict == "floor" else ""
+            floor = (
+                f", towards a floor of {fit.floor:.4f}" if fit.verdict == FLOOR
+                else f", undecided ({fit.reason})" if fit.verdict == UNDECIDED
+                else f", which is {fit.verdict}"
+            )  # fmt: skip
             found.append(
                 f"the error of {NAMES[fit.metric]} falls as T^{fit.order:.3f} ({fit.order_low:.3f} to "
-                f"{fit.order_high:.3f}, {half} -1/2), {expected}{floor}"
+                f"{fit.order_high:.3f}), {expected}{floor}"
             )
         lines.append(f"{str(mode).capitalize()}: {'; '.join(found)}.")
     return lines

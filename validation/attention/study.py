@@ -307,6 +307,6 @@ STUDY = StudyRecord(
     main,
     CLAIMS,
     redraw,
-    quick=("--trials", "4", "--duration", "1 s"),
+    quick=("--trials", "8", "--duration", "1 s"),
     paper=("--trials", "32", "--duration", "16 s"),
 )

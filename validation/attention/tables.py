@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import xarray as xr
 from biospike import metrics
 from biospike.errors import InputError
 from biospike.metrics import mean_of_known, pooled_floor
-from biospike.tables import FEW_SPIKES, FEW_TRIALS, NO_ERROR, UNDECIDED
+from biospike.tables import FEW_SPIKES, FEW_TRIALS, NO_LEVEL, columns_of, has_no_level
+from biospike.verdicts import NO_ERROR, decide
 from validation.attention import laws
 from validation.attention.measures import Array, measure
+from validation.attention.verdicts import METRICS, evidence
 
 SUMMARY = [
     "mode",
@@ -43,11 +46,17 @@ CONVERGENCE = [
     "order_high",
     "r_squared",
     "floor",
+    "floor_low",
+    "floor_high",
     "limit",
+    "order_of_law",
+    "order_of_law_low",
+    "order_of_law_high",
+    "bias_resolvable",
+    "trials_needed",
     "verdict",
     "reason",
 ]
-METRICS = ("attention_tv", "output_rmse")
 POPULATIONS = ("encoder", "qkv", "attention", "output")
 FITTED_SPIKES = 30
 """Orders are fitted in windows with at least so many attention spikes a row; in shorter ones no law holds yet."""
@@ -60,7 +69,10 @@ def summarise(data: xr.Dataset) -> pd.DataFrame:
 
 def _summarise(data: xr.Dataset, mode: str) -> pd.DataFrame:
     found, mine = measure(data, mode), data.sel(mode=mode)
-    (tv_low, tv_high), (rmse_low, rmse_high) = (metrics.bca_interval(e) for e in (found.tv, found.output_rmse))
+    (tv_low, tv_high), (rmse_low, rmse_high) = (metrics.t_interval(e) for e in (found.tv, found.output_rmse))
+    few = has_no_level(~np.isnan(found.limit_logits))
+    if few:
+        tv_low, tv_high = tv_low * np.nan, tv_high * np.nan
     spikes = {f"spikes_{name}": mine[f"spikes_{name}"].mean(("trial", "sample")).values for name in POPULATIONS}
     table = pd.DataFrame(
         {
@@ -81,13 +93,13 @@ def _summarise(data: xr.Dataset, mode: str) -> pd.DataFrame:
     )
     memory = float(data.attrs["tau_s_ms"]) if mode == "streaming" else 0.0
     table["diagnostics"] = [
-        _diagnose(spikes, data.sizes["trial"], window < memory)
+        _diagnose(spikes, data.sizes["trial"], window < memory, few)
         for spikes, window in zip(found.spikes, data["window_ms"].values, strict=True)
     ]
     return table[SUMMARY]
 
 
-def _diagnose(spikes: Array, trials: int, remembered: bool) -> str:
+def _diagnose(spikes: Array, trials: int, remembered: bool, few: bool) -> str:
     """Reasons not to trust a row of the table, or to read it with care."""
     silent = float((spikes == 0).mean())
     found = {
@@ -95,6 +107,7 @@ def _diagnose(spikes: Array, trials: int, remembered: bool) -> str:
         f"{silent:.1%} silent": silent > 0,
         f"trials < {FEW_TRIALS}": trials < FEW_TRIALS,
         "window < tau_s": remembered,
+        NO_LEVEL: few,
     }
     return "; ".join(words for words, holds in found.items() if holds)
 
@@ -102,34 +115,32 @@ def _diagnose(spikes: Array, trials: int, remembered: bool) -> str:
 def converge(data: xr.Dataset) -> pd.DataFrame:
     """One row a mode and metric, with the columns of ``convergence.csv``: error against the timesteps T.
 
-    `limit` is the distance of the limit from ordinary softmax attention. Where no law can be told the verdict is
-    `UNDECIDED`, the numbers of the fit are empty, and `reason` says why.
+    `limit` is the distance of the limit from ordinary softmax attention; the other columns are those of
+    `biospike.tables.CONVERGENCE_MEANINGS`, of the errors in T. Where no law can be told the verdict is undecided, and
+    `reason` says why.
     """
     timesteps, rows = data["timesteps"].values, []
     limits = limit_distances(data)
     for mode in map(str, data["mode"].values):
         found = measure(data, mode)
         enough = timesteps[found.spikes.mean(axis=(1, 2)) >= FITTED_SPIKES]
+        of_mode = evidence(data, mode, found)
         for metric, error in zip(METRICS, (found.tv, found.output_rmse), strict=True):
             row: dict[str, Any] = {"mode": mode, "softmax": data.attrs["softmax"], "metric": metric}
-            row |= {"limit": limits[metric]}
-            fit, reason = _fit(timesteps, error, enough[0] if enough.size else np.inf)
-            row |= {"verdict": UNDECIDED if fit is None else fit.verdict, "reason": reason}
-            row |= {"floor": getattr(fit, "floor_tv", None)}
+            row |= {"limit": limits[metric]} | columns_of(decide(of_mode[metric]))
+            fit = _fit(timesteps, error, enough[0] if enough.size else np.inf)
+            row["floor"] = getattr(fit, "floor_tv", None)
             rows.append(row | {name: getattr(fit, name, None) for name in CONVERGENCE if name not in row})
     return pd.DataFrame(rows).reindex(columns=CONVERGENCE)
 
 
-def _fit(timesteps: Array, error: Array, least: float) -> tuple[metrics.OrderFit | None, str]:
-    """Fit of the errors (checkpoint, trial) from `least` timesteps on; or None, and why there is none."""
-    if np.isnan(error[-1]).any():
-        return None, "silent"
-    if error[-1].mean() < NO_ERROR:
-        return None, "error below 1e-6"
-    try:
-        return metrics.fit_order(timesteps, error.T, minimum_spikes=least), ""
-    except InputError:
-        return None, "few windows"
+def _fit(timesteps: Array, error: Array, least: float) -> metrics.OrderFit | None:
+    """Fit of the errors (checkpoint, trial) from `least` timesteps on; None if there is none, or a single trial."""
+    if np.isnan(error[-1]).any() or error[-1].mean() < NO_ERROR or error.shape[1] < 2:
+        return None
+    with contextlib.suppress(InputError):
+        return metrics.fit_order(timesteps, error.T, minimum_spikes=least)
+    return None
 
 
 def limit_distances(data: xr.Dataset) -> dict[str, float]:
@@ -157,7 +168,7 @@ def _decompose(data: xr.Dataset, mode: str) -> pd.DataFrame:
     found = measure(data, mode)
     scored, memory = found.score_softmax, laws.remembered(data, mode, found)
     sampled = mean_of_known(metrics.total_variation(found.attention, scored), axis=-1)
-    low, high = metrics.bca_interval(sampled)
+    low, high = metrics.t_interval(sampled)
     score_tv = metrics.total_variation(scored, found.limit_attention).mean(axis=(1, 2))
     tv_sampling = laws.sampling_tv(found, np.broadcast_to(found.limit_attention, scored.shape))
     output_score = laws.output_of_scores(data, found).mean(axis=-1)

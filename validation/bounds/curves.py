@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 from biospike import metrics
 from biospike.encoding import ENCODERS, Bernoulli
 from biospike.ideal.softmax import softmax
+from biospike.order import Laws
+from biospike.share_verdicts import evidence_of_rows
 from biospike.tables import trial_means
 from biospike.theory.rate_distortion import information_bound_spikes, paper_spikes, shannon_lower_bound_uniform
+from biospike.verdicts import Evidence
 from circuits import SOFTMAX_CIRCUITS
 from validation.attention.measures import measure
 from validation.attention.tables import FITTED_SPIKES, POPULATIONS, decompose
+from validation.attention.verdicts import evidence
 from validation.bounds import laws
 from validation.bounds.measure import TRIANGULAR
 
@@ -61,6 +65,8 @@ class Curve:
         Error in the limit of an infinite window, by the closed form.
     first_spikes : float
         Fits leave out what has fewer spikes.
+    evidence : Evidence
+        On order and floor, against `spikes`.
     """
 
     family: str
@@ -81,6 +87,7 @@ class Curve:
     paper_bound: str
     limit_error: float = 0.0
     first_spikes: float = FIRST_ROW_SPIKES
+    evidence: Evidence
 
     @property
     def error(self) -> Array:
@@ -111,6 +118,15 @@ def _encoder(data: xr.Dataset) -> list[Curve]:
         squares = {"bernoulli": (x * (1 - x)).mean() / full, "poisson": x.mean() / full, "regular": 1 / (6 * full**2.0)}
         rms_law = np.sqrt(squares[code])
     rms = np.sqrt(((estimate - x) ** 2).mean(axis=1))
+    absolute = np.abs(estimate - x).mean(axis=1)
+    reference = [
+        Laws(*(ENCODERS[name]().expected_error(x, full).mean(axis=(0, 1)) for name in ("bernoulli", "regular"))),
+        Laws(full**-0.5, 1 / full),  # of the mean square over values, x(1 - x)/N and 1/(6 N^2)
+    ]
+    evidence = [
+        _evidence_of_values(estimate - x, errors, spikes, known)
+        for errors, known in zip((absolute, rms), reference, strict=True)
+    ]
     bits = shannon_lower_bound_uniform((rms**2).mean(axis=0))
     read = laws.train_spikes_for_bits(bits, steps) if code == TRIANGULAR else laws.spikes_for_bits(bits)
     none = np.full(len(steps), np.nan)
@@ -121,10 +137,18 @@ def _encoder(data: xr.Dataset) -> list[Curve]:
     }  # fmt: skip
     hoeffding = {"Lemma 1 (Hoeffding)": laws.hoeffding_mean_error(full)}
     return [
-        Curve(metric="mean absolute error", errors=np.abs(estimate - x).mean(axis=1), law=law,
-              enough_error=hoeffding, **shared),
-        Curve(metric="rms error", errors=rms, law=rms_law, enough_error={}, **shared),
+        Curve(metric="mean absolute error", errors=absolute, law=law, enough_error=hoeffding, evidence=evidence[0],
+              **shared),
+        Curve(metric="rms error", errors=rms, law=rms_law, enough_error={}, evidence=evidence[1], **shared),
     ]  # fmt: skip
+
+
+def _evidence_of_values(deviations: Array, errors: Array, spikes: Array, known: Laws) -> Evidence:
+    """Evidence on decoded values, (trial, value, point); every value has a train of its own."""
+    return Evidence(
+        n=spikes, errors=errors, deviations=lambda point, some: deviations[:, some, point, None], laws=known,
+        rows=deviations.shape[1], free=deviations.shape[1], independent=True,
+    )  # fmt: skip
 
 
 def _softmax(data: xr.Dataset) -> list[Curve]:
@@ -163,6 +187,7 @@ def _rows(data: xr.Dataset, family: str) -> Curve:
         enough_error={"Lemma 3": np.minimum(keys.mean() / np.sqrt(steps), 1.0), "multinomial": worst},
         paper_constant=float((keys**2).mean()), paper_bound="Lemma 3",
         limit_error=float(metrics.total_variation(limit, p).mean()),
+        evidence=evidence_of_rows(counts, p, independent=True),
     )  # fmt: skip
 
 
@@ -172,6 +197,7 @@ def _block(data: xr.Dataset) -> list[Curve]:
     none, found = np.full(len(steps), np.nan), []
     for mode in map(str, data["mode"].values):
         mine, parts = measure(data, mode), decompose(data)
+        of_mode = evidence(data, mode, mine)
         parts = parts[parts["mode"] == mode]
         total = sum(
             data.sel(mode=mode)[f"spikes_{name}"].mean(("trial", "sample")).values.astype(float) for name in POPULATIONS
@@ -193,9 +219,9 @@ def _block(data: xr.Dataset) -> list[Curve]:
         rate = [_paper_rate(size, errors.mean(axis=0)) for errors in (tv, rmse)]
         found += [
             Curve(metric="attention TV", errors=tv, log_bound=rate[0], law=parts["tv_expected"].to_numpy(),
-                  grid_error=grid.mean(axis=(1, 2)), **shared),
+                  grid_error=grid.mean(axis=(1, 2)), evidence=attrs.evolve(of_mode["attention_tv"], n=total), **shared),
             Curve(metric="output rmse", errors=rmse, log_bound=rate[1], law=parts["output_expected"].to_numpy(),
-                  grid_error=none, **shared),
+                  grid_error=none, evidence=attrs.evolve(of_mode["output_rmse"], n=total), **shared),
         ]  # fmt: skip
     return found
 
@@ -210,12 +236,15 @@ def _coins(data: xr.Dataset) -> list[Curve]:
     flips = data["flips"].values.astype(float)
     heads = data["heads"].transpose("trial", "repeat", "point").values
     none = np.full(len(flips), np.nan)
+    errors = np.abs(heads / flips - COIN).mean(axis=1)
+    law = Bernoulli().expected_error(COIN, flips)
     return [
         Curve(
             family=COINS, code="fair coin", metric="mean absolute error", counted="flips", timesteps=flips,
-            spikes=flips, spikes_row=flips, errors=np.abs(heads / flips - COIN).mean(axis=1),
-            law=Bernoulli().expected_error(COIN, flips), grid_error=none, bits=none, information=none, log_bound=none,
-            enough_error={"Lemma 1 (Hoeffding)": laws.hoeffding_mean_error(flips)}, paper_constant=1.0,
+            spikes=flips, spikes_row=flips, errors=errors, law=law, grid_error=none, bits=none, information=none,
+            log_bound=none, enough_error={"Lemma 1 (Hoeffding)": laws.hoeffding_mean_error(flips)}, paper_constant=1.0,
             paper_bound="Theorem 8", first_spikes=FIRST_VALUE_SPIKES,
+            # A regular coin whose windows end anywhere errs by 1/(6 N) on average.
+            evidence=_evidence_of_values(heads / flips - COIN, errors, flips, Laws(law, 1 / (6 * flips))),
         )
     ]  # fmt: skip

@@ -112,7 +112,7 @@ def panel(axes: Axes, found: Sequence[Curve], fits: pd.DataFrame) -> Axes:
 def draw(axes: Axes, curve: Curve, fits: pd.DataFrame) -> None:
     """One curve with its band, its law, and its floor if that is its verdict."""
     colour, marker = _style(curve)
-    low, high = metrics.bca_interval(curve.errors.T)
+    low, high = metrics.t_interval(curve.errors.T)
     known = (curve.spikes > 0) & (curve.error > 0)
     n = curve.spikes[known]
     axes.fill_between(n, low[known], high[known], color=colour, alpha=0.25, linewidth=0)
@@ -143,7 +143,7 @@ def control_figure(found: Sequence[Curve], fits: pd.DataFrame) -> Figure:
             axes.set(xscale="log", yscale="log", xlabel=f"{curve.counted}, $N$", ylabel=curve.metric)
             axes.set_title(f"{letter}  {name}")
             colour, marker = _style(curve)
-            low, high = metrics.bca_interval(curve.errors[:, keep].T)
+            low, high = metrics.t_interval(curve.errors[:, keep].T)
             axes.errorbar(n, eps, yerr=(eps - low, high - eps), color=colour, linestyle="", marker=marker,
                           linewidth=0.7, label=curve.code)  # fmt: skip
             if keep.sum() >= 3:

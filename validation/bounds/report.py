@@ -14,14 +14,14 @@ from validation.bounds import laws
 from validation.bounds.curves import BLOCK, COINS, ENCODER, SOFTMAX, UNIFORM, Curve
 from validation.bounds.figures import reference_curve
 from validation.bounds.measure import TRIANGULAR, UNIFORM_KEYS
-from validation.bounds.tables import CLEAR, UNKNOWN, used
+from validation.bounds.tables import MEANINGS, used
 from validation.study.claims import Finding, findings_text
 from validation.study.left_out import paragraphs
-from validation.study.report import made, markdown, origin
+from validation.study.report import described, made, markdown, origin
 
 EXPONENTS = [
     "family", "code", "metric", "against", "exponent", "exponent_low", "exponent_high", "floor", "limit_error",
-    "verdict", "reason",
+    "order_of_law", "order_of_law_low", "order_of_law_high", "bias_resolvable", "trials_needed", "verdict", "reason",
 ]  # fmt: skip
 PAPER_FIT = [
     "code", "metric", "against", "points", "alpha", "r_squared", "r_squared_log", "exponent",
@@ -45,12 +45,13 @@ def report(
         "row for a softmax circuit, and for a block every spike of a presentation, from the encoders to the outputs, "
         "with score stage, settling and warm-up, or else the attention spikes of a row inside the window. Errors are "
         "mean absolute and root mean square errors of a value, total variation of a row, and root mean square errors "
-        "of an output; intervals are 95 %.",
+        "of an output; intervals of errors are 95 %, of the expectation over trials for these rows or values "
+        "(Student's t).",
         "![spikes](spikes.png)",
         "## Exponents",
-        "Error as N^exponent. The verdict is the law that the interval allows, and `reason` says why it is "
-        "undecided; `limit_error` is the bias of the "
-        "circuit in an infinite window, by its closed form.",
+        "Error as N^exponent. `limit_error` is the bias of the circuit in an infinite window, by its closed form. "
+        "Laws of `order_of_law`: Bernoulli and regular trains of the same values, independent and regular spikes of "
+        "the same rows, staged blocks without a leak; of others none is known. " + described(MEANINGS),
         markdown(fits[EXPONENTS]),
         *paragraphs((left_out or {}).values()),
         *_floors(fits),
@@ -146,7 +147,7 @@ def _order(bounds: pd.DataFrame, fits: pd.DataFrame) -> list[str]:
             f"{r.code}, {r.metric} ({own.loc[(r.family, r.code, r.metric), 'exponent']:.3f})" for r in rows.itertuples()
         )
 
-    softmax = fits[(fits["family"] == SOFTMAX) & (fits["exponent_high"] < -0.5 - CLEAR)]
+    softmax = fits[(fits["family"] == SOFTMAX) & fits["faster"].astype(bool)]
     text = f"**Theorem 8 as an order.** The order 1/eps^2 holds for: {named('holds') or 'none'}. "
     text += f"Undercut, exponent in brackets, by: {named('undercut') or 'none'}."
     if len(softmax):
@@ -242,7 +243,7 @@ def _control(found: Sequence[Curve], fits: pd.DataFrame) -> list[str]:
     neurons = reference_curve(found)
     block = fits[(fits["code"] == neurons.code) & (fits["metric"] == neurons.metric)].iloc[0]
     lines = []
-    if block["verdict"] not in UNKNOWN:
+    if np.isfinite(block["exponent"]):
         n = neurons.spikes[used(neurons)]
         low, high = laws.rivals(n, paper.R_SQUARED)
         lines.append(

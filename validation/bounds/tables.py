@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from biospike import metrics
 from biospike.errors import InputError
-from biospike.tables import FEW_TRIALS, NO_ERROR, NOT_RUN, UNDECIDED
+from biospike.tables import CONVERGENCE_MEANINGS, FEW_TRIALS, NOT_RUN, columns_of
 from biospike.theory.information import bits_per_spike
 from biospike.theory.rate_distortion import rate_readings
+from biospike.verdicts import FLOOR, HALF, UNDECIDED, Decision, decide, undecided
 from validation.bounds import laws
 from validation.bounds.curves import BLOCK, SOFTMAX, Curve, curves
 
@@ -27,15 +28,19 @@ SUMMARY = [
 ]  # fmt: skip
 FITS = [
     "family", "code", "metric", "against", "points", "exponent", "exponent_low", "exponent_high", "r_squared_free",
-    "floor", "limit_error", "alpha", "r_squared", "r_squared_log", "ratio_observed_theoretical", "ratio_low",
-    "ratio_high", "verdict", "reason", "holds",
+    "floor", "floor_low", "floor_high", "limit_error", "order_of_law", "order_of_law_low", "order_of_law_high",
+    "bias_resolvable", "trials_needed", "alpha", "r_squared", "r_squared_log", "ratio_observed_theoretical",
+    "ratio_low", "ratio_high", "faster", "verdict", "reason", "holds",
 ]  # fmt: skip
-FEW_POINTS, SILENT = "few windows", "silent"
-BEFORE = "spikes before the window"
-UNKNOWN = (UNDECIDED, BEFORE)
 NOT_DECIDED = "not decided"
 ORDERS = ("Lemma 3", "Theorem 7")
 """Bounds whose constant is not known and stands at 1."""
+MEANINGS = {name: meaning for name, meaning in CONVERGENCE_MEANINGS.items() if name not in ("order", "floor_tv")} | {
+    "exponent": "slope of log error on log spikes, a local slope; `exponent_low` and `exponent_high` its 95 % interval",
+    "floor": "error left in an infinite window by a fit; `floor_low` and `floor_high` its 95 % interval",
+    "faster": "whether the order is above that of independent spikes, whatever its law",
+}
+"""Columns of ``fits.csv`` that need words."""
 CURVE = ["family", "code", "metric"]
 BOUNDS = ["family", "code", "metric", "bound", "kind", "margin", "verdict"]
 RATES = ["code", "values", "error", "eps_frobenius", "bits_per_value", "bits_frobenius", "bits_shannon", "spikes",
@@ -45,14 +50,7 @@ square error e of an output; `eps_frobenius`: e*sqrt(n d); `bits_per_value`, `bi
 eps = e and with that norm; `bits_shannon`: Shannon's lower bound on R(D) of so many uniform values at the mean square
 error e^2/L_f^2; `spikes`: of the presentation; `bits_per_spike`: the largest of the bits over them; `input_rate`: mean
 spikes a step of an input, p; `bits_per_spike_allowed`: h(p)/p, the most that a spike of a Bernoulli train carries."""
-FASTER = -1.25
-"""Orders whose interval lies below are nearer -3/2 than -1."""
-CLEAR, NEAR_ONE = 0.05, 0.1
-"""Distances from -1/2 and from -1 beyond which an interval that excludes them counts. Finite windows shift an order,
-that of regular codes more, since keys of small shares have yet to spike."""
 ROUNDING = 1e-9
-WIDE = 0.5
-"""Width of an interval of an exponent that no longer tells -1/2 from -1."""
 PROPORTIONAL = 0.9
 """Below this ratio of the ranges of their logarithms, a presentation's spikes are mostly from before the window."""
 
@@ -63,7 +61,7 @@ def summarise(found: Sequence[Curve]) -> pd.DataFrame:
 
 
 def _summarise(curve: Curve) -> pd.DataFrame:
-    low, high = metrics.bca_interval(curve.errors.T)
+    low, high = metrics.t_interval(curve.errors.T)
     error, enough = curve.error, curve.enough_error.get("Lemma 1 (Hoeffding)")
     positive = np.where(error > 0, error, np.nan)
     if enough is None:
@@ -120,7 +118,15 @@ def fit(found: Sequence[Curve]) -> pd.DataFrame:
             enough = curve.spikes_row[curve.spikes >= curve.first_spikes]
             first = float(enough[0]) if enough.size else np.inf
             rows.append(
-                _fit(attrs.evolve(curve, spikes=curve.spikes_row, counted="attention spikes a row", first_spikes=first))
+                _fit(
+                    attrs.evolve(
+                        curve,
+                        spikes=curve.spikes_row,
+                        counted="attention spikes a row",
+                        first_spikes=first,
+                        evidence=attrs.evolve(curve.evidence, n=curve.spikes_row),
+                    )
+                )
                 | dict.fromkeys(("ratio_observed_theoretical", "ratio_low", "ratio_high"), np.nan)
             )
     table = pd.DataFrame(rows)
@@ -168,52 +174,35 @@ def used(curve: Curve) -> NDArray[np.bool_]:
 def _fit(curve: Curve) -> dict[str, object]:
     row: dict[str, object] = dict.fromkeys(FITS)
     row |= {name: getattr(curve, name) for name in ("family", "code", "metric", "limit_error")}
-    row |= {"against": curve.counted, "points": int(used(curve).sum()), "verdict": UNDECIDED, "reason": ""}
+    row |= {"against": curve.counted, "points": int(used(curve).sum())}
+    found = _decide(curve)
+    row |= columns_of(found) | {"faster": found.faster}
     try:
         free = metrics.fit_order(curve.spikes, curve.errors, minimum_spikes=curve.first_spikes)
     except InputError:
-        return row | {"reason": _why_not_fitted(curve)}
+        return row
     n, eps = curve.spikes[used(curve)], curve.error[used(curve)]
     paper = laws.paper_fit(n, eps)
-    row_spikes = curve.spikes_row[used(curve)]
-    before = np.log(n[-1] / n[0]) < PROPORTIONAL * np.log(row_spikes[-1] / row_spikes[0])
-    verdict = BEFORE if before else _verdict(free)
-    if curve.limit_error >= eps[-1] / 2:  # as `metrics.fit_order` asks of a fitted floor, but known in closed form
-        verdict = "floor"
-    ratio = n * eps**2 / curve.paper_constant
     row |= {
         "exponent": free.order, "exponent_low": free.order_low, "exponent_high": free.order_high,
-        "r_squared_free": free.r_squared, "floor": free.floor_tv, "verdict": verdict, "alpha": paper.alpha,
-        "r_squared": paper.r_squared, "r_squared_log": paper.r_squared_log,
+        "r_squared_free": free.r_squared, "floor": free.floor_tv, "floor_low": free.floor_low,
+        "floor_high": free.floor_high, "alpha": paper.alpha, "r_squared": paper.r_squared,
+        "r_squared_log": paper.r_squared_log,
     }  # fmt: skip
-    if verdict == UNDECIDED:
-        row["reason"] = "few trials"
-    if verdict == "1/sqrt(N)":  # only then is the ratio a constant of the code
+    if found.verdict == HALF:  # only then is the ratio a constant of the code
+        ratio = n * eps**2 / curve.paper_constant
         constant = paper.alpha**2 / curve.paper_constant
         row |= {"ratio_observed_theoretical": constant, "ratio_low": ratio.min(), "ratio_high": ratio.max()}
     return row
 
 
-def _why_not_fitted(curve: Curve) -> str:
-    """Why too few points of a curve have an error that a law could be fitted to."""
-    last = curve.errors[:, -1]
-    if not curve.spikes[-1] or np.isnan(last).any():
-        return SILENT
-    return "error below 1e-6" if last.mean() < NO_ERROR else FEW_POINTS
-
-
-def _verdict(free: metrics.OrderFit) -> str:
-    if free.verdict == "floor":
-        return "floor"
-    if free.order_high - free.order_low > WIDE:
-        return UNDECIDED
-    if free.order_high < FASTER:
-        return "faster than 1/N"
-    if free.order_high < -0.5 - CLEAR and free.order_low > -1 + NEAR_ONE:
-        return "between 1/sqrt(N) and 1/N"
-    if free.order_low > -0.5 + CLEAR:
-        return "slower than 1/sqrt(N)"
-    return free.verdict
+def _decide(curve: Curve) -> Decision:
+    """Decide on a curve; undecided where what is counted is mostly from before the window."""
+    row_spikes = curve.spikes_row[used(curve)]
+    n = curve.spikes[used(curve)]
+    if n.size and np.log(n[-1] / n[0]) < PROPORTIONAL * np.log(row_spikes[-1] / row_spikes[0]):
+        return undecided("no law")
+    return decide(curve.evidence)
 
 
 def judge(found: Sequence[Curve], fits: pd.DataFrame) -> pd.DataFrame:
@@ -222,8 +211,9 @@ def judge(found: Sequence[Curve], fits: pd.DataFrame) -> pd.DataFrame:
     `kind` is "enough" for a number of spikes or steps that is said to suffice, with `margin` the largest ratio of the
     error to the promised one, and "needed" for one that is said to be necessary, with `margin` the smallest ratio of
     the spikes to that number, or of the error to the least possible. The first holds up to 1, the second from 1 on.
-    Theorem 8 is an order: it is undercut by an exponent whose interval lies below -1/2, of a block against the
-    attention spikes of a row, which do not count what is spent before the window; its margin has constant 1.
+    Theorem 8 is an order: it is undercut by a code whose order by reference is above that of independent spikes, of a
+    block against the attention spikes of a row, which do not count what is spent before the window; its margin has
+    constant 1.
     """
     own = fits.drop_duplicates(CURVE, keep="last")
     tables = [_judge(curve_of(found, row), row) for row in own.to_dict("records")]
@@ -232,7 +222,7 @@ def judge(found: Sequence[Curve], fits: pd.DataFrame) -> pd.DataFrame:
 
 def _judge(curve: Curve, row: dict[str, object]) -> pd.DataFrame:
     verdicts = []
-    error, floor = curve.error, row["verdict"] == "floor"
+    error, floor = curve.error, row["verdict"] == FLOOR
     stops = max(curve.limit_error, float(row["floor"] or 0.0) if floor else 0.0)  # type: ignore[arg-type]
     for bound, promised in curve.enough_error.items():
         ratio = error / promised
@@ -249,12 +239,11 @@ def _judge(curve: Curve, row: dict[str, object]) -> pd.DataFrame:
         verdicts.append((bound, "enough", margin, word))
     ratio = curve.spikes * error**2 / curve.paper_constant
     if curve.paper_bound == "Theorem 8":
-        high = row["exponent_high"]
         word = (
-            NOT_DECIDED if row["verdict"] in UNKNOWN
-            else "does not converge" if floor
-            else "undercut" if float(high) < -0.5 - CLEAR  # type: ignore[arg-type]
-            else "holds"
+            "does not converge" if floor
+            else "undercut" if row["faster"]
+            else "holds" if row["verdict"] == HALF
+            else NOT_DECIDED
         )  # fmt: skip
         known = ratio[np.isfinite(ratio)]
         verdicts.append(("Theorem 8", "needed", known.min() if known.size else np.nan, word))

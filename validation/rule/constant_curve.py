@@ -41,7 +41,7 @@ CONSTANT_CURVE = {
 }
 """Columns of ``constant_curve.csv``."""
 
-Run = Callable[["Study"], tuple[xr.Dataset, xr.Dataset]]
+Run = Callable[["Study"], tuple[xr.Dataset, xr.Dataset, pd.DataFrame]]
 
 
 def at_rate(study: Study, circuit: str, rate: float, of_study: float) -> Study:
@@ -77,7 +77,7 @@ def constant_curve(study: Study, fits: pd.DataFrame, of_study: float, run: Run) 
     rows = []
     for circuit in (name for name in study.config.circuits if name in CIRCUITS):
         for rate in RATES:
-            data, _ = run(at_rate(study, circuit, rate, of_study))
+            data, *_ = run(at_rate(study, circuit, rate, of_study))
             table, replicates = crossings(data, seed=study.config.seed)
             mine = (table["circuit"] == circuit) & (table["norm"] == NORM) & (table["split"] == "calibration")
             for read_out in READ_OUTS:

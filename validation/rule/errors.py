@@ -77,7 +77,7 @@ def closed_form(encoder: Encoder, x: Array, timesteps: int, mean: Array, basis: 
 
 def encoding_errors(
     name: str, inputs: Sequence[InputSet], samples: int, trials: int, marks: Sequence[int], seed: int
-) -> tuple[Array, Array, NDArray[np.int64]]:
+) -> tuple[Array, Array, NDArray[np.int64], list[Array]]:
     """Encode the simulated inputs of all sets, and read them back.
 
     Returns
@@ -86,26 +86,29 @@ def encoding_errors(
         Mean over trials; the closed forms.
     counts : ndarray (trials, values, checkpoints)
         Spikes of all values, set after set, in each half after half, sample after sample.
+    deviations : list of ndarray (trial, checkpoint, sample, value)
+        Of the values of every set, both halves.
     """
     encoder = ENCODERS[name]()
     sets = [one.simulated(samples).reshape(2, samples, -1) for one in inputs]
     counts = encode(encoder, np.concatenate([x.ravel() for x in sets]), marks, trials=trials, seed=seed)
     pieces = np.split(counts, np.cumsum([x.size for x in sets])[:-1], axis=1)
-    measured, expected = [], []
+    measured, expected, deviations = [], [], []
     for one, x, piece in zip(inputs, sets, pieces, strict=True):
         estimate = np.moveaxis(piece.reshape(trials, *x.shape, len(marks)), -1, 1) / encoder.full_count(
             np.array(marks)[:, None, None, None]
         )
+        deviations.append((estimate - x).reshape(trials, len(marks), 2 * samples, -1))
         errors = squared_errors(estimate, x, one.mean, one.basis)  # (read_outs, trials, checkpoints, splits, samples)
         measured.append(errors.mean(axis=1).transpose(2, 3, 0, 1))
         laws = np.stack([closed_form(encoder, x, steps, one.mean, one.basis) for steps in marks])
         expected.append(laws.transpose(2, 3, 1, 0))
-    return np.stack(measured), np.stack(expected), counts
+    return np.stack(measured), np.stack(expected), counts, deviations
 
 
 def attention_errors(
     study: Padded, softmax: str, encoder: str, trials: int, marks: Sequence[int], seed: int, target: str
-) -> tuple[Array, Array, Array, xr.Dataset]:
+) -> tuple[Array, Array, Array, xr.Dataset, Array]:
     """Run the attention of one set in windows of `marks` steps, each a run of its own.
 
     A row without attention spikes reads 0.
@@ -118,6 +121,8 @@ def attention_errors(
         Attention spikes of a row, and the fraction of rows without one.
     data : xarray.Dataset
         As of `circuits.presentation.present`.
+    deviations : ndarray (trial, checkpoint, sample, value)
+        Of the outputs.
     """
     n, d, block = study.inputs.tokens, study.inputs.features, study.of(softmax, encoder)
     windows = np.asarray(marks) * block.dt
@@ -125,9 +130,10 @@ def attention_errors(
     data = present(block, study.x, target=target, key_mask=study.key_mask, **options)
     output = block.read_out(data)["output"].isel(head=0, query=slice(n), unit=slice(d))
     read = output.transpose("checkpoint", "trial", "sample", "query", "unit").fillna(0.0).values
-    errors = squared_errors(read.reshape(*read.shape[:3], n * d), study.truth, study.mean, study.basis)
+    read = read.reshape(*read.shape[:3], n * d)
+    errors = squared_errors(read, study.truth, study.mean, study.basis)
     by_split = errors.mean(axis=2).reshape(*errors.shape[:2], len(SPLITS), -1).transpose(2, 3, 0, 1)
     spikes = data["attention_count"].isel(head=0, query=slice(n)).sum("key")
     by_row = spikes.transpose("sample", "trial", "query", "checkpoint").values
     by_row = by_row.reshape(len(SPLITS), -1, len(windows))
-    return by_split, by_row.mean(axis=1), (by_row == 0).mean(axis=1), data
+    return by_split, by_row.mean(axis=1), (by_row == 0).mean(axis=1), data, (read - study.truth).swapaxes(0, 1)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import attrs
 import numpy as np
+import pandas as pd
 import tyro
 import xarray as xr
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from validation.rule.errors import READ_OUTS, SPLITS, attention_errors, encoding
 from validation.rule.figures import plot
 from validation.rule.fits import fit_all
 from validation.rule.inputs import InputSet, digit_set, low_rank_set, patch_set, sentence_set
+from validation.rule.orders import decide_order, laws_of_values, order_table
 from validation.rule.powers import power_table
 from validation.rule.record import ENCODING_ONLY, coordinates, counted, raw
 from validation.rule.report import report
@@ -186,7 +188,7 @@ def _plans(study: Study) -> list[Presentation]:
     return plans
 
 
-def run(study: Study) -> tuple[xr.Dataset, xr.Dataset]:
+def run(study: Study) -> tuple[xr.Dataset, xr.Dataset, pd.DataFrame]:
     """Encode and attend.
 
     Returns
@@ -200,6 +202,8 @@ def run(study: Study) -> tuple[xr.Dataset, xr.Dataset]:
         `logit_span` in nats and `coin_variance`, mean x(1 - x).
     counts : xarray.Dataset
         What was counted: `encoder_count`, `output_count`, `row_spikes`.
+    orders : pandas.DataFrame
+        Of `validation.rule.orders.order_table`.
     """
     config, windows, samples = study.config, study.windows, study.preset.samples
     size = (len(study.runs), len(study.inputs), len(SPLITS))
@@ -207,7 +211,10 @@ def run(study: Study) -> tuple[xr.Dataset, xr.Dataset]:
     expected, rank = np.full_like(squared, np.nan), np.zeros(size[:2], int)
     spikes, silent = np.full((*size, len(windows)), np.nan), np.zeros((*size, len(windows)))
     execution.build_plans(_plans(study), config.target, progress=not config.quiet)
-    encoded, attended, made = [], [], {"target": "numpy", "target_reason": "encoders alone"}
+    values = [one.simulated(samples).reshape(2 * samples, -1) for one in study.inputs]
+    reference = laws_of_values(ENCODERS["bernoulli"](), ENCODERS["regular"](), values, study.preset.encoding)
+    encoded, attended, decisions = [], [], []
+    made = {"target": "numpy", "target_reason": "encoders alone"}
     total = len(ENCODERS) + (len(study.runs) - len(ENCODERS)) * len(study.inputs)
     with tqdm(total=total, desc="runs", unit="run", disable=config.quiet, leave=False) as bar:
         for r, (encoder, circuit) in enumerate(study.runs):
@@ -215,21 +222,27 @@ def run(study: Study) -> tuple[xr.Dataset, xr.Dataset]:
             if circuit == ENCODING_ONLY:
                 marks, repeats = study.preset.encoding, ENCODING_TRIALS * study.trials
                 at = np.searchsorted(windows, marks)
-                measured, law, counts = encoding_errors(encoder, study.inputs, samples, repeats, marks, config.seed)
+                measured, law, counts, decoded = encoding_errors(
+                    encoder, study.inputs, samples, repeats, marks, config.seed
+                )
+                decisions.append(decide_order(decoded, marks, reference))
                 squared[r][..., at], expected[r][..., at] = measured, law
                 rank[r] = [one.basis.shape[1] for one in study.inputs]
                 encoded.append(counts)
                 bar.update()
                 continue
             at = np.searchsorted(windows, study.preset.attention)
+            outputs: list[NDArray[np.float64]] = []
             for s, block in enumerate(study.blocks):
-                squared[r, s][..., at], spikes[r, s][..., at], silent[r, s][..., at], data = attention_errors(
+                squared[r, s][..., at], spikes[r, s][..., at], silent[r, s][..., at], data, apart = attention_errors(
                     block, circuit, encoder, study.trials, study.preset.attention, config.seed, config.target
                 )
+                outputs.append(apart)
                 rank[r, s] = block.basis.shape[1]
                 attended.append(counted(data))
                 made = data.attrs
                 bar.update()
+            decisions.append(decide_order(outputs, study.preset.attention, None))
     dims = ("run", "input_set", "split", "sample", "read_out", "checkpoint")
     errors = xr.Dataset(
         {
@@ -243,7 +256,7 @@ def run(study: Study) -> tuple[xr.Dataset, xr.Dataset]:
         attrs=_attributes(study, made),
     )
     stored = raw(study.runs, study.preset.encoding, study.blocks, encoded, attended)
-    return errors, stored.assign_attrs(errors.attrs)
+    return errors, stored.assign_attrs(errors.attrs), order_table(errors, decisions)
 
 
 def _attributes(study: Study, made: dict[str, Any]) -> dict[str, Any]:
@@ -258,7 +271,7 @@ def main(config: Config) -> None:
     """Check, run, summarise, plot and write."""
     study = prepare(config)
     with Results.of(config) as out:
-        data, raw = run(study)
+        data, raw, orders = run(study)
         if not config.quiet:
             print(f"{data.attrs['target']}: {data.attrs['target_reason']}", file=sys.stderr)
         table, replicates = crossings(data, seed=config.seed)
@@ -267,10 +280,10 @@ def main(config: Config) -> None:
         out.save("errors", data)
         out.save("counts", raw)
         curve = constant_curve(study, fits, data.attrs["spikes_per_step"], run)
-        out.tables(summary=summary, fits=fits, constant_curve=curve)
+        out.tables(summary=summary, fits=fits, orders=orders, constant_curve=curve)
         out.show(fits[fits["norm"] == "frobenius"][SHOWN])
         out.figures(**plot(data, summary, fits))
-        out.report(report(data, summary, fits, CLAIMS.findings(out), curve))
+        out.report(report(data, summary, fits, orders, CLAIMS.findings(out), curve))
 
 
 STUDY = StudyRecord(

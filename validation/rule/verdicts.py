@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from biospike.theory import design_rule, paper
+from biospike.verdicts import BETWEEN, FLOOR, HALF, ONE
 from validation.rule.record import ENCODING_ONLY
 
 WELL = 0.9
@@ -198,20 +199,25 @@ def _closed_constants(data: xr.Dataset) -> str:
     return f"{values[low]:.3f} ({names[low]}) to {values[high]:.3f} ({names[high]})"
 
 
-def speeds(fits: pd.DataFrame) -> list[str]:
-    """Power of eps by encoder and circuit: 2 for the rule."""
+def speeds(fits: pd.DataFrame, orders: pd.DataFrame) -> list[str]:
+    """Power of eps by encoder and circuit, 2 for the rule, and the order that is told of the error in T."""
     mine = fits[(fits["norm"] == "frobenius") & (fits["read_out"] == "inside")].dropna(subset=["eps_power"])
+    told = orders.set_index(["encoder", "circuit"])
     lines = []
     for _, row in mine.iterrows():
-        low, high = row["eps_power_low"], row["eps_power_high"]
-        words = "above the rule's 2" if low > 2 else "the rule's 2" if high >= 2 else "below the rule's 2"
-        words = "the 1 of a regular code, not the rule's 2" if low <= 1 <= high else words
-        lines.append(f"* {_name(row)}: T ~ eps^-{_interval(row, 'eps_power')}: {words}.")
+        order = told.loc[(row["encoder"], row["circuit"])]
+        words = {
+            HALF: "the 1/sqrt(T) that the rule needs",
+            ONE: "the 1/T of a regular code, not the rule's 1/sqrt(T)",
+            BETWEEN: "between the rule's 1/sqrt(T) and the 1/T of a regular code",
+            FLOOR: "it stops at a floor",
+        }.get(order["verdict"], f"undecided ({order['reason']})")
+        lines.append(f"* {_name(row)}: T ~ eps^-{_interval(row, 'eps_power')}, a local power; order in T: {words}.")
     if not lines:
         return ["Too few errors were reached to tell."]
     return [
-        "Where the power is not 2, no constant C exists: T*eps^2 moves with eps, and a C fitted over several eps is "
-        "one of those eps.",
+        "Where the order is not 1/sqrt(T), no constant C exists: T*eps^2 moves with eps, and a C fitted over several "
+        "eps is one of those eps. The order is that of the plain read-out.",
         "\n".join(lines),
     ]
 

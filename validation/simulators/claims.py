@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from biospike.tables import NOT_RUN, UNDECIDED
+from biospike.tables import NOT_RUN
+from biospike.verdicts import UNDECIDED
 from validation.study.claims import OURS, Claims, Finding
 from validation.study.results import Missing, Results
 

@@ -14,7 +14,8 @@ from biospike.circuit import Circuit, relative_exponential
 from biospike.errors import InputError
 from biospike.parameters import to_plain
 from biospike.recording import versions
-from biospike.tables import NOT_RUN, UNDECIDED
+from biospike.tables import NOT_RUN
+from biospike.verdicts import UNDECIDED
 from circuits.softmax.diffusive import Diffusive
 from circuits.softmax.escape import Escape
 from circuits.softmax.race import Race

@@ -273,6 +273,6 @@ STUDY = StudyRecord(
     main,
     CLAIMS,
     redraw,
-    quick=("--trials", "7", "--rows", "6", "--duration", "1 s"),
+    quick=("--trials", "8", "--rows", "6", "--duration", "1 s"),
     paper=("--trials", "24"),
 )

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from biospike import metrics
 from biospike.circuit import Circuit
 from biospike.ideal.softmax import softmax
-from biospike.tables import NOT_RUN, UNDECIDED
+from biospike.tables import NOT_RUN
+from biospike.verdicts import UNDECIDED
 from validation.simulators.cases import Case, Spikes
 from validation.simulators.mapping import milliseconds
 from validation.simulators.measures import (

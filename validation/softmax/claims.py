@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from biospike.ideal.softmax import softmax
-from biospike.tables import FEW_SPIKES, NO_ERROR, UNDECIDED
+from biospike.tables import FEW_SPIKES
 from biospike.theory.concentration import spikes_for_tv
 from biospike.theory.lyapunov import V, sampling_floor
+from biospike.verdicts import HALF, NO_ERROR, ONE, UNDECIDED
 from circuits.softmax import COMMON_GATES
 from validation.softmax.tables import regularity_law
 from validation.study.claims import OURS, PAPER, Claims, Finding
@@ -104,10 +105,13 @@ def orders(results: Results) -> Finding:
     if rows.empty:
         raise Missing("every order is undecided")
     verdicts = rows.groupby("verdict", sort=False)["circuit"].agg(", ".join)
-    root = rows[rows["verdict"] == "1/sqrt(N)"]
+    root = rows[rows["verdict"] == HALF]
     return Finding(
         "; ".join(f"{verdict}: {names}" for verdict, names in verdicts.items()),
-        "; ".join(f"{row.circuit} {row.order_low:.2f} to {row.order_high:.2f}" for row in root.itertuples()),
+        "order by reference "
+        + "; ".join(
+            f"{row.circuit} {between(row.order_of_law_low, row.order_of_law_high)}" for row in root.itertuples()
+        ),
         "holds" if len(root) == len(rows) else "depends: true of Poisson codes under a common gate only",
     )
 
@@ -141,18 +145,20 @@ def multinomial(results: Results) -> Finding:
 def regular_keys(results: Results) -> Finding:
     """Integrate and divisive."""
     rows = results.table("convergence", circuit=["integrate", "divisive"]).dropna(subset=["order"])
+    rows = rows[rows["verdict"] != UNDECIDED]
     if rows.empty:
         raise Missing("no order was told")
     errors = results.last("circuit", circuit=list(rows["circuit"]))
     return Finding(
         "; ".join(
-            f"{row.circuit} order {row.order:.3f}, TV {errors.loc[row.circuit, 'tv']:.5f} at "
+            f"{row.circuit} order {row.order_of_law:.3f} by reference, local slope {row.order:.3f}, "
+            f"TV {errors.loc[row.circuit, 'tv']:.5f} at "
             f"{errors.loc[row.circuit, 'spikes_per_row']:.0f} spikes a row, law "
             f"{errors.loc[row.circuit, 'tv_expected']:.5f}"
             for row in rows.itertuples()
         ),
-        "; ".join(between(row.order_low, row.order_high) for row in rows.itertuples()),
-        "holds" if (rows["verdict"] == "1/N").all() else "does not hold",
+        "; ".join(between(row.order_of_law_low, row.order_of_law_high) for row in rows.itertuples()),
+        "holds" if (rows["verdict"] == ONE).all() else "does not hold",
     )
 
 

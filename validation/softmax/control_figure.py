@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from biospike.plots import BLUE, CIRCUIT_STYLE, GREEN, NEW_STYLE, ORANGE, PURPLE, RED, STYLE
-from biospike.tables import NO_ERROR
+from biospike.verdicts import NO_ERROR
 from validation.study.thresholds import CLOSE
 
 RATES = {

@@ -9,12 +9,13 @@ import pandas as pd
 import xarray as xr
 
 from biospike.plots import RASTER_KEYS
-from biospike.tables import NOT_RUN, UNDECIDED
+from biospike.tables import CONVERGENCE_MEANINGS, NOT_RUN, SUMMARY_MEANINGS
+from biospike.verdicts import FLOOR, UNDECIDED
 from validation.softmax.controls import NORMALISATION
 from validation.softmax.tables import regularity_law
 from validation.study.claims import Finding, findings_text
 from validation.study.left_out import paragraphs
-from validation.study.report import made, markdown, origin
+from validation.study.report import described, made, markdown, origin
 from validation.study.thresholds import CLOSE, SMALL
 
 HELD = 0.05
@@ -40,18 +41,14 @@ def report(
         "![convergence](convergence.png)",
         "## The longest window",
         markdown(last.reset_index().drop(columns=["rows", "trials"])),
-        "`tv` is the mean total variation between a row's shares and its softmax, with its 95 % BCa interval over "
-        "trials; `tv_expected` the circuit's own error law at the measured spike counts; `limit_tv` the bias that its "
-        "limit predicts; `bias_tv` the TV of the shares pooled over trials, and `bias_floor` what sampling alone would "
-        "leave of it; `kl` the Kullback-Leibler divergence with half a spike added to every key, and `kl_floor` what "
-        "that alone makes of a perfect code; `isi_cv` the regularity of the code, 1 for Poisson.",
+        described(SUMMARY_MEANINGS),
         "## Shares, and whether the circuit normalises",
         *normalising(last),
         "![controls](controls.png)",
         *_floor_curve(curves.get("floor_curve")),
         "## Order of convergence",
         markdown(convergence),
-        "`reason` says why a verdict is undecided.",
+        described(CONVERGENCE_MEANINGS),
         "## What holds",
         *paragraphs((left_out or {}).values()),
         *_undecided(convergence),
@@ -153,11 +150,31 @@ def _what_was_run(data: xr.Dataset, last: pd.DataFrame) -> str:
 
 
 def _undecided(convergence: pd.DataFrame) -> list[str]:
+    """What is undecided and why, and what no bias means."""
+    lines = []
     mine = convergence[(convergence["verdict"] == UNDECIDED) & (convergence["reason"] != NOT_RUN)]
-    if mine.empty:
-        return []
-    named = ", ".join(f"{name} ({reason})" for name, reason in zip(mine["circuit"], mine["reason"], strict=True))
-    return [f"**Undecided.** No order can be told of: {named}."]
+    if len(mine):
+        named = ", ".join(f"{row.circuit} ({row.reason}{_needed(row.trials_needed)})" for row in mine.itertuples())
+        lines.append(f"**Undecided.** No order can be told of: {named}.")
+    told = convergence[~convergence["verdict"].isin((UNDECIDED, FLOOR))]
+    fading = told[told["reason"] != ""]
+    told = told[told["reason"] == ""]
+    if len(fading):
+        lines.append(
+            f"**A bias that falls as 1/N** was found of {', '.join(fading['circuit'])}: it does not last, and makes "
+            "less than half of the error."
+        )
+    if len(told):
+        seen = ", ".join(f"{row.circuit} {row.bias_resolvable:.2g}" for row in told.itertuples())
+        lines.append(
+            f"**No bias was found of** {', '.join(told['circuit'])}. A constant one would have been, in 95 % of such "
+            f"runs, from an rms L2 length of a row's bias of: {seen}."
+        )
+    return lines
+
+
+def _needed(trials: float) -> str:
+    return f"; about {trials:.0f} trials would decide" if pd.notna(trials) else ""
 
 
 def _steps(steps: pd.DataFrame) -> list[str]:

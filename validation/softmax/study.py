@@ -295,6 +295,6 @@ STUDY = StudyRecord(
     main,
     CLAIMS,
     redraw,
-    quick=("--trials", "4", "--duration", "1 s"),
+    quick=("--trials", "8", "--duration", "1 s"),
     paper=("--trials", "64", "--duration", "4 s"),
 )

@@ -8,16 +8,10 @@ import xarray as xr
 
 from biospike import metrics
 from biospike.ideal.softmax import softmax
-from biospike.tables import (
-    CONVERGENCE,
-    NO_ERROR,
-    NOT_RUN,
-    SUMMARY,
-    UNDECIDED,
-    trial_means,
-)
+from biospike.tables import CONVERGENCE, NOT_RUN, SUMMARY, trial_means
 from biospike.theory.concentration import multinomial_tv
 from biospike.theory.regularity import biased_renewal_tv
+from biospike.verdicts import NO_ERROR, UNDECIDED
 from validation.study.welch import welch
 
 

@@ -18,6 +18,11 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
 
 
+def described(columns: Mapping[str, str]) -> str:
+    """Columns of a table with what they are, in a paragraph."""
+    return "; ".join(f"`{name}`: {meaning}" for name, meaning in columns.items()) + "."
+
+
 def plain(table: pd.DataFrame, digits: int = 4) -> str:
     """Return a table as text for a terminal, numbers to so many digits, empty where there is none."""
     return table.map(lambda value: _cell(value, digits)).to_string(index=False)

@@ -72,7 +72,7 @@ class TestReadOuts:
     @pytest.mark.parametrize("name", list(ENCODERS))
     def test_simulated_encoders_meet_the_closed_forms(self, name):
         made, trials, marks = low_rank_set(2, 4, 3, seed=2), 200, (11, 47)
-        measured, expected, counts = encoding_errors(name, [made], 4, trials, marks, seed=3)
+        measured, expected, counts, _ = encoding_errors(name, [made], 4, trials, marks, seed=3)
         assert counts.sum() > 1000
         # The noise of a sample is a sum of squares, whose standard deviation is at most sqrt(2) times its mean if it
         # lies in one dimension and less in more; 5 standard errors of the mean over trials and 8 samples. The set lies

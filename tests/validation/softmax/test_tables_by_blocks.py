@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from biospike import tables
+from biospike import order, share_verdicts, tables
 from biospike.ideal.softmax import softmax
 from circuits.softmax import Divisive, Race, Subtractive
 
@@ -49,7 +49,8 @@ def test_every_block_gives_the_same_tables(data, monkeypatch, circuit, block):
         return shares(counts)
 
     monkeypatch.setattr(tables.metrics, "shares", spy)
-    monkeypatch.setattr(tables, "BLOCK", block)
+    for module in (tables, share_verdicts, order):
+        monkeypatch.setattr(module, "BLOCK", block)
     parts = tables.summarise(data, circuit)
     pd.testing.assert_frame_equal(parts, whole, rtol=1e-13)
     again = tables.converge(data, parts)

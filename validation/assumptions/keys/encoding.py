@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.encoding import ENCODERS, Encoder, Poisson, encode
-from biospike.metrics import bca_interval
+from biospike.metrics import t_interval
 from circuits.coincidence import Coincidence
 from circuits.presentation import present
 from validation.assumptions.lab import Lab
@@ -81,7 +81,7 @@ def multiplied(name: str, lab: Lab) -> Point:
     by_trial = (np.sign(error[..., 0]) * error[..., 1]).mean(axis=1)
     whole = np.abs(error.mean(axis=-1)).mean(axis=1)
     spikes = float(data["spikes_qkv"].values[..., -1].mean())
-    bias, high = float(by_trial.mean()), float(bca_interval(by_trial)[1])
+    bias, high = float(by_trial.mean()), float(t_interval(by_trial)[1])
     # Regular trains of fixed phases are not independent, and no closed form is known.
     law = math.nan if name == "regular" else 0.0
-    return Point(name, bias, float(bca_interval(by_trial)[0]), high, law, float(whole.mean()), spikes)
+    return Point(name, bias, float(t_interval(by_trial)[0]), high, law, float(whole.mean()), spikes)

@@ -1,0 +1,1 @@
+"""Codes of known truth through the function that decides order, floor and bias."""
