@@ -17,7 +17,7 @@ from biospike import metrics
 from biospike.ideal.softmax import softmax
 from biospike.packing import Plan
 from biospike.simulation import plan
-from biospike.tables import isi_cv, trial_means
+from biospike.tables import NO_ERROR, isi_cv, trial_means
 from biospike.theory.concentration import multinomial_tv
 from circuits.softmax import Escape
 from validation.softmax.controls import student
@@ -78,7 +78,7 @@ def regularity_table(plans: Iterable[Plan], results: Iterable[xr.Dataset]) -> pd
 
 def verdict(low: float, high: float, law: float) -> str:
     """What the interval of an error says of a law."""
-    if np.isnan(low):
+    if np.isnan(low) or max(high, law) < NO_ERROR:
         return "undecided"
     if low >= law * (1 - CLOSE) and high <= law * (1 + CLOSE):
         return "holds"
