@@ -19,6 +19,7 @@ from biospike.packing import Plan
 from biospike.simulation import plan
 from biospike.tables import isi_cv, trial_means
 from biospike.theory.concentration import multinomial_tv
+from biospike.verdicts import NO_ERROR
 from circuits.softmax import Escape
 from validation.softmax.controls import student
 from validation.study.thresholds import CLOSE
@@ -78,7 +79,7 @@ def regularity_table(plans: Iterable[Plan], results: Iterable[xr.Dataset]) -> pd
 
 def verdict(low: float, high: float, law: float) -> str:
     """What the interval of an error says of a law."""
-    if np.isnan(low):
+    if np.isnan(low) or max(high, law) < NO_ERROR:
         return "undecided"
     if low >= law * (1 - CLOSE) and high <= law * (1 + CLOSE):
         return "holds"

@@ -10,7 +10,7 @@ import xarray as xr
 
 from biospike.plots import RASTER_KEYS
 from biospike.tables import CONVERGENCE_MEANINGS, NOT_RUN, SUMMARY_MEANINGS
-from biospike.verdicts import FLOOR, UNDECIDED
+from biospike.verdicts import FLOOR, NO_ERROR, UNDECIDED
 from validation.softmax.controls import NORMALISATION
 from validation.softmax.tables import regularity_law
 from validation.study.claims import Finding, findings_text
@@ -119,11 +119,12 @@ def family_text(table: pd.DataFrame | None) -> list[str]:
             for words, some in (("holds", held), ("does not hold", failed))
             if len(some)
         ]
-        off = rows["tv"].iloc[-1] / rows["family_law"].iloc[-1] - 1
-        lines.append(
-            f"* **k = {k:g}**, CV {rows['cv'].iloc[0]:.3g}: {'; '.join(said) or 'no window decides'}; in the longest "
-            f"window the error is {off:+.1%} from the family's own law."
-        )
+        law = rows["family_law"].iloc[-1]
+        own = ""
+        if law > NO_ERROR:
+            off = rows["tv"].iloc[-1] / law - 1
+            own = f"; in the longest window the error is {off:+.1%} from the family's own law"
+        lines.append(f"* **k = {k:g}**, CV {rows['cv'].iloc[0]:.3g}: {'; '.join(said) or 'no window decides'}{own}.")
     return [
         "Members of one family, `escape` with thresholds of Gamma(k), differ in nothing but their CV, so that the law "
         "can fail there: it leaves out that counts are whole, which is all there is at k = infinity, and what a few "

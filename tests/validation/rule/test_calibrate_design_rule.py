@@ -222,16 +222,19 @@ class TestFits:
         assert np.isnan(powers(squared, steps, d, d, np.ones(5))).all()
 
 
-@pytest.fixture(scope="module")
-def out(tmp_path_factory):
-    """Run the study, tiny, with one circuit on the numpy target."""
-    directory = tmp_path_factory.mktemp("study")
+def run_tiny(directory, rates):
+    """Run the study, tiny, with one circuit on the numpy target, and its constant at these further rates."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(study.PRESETS, "quick", TINY)
-        patch.setattr(constant_curve, "RATES", (0.05,))
+        patch.setattr(constant_curve, "RATES", rates)
         patch.setattr(study, "input_sets", lambda preset, seed: [low_rank_set(*size, seed) for size in SIZES])
         study.main(study.Config(circuits=("integrate",), target="numpy", out=directory, quiet=True))
     return directory
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return run_tiny(tmp_path_factory.mktemp("study"), ())
 
 
 class TestStudy:
@@ -290,13 +293,21 @@ class TestStudy:
     def test_constant_at_the_rate_of_the_study_is_that_of_its_fits(self, out):
         curve, fits = pd.read_csv(out / "constant_curve.csv"), pd.read_csv(out / "fits.csv")
         assert list(curve.columns) == ["circuit", "row_rate", "C", "low", "high", "read_out"]
+        assert list(curve["row_rate"]) == [0.1, 0.1]
+        own = fits[(fits["circuit"] == "integrate") & (fits["norm"] == "frobenius")].set_index("read_out")
+        for row in curve.itertuples():
+            assert pytest.approx(own.loc[row.read_out, "C"], nan_ok=True) == row.C
+        assert curve["C"].notna().any()
+
+    @pytest.mark.long
+    def test_constant_rises_as_the_rate_falls(self, tmp_path):
+        """Half of the rate needs twice the timesteps where the attention is what errs, the same where the input is."""
+        curve = pd.read_csv(run_tiny(tmp_path, (0.05,)) / "constant_curve.csv")
         plain = curve[curve["read_out"] == "plain"]
         assert list(plain["row_rate"]) == [0.05, 0.1]
-        own = fits[(fits["circuit"] == "integrate") & (fits["read_out"] == "plain") & (fits["norm"] == "frobenius")]
         slow, fast = plain["C"]
-        assert fast == pytest.approx(own["C"].iloc[0])
-        # Half of the rate needs twice the timesteps where the attention is what errs, and the same where the input is.
         assert 1.2 * fast < slow < 2.8 * fast
+        assert "C = " in (tmp_path / "report.md").read_text().split("Over the row's rate")[1]
 
     @pytest.mark.long
     def test_report_says_what_was_found(self, out):

@@ -16,6 +16,7 @@ from biospike.simulation import _dataset, plan
 from biospike.tables import CONVERGENCE, SUMMARY, converge, summarise
 from circuits.softmax import Escape, Integrate, Race, Shunting, Subtractive
 from validation.compare_softmax import Config, main, prepare
+from validation.softmax import regularity
 from validation.softmax import study as compare_softmax
 from validation.softmax.claims import CLAIMS
 from validation.softmax.control_figure import control_figure
@@ -190,3 +191,17 @@ def test_directory_of_a_sweep_is_refused(tmp_path):
         main(Config(circuits=("escape",), duration="10 ms", trials=1, target="numpy", out=tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["points"]
     assert {"raster.png", "traces.nc", "sweep.csv"} <= set(compare_softmax.FILES)
+
+
+@pytest.mark.long
+def test_curves_of_rows_that_have_no_error(tmp_path, monkeypatch):
+    """Lemma 3 has no floor there, and the family nothing to scatter about: tables, figure and report all the same."""
+    monkeypatch.setattr(regularity, "REGULARITIES", (1, np.inf))
+    np.save(tmp_path / "logits.npy", np.array([[0.3, np.nan]]))
+    options = {"logits": tmp_path / "logits.npy", "duration": "30 ms", "trials": 2, "target": "numpy", "quiet": True}
+    main(Config(circuits=("subtractive", "escape"), out=tmp_path / "out", **options))
+    floors, family = (pd.read_csv(tmp_path / "out" / f"{name}.csv") for name in ("floor_curve", "regularity"))
+    assert floors["tv_law"].max() < 1e-9
+    assert floors["spikes_per_row"].min() > 2
+    assert len(family) > 6
+    assert "nan" not in (tmp_path / "out" / "report.md").read_text().lower().replace("provenance", "")
