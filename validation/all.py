@@ -36,7 +36,7 @@ from validation.rule import study as rule
 from validation.simulators import study as simulators
 from validation.softmax import study as softmax
 from validation.study import command_line
-from validation.study.claims import Finding, claims_table
+from validation.study.claims import FEWEST_ADJUSTED, KINDS, Finding, adjusted, claims_table, headline
 from validation.study.options import member
 from validation.study.record import StudyRecord
 from validation.study.report import made, markdown
@@ -44,10 +44,15 @@ from validation.study.results import Results
 from validation.verdicts import study as verdicts
 
 MARK = "complete.json"
-COLUMNS = ("claim", "source", "study", "measured", "interval", "verdict")
+COLUMNS = ("claim", "kind", "source", "place", "study", "measured", "interval", "verdict", "conditions", "control")
 
 
-PRESETS = ("quick", "paper")
+ADJUSTED = {
+    "quick": "and not adjusted for their number",
+    "paper": f"and the tests of one study and kind with at least {FEWEST_ADJUSTED} trials adjusted for their number "
+    "(Holm)",
+}
+PRESETS = tuple(ADJUSTED)
 STUDIES: dict[str, StudyRecord] = {
     study.name: study
     for study in (
@@ -165,15 +170,15 @@ def run(config: Config, commands: dict[str, list[str]]) -> list[Outcome]:
     return outcomes
 
 
-def findings(root: Path) -> Iterator[tuple[str, Finding]]:
-    """Every claim of every study, read off the results below `root`."""
+def findings(root: Path, preset: str = "quick") -> Iterator[tuple[str, Finding]]:
+    """Every claim of every study, read off the results below `root`; adjusted for their number in the preset paper."""
     for name, study in STUDIES.items():
-        yield from ((name, finding) for finding in study.claims.findings(Results(root / name)))
+        found = study.claims.findings(Results(root / name))
+        yield from ((name, finding) for finding in (adjusted(found) if preset == "paper" else found))
 
 
 def index(config: Config, table: pd.DataFrame, outcomes: list[Outcome]) -> str:
     """Return the index of the claims in `table` as Markdown."""
-    counts = table["verdict"].str.split(":").str[0].value_counts()
     studies = [
         f"- [{name}]({name}/report.md)" if (config.out / name / "report.md").is_file() else f"- {name}: not run"
         for name in STUDIES
@@ -181,9 +186,10 @@ def index(config: Config, table: pd.DataFrame, outcomes: list[Outcome]) -> str:
     failed = [f"- {outcome.name}: {outcome.line}" for outcome in outcomes if outcome.state == "failed"]
     parts = [
         "# Claims, and what was measured",
-        f"Preset {config.preset}, seed {config.seed}. {len(table)} claims: "
-        + ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-        + ". Intervals are 95 %.",
+        f"Preset {config.preset}, seed {config.seed}. {len(table)} claims, by their kind:",
+        headline(table),
+        ". ".join(f"{kind}: {words}" for kind, words in KINDS.items())
+        + f". Intervals are nominally 95 %, {ADJUSTED[config.preset]}.",
         markdown(table[list(COLUMNS)]),
         "## Studies",
         "\n".join(studies),
@@ -198,7 +204,7 @@ def main(config: Config) -> None:
     commands = prepare(config)
     out = command_line.writable(config.out)
     outcomes = run(config, commands)
-    table = claims_table(findings(out))
+    table = claims_table(findings(out, config.preset))
     text = index(config, table, outcomes)
     write_atomically(out / "index.md", lambda path: path.write_text(text, encoding="utf-8"))
     write_atomically(out / "claims.csv", lambda path: table.to_csv(path, index=False))

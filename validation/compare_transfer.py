@@ -37,11 +37,14 @@ from biospike.session import assemble
 from biospike.theory.regularity import regular_tv
 from validation.data import attention_rows
 from validation.study import command_line
-from validation.study.claims import OURS, Claims, Finding, findings_text
+from validation.study.claims import OURS, Claims, Finding, findings_text, judged
 from validation.study.options import member
 from validation.study.record import StudyRecord
 from validation.study.report import made, markdown
 from validation.study.results import Results
+from validation.study.thresholds import LATER
+from validation.study.verdict import Case
+from validation.study.words import conditions
 
 import brian2 as b2
 
@@ -199,17 +202,25 @@ CLAIMS = Claims()
 
 @CLAIMS.add("exponential, threshold-linear and quadratic f-I curves give softmax, sparsemax and 1.5-entmax", OURS)
 def transfer(results: Results) -> Finding:
-    """Distance of every f-I curve from its own limit and from the nearest other one."""
-    rows, names = results.table("summary"), ("softmax", "sparsemax", "entmax15")
-    own = np.array([row[f"tv_{row['limit']}"] for row in rows.to_dict("records")])
-    others = [min(row[f"tv_{n}"] for n in names if n != row["limit"]) for row in rows.to_dict("records")]
-    return Finding(
+    """Distance of every f-I curve from its own limit, in units of what whole spikes leave."""
+    rows, names = results.table("summary").to_dict("records"), ("softmax", "sparsemax", "entmax15")
+    others = [min(row[f"tv_{n}"] for n in names if n != row["limit"]) for row in rows]
+    return judged(
         "; ".join(
-            f"{row.transfer} TV {tv:.2g} from {row.limit}" for row, tv in zip(rows.itertuples(), own, strict=True)
+            f"{row['transfer']} TV {row['tv_' + row['limit']]:.2g} from {row['limit']}, {other:.2g} from the next"
+            for row, other in zip(rows, others, strict=True)
         ),
-        "from the nearest other " + "; ".join(f"{tv:.2g}" for tv in others),
-        "holds" if (own < 2 * rows["grid_floor"]).all() else "does not hold",
-    )
+        [
+            Case(name=row["transfer"], estimate=row[f"tv_{row['limit']}"] / row["grid_floor"],
+                 low=row["tv_low"] / row["grid_floor"], high=row["tv_high"] / row["grid_floor"], most=LATER)
+            for row in rows
+        ],
+        on="the f-I curve",
+        decision="range",
+        threshold_from=f"{LATER:g} times what whole spikes leave",
+        control="the nearest other normalisation: " + "; ".join(f"{other:.2g}" for other in others),
+        conditions=conditions(rows[0]) + "; range over rows and phases",
+    )  # fmt: skip
 
 
 def main(config: Config) -> None:

@@ -1,7 +1,8 @@
 """The design rule T = C d_eff / eps^2, its inverse, and what C would have to be.
 
-The rule is that of D. Guo, J. Wu, S. M. Yiu, *Closing the Theory-Practice Gap in Spiking Transformers via Effective
-Dimension*, arXiv:2604.15769 (2026), which gives C = 2.3 with the 95 % interval [1.9, 2.7].
+The rule is how biospike reads the "design rules" of D. Guo, J. Wu, S. M. Yiu, *Closing the Theory-Practice Gap in
+Spiking Transformers via Effective Dimension*, arXiv:2604.15769 (2026). Its abstract has their constant, C = 2.3 with
+the 95 % interval [1.9, 2.7]; no source at hand has the formula.
 
 Where it can come from. Values x in [0, 1] are sent as T independent Bernoulli coins each and read as spike rates, which
 have the variances x(1 - x)/T. The expected squared error of a sample, summed over its features, is then
@@ -24,7 +25,7 @@ Array = NDArray[np.float64]
 
 
 def timesteps(d_eff: ArrayLike, eps: ArrayLike, C: ArrayLike = paper.C) -> Array:
-    """Timesteps of the design rule, ``T = C d_eff / eps^2`` (arXiv:2604.15769).
+    """Timesteps of the design rule, ``T = C d_eff / eps^2``, as arXiv:2604.15769 is read here.
 
     At C = 2.3 and d_eff = 47, T = 4 stands for eps = 5.2; eps = 0.1 asks for 10 810 steps.
 

@@ -1,17 +1,24 @@
 """Every figure of the theory under test that this project compares itself with, and where it is stated.
 
 The theory is D. Guo, J. Wu, S. M. Yiu, *Closing the Theory-Practice Gap in Spiking Transformers via Effective
-Dimension*, arXiv:2604.15769 (2026). Its abstract states the design rules' constant, R squared, the range of effective
-dimensions and of the energy ratio; the figures of single data sets, the interval of the constant and the ratio of
-spikes are those of a third-party digest (Theory Digest, 28 April 2026).
+Dimension*, arXiv:2604.15769 (2026). At hand are its abstract, with the contributions as listed beside it, and a
+third-party digest. The abstract states the design rules' constant with its interval, R squared, the range of effective
+dimensions and of the energy ratio; numbers of lemmas and theorems, the figures of single data sets and the ratio of
+spikes are the digest's. In neither are the formula of the design rules, here read as T = C d_eff/eps^2, and the law
+behind R squared, here read as eps = alpha/sqrt(N).
 """
 
 from __future__ import annotations
 
 PAPER = "arXiv:2604.15769"
+DIGEST = "a third-party digest (Theory Digest, 28 April 2026)"
 
 R_SQUARED = 0.97
 """Of the predictions (abstract)."""
+P_VALUE = 0.001
+"""Below which the predictions are said to be significant (abstract)."""
+TIMESTEPS_OFF = (0.02, 0.18)
+"""Fractions by which predicted timesteps miss the optimum (digest)."""
 SPIKE_RATIO = (2.08, 2.63)
 """Observed over theoretical spikes (digest)."""
 C = 2.3
@@ -23,5 +30,5 @@ ENERGY_RATIO = (38.0, 57.0)
 DIMENSIONS = {"CIFAR-10": (47, 3), "CIFAR-100": (68, 4), "ImageNet": (89, 7)}
 """Principal components for 95 % of the variance, and the standard deviation over subsamples (digest; the range in the
 abstract)."""
-FEW_STEPS = 4
-"""Timesteps that suffice (abstract)."""
+FEW_STEPS, WORST_STEPS = 4, 10_000
+"""Timesteps that suffice, and those that the worst case asks for (abstract)."""

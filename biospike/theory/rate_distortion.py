@@ -1,7 +1,7 @@
 """Bits, and spikes, that an accuracy costs at least: rate-distortion bounds beside those of the paper.
 
 "The paper" is D. Guo, J. Wu, S. M. Yiu, *Closing the Theory-Practice Gap in Spiking Transformers via Effective
-Dimension*, arXiv:2604.15769 (2026).
+Dimension*, arXiv:2604.15769 (2026); the formulas are those of a third-party digest.
 """
 
 from __future__ import annotations

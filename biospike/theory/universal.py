@@ -1,13 +1,14 @@
-"""What the universal approximation theorem of the paper asks for, as numbers with every constant set to 1.
+"""What the universal approximation theorem under test asks for, as numbers with every constant set to 1.
 
 Theorem 7 of D. Guo, J. Wu, S. M. Yiu, *Closing the Theory-Practice Gap in Spiking Transformers via Effective
-Dimension*, arXiv:2604.15769 (2026): every continuous permutation-equivariant function on a compact set is approximated
-to eps in the sup norm by a spiking transformer with
+Dimension*, arXiv:2604.15769 (2026), by the report of a third-party digest (Theory Digest, 28 April 2026): every
+continuous permutation-equivariant function on a compact set is approximated to eps in the sup norm by a spiking
+transformer with
 
     L = O(log(1/eps)) layers,    H = O(n^2 d / eps^2) heads,    T = O(n^2 d_k^2 / eps^2) timesteps,
 
-and by Theorem 8 no rate code does with fewer than Omega(L_f^2 n d / eps^2) spikes. The paper gives orders of magnitude:
-its constants are not known and stand at 1 here, so that only a slope, or a ratio of many orders, says something about
+and by Theorem 8 no rate code does with fewer than Omega(L_f^2 n d / eps^2) spikes. These are orders of magnitude: their
+constants are not known and stand at 1 here, so that only a slope, or a ratio of many orders, says something about
 it. The errors are absolute, in units of the function; the formulas make sense for functions whose values span about 1.
 
 n is the number of tokens, d their width, d_k the width of a head, L_f the Lipschitz constant. In all functions the

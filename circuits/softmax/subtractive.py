@@ -1,4 +1,4 @@
-"""Subtractive lateral inhibition: Lemma 3 of the paper, as a third-party digest states it.
+"""Subtractive lateral inhibition: Lemma 3 of arXiv:2604.15769, as a third-party digest reports it.
 
 A discrete leaky integrate-and-fire neuron a key, inhibited by the mean of the row's spikes one step earlier::
 

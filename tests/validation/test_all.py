@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from circuits import SOFTMAX_CIRCUITS
 from validation import all as every
 from validation.all import STUDIES, Config, code_digest, findings, index, prepare, run, run_study
-from validation.study.claims import Finding, claims_table
+from validation.study.claims import KINDS, Finding, claims_table, headline
 from validation.study.results import Missing, Results
 
 
@@ -90,10 +91,29 @@ def test_bad_jobs_are_refused() -> None:
 
 def test_without_results_every_claim_is_not_measured(tmp_path: Path) -> None:
     table = claims_table(findings(tmp_path))
-    assert len(table) > 50
-    assert table["verdict"].str.startswith("not measured").all()
+    assert len(table) > 80
+    assert table["verdict"].str.startswith(("not measured", "not decidable here")).all()
     assert set(table["study"]) == set(STUDIES)
     assert not table["claim"].duplicated().any()
+    assert set(table["kind"]) == set(KINDS)
+    # Who says it, and where; only what is ours may stand without a place.
+    assert (table["source"] != "").all()
+    assert (table.loc[table["kind"] != "ours", "place"] != "").all()
+    assert table.loc[table["kind"] == "ours", "source"].str.startswith("biospike").all()
+
+
+@pytest.mark.parametrize("preset", every.PRESETS)
+def test_the_headline_counts_kinds_apart(tmp_path: Path, preset: str) -> None:
+    text = index(Config(preset=preset, out=tmp_path), claims_table(findings(tmp_path, preset)), [])
+    for kind in KINDS:
+        assert re.search(rf"^- {kind}, \d+: \d+ ", text, re.MULTILINE)
+    assert ("not adjusted for their number" in text) == (preset == "quick")
+
+
+def test_what_others_state_is_not_counted_as_the_papers() -> None:
+    found = [("x", Finding("", "", verdict, kind="stated", source=source)) for verdict, source in (
+        ("holds", "arXiv:2604.15769"), ("holds", "Shannon 1959"), ("depends: on x", "arXiv:2604.15769"))]  # fmt: skip
+    assert headline(claims_table(found)) == "- stated, 2: 1 holds, 1 depends\n- stated by others, 1: 1 holds"
 
 
 def softmax_results(root: Path, floor: float) -> Path:
@@ -115,7 +135,7 @@ def read(name: str, root: Path) -> Finding:
 
 @pytest.mark.parametrize(("floor", "verdict"), [(0.2, "does not hold"), (0.001, "holds")])
 def test_the_verdict_follows_the_measurement(tmp_path: Path, floor: float, verdict: str) -> None:
-    finding = read("subtractive lateral inhibition", softmax_results(tmp_path, floor))
+    finding = read("lateral inhibition by the mean", softmax_results(tmp_path, floor))
     assert finding.verdict.split(":")[0] == verdict
     assert f"{floor:.4f}" in finding.sentence
 
@@ -126,44 +146,15 @@ def test_the_longest_window_of_every_circuit_is_read(tmp_path: Path) -> None:
     table = pd.read_csv(path)
     first = table.assign(tv=0.9, tv_low=0.8, tv_high=1.0)
     pd.concat([first, table]).to_csv(path, index=False)
-    assert "0.2000" in read("subtractive lateral inhibition", root).sentence
-    biased = table.assign(bias_tv=np.where(table["circuit"] == "race", 0.05, table["bias_tv"]))
-    biased.to_csv(path, index=False)
-    assert read("inhibition by a common factor", root).verdict == "does not hold: race"
+    assert "0.2000" in read("lateral inhibition by the mean", root).sentence
+    biased = np.where(table["circuit"] == "race", 0.05, 0.0)
+    table.assign(bias_low=biased, bias_high=biased + 0.001).to_csv(path, index=False)
+    assert "does not hold: race)" in read("inhibition by a common factor", root).verdict
 
 
 def test_a_missing_row_is_told_from_a_missing_study(tmp_path: Path) -> None:
     root = softmax_results(tmp_path, 0.2)
     with pytest.raises(Missing, match="compare_softmax has no such rows"):
-        Results(root / "compare_softmax").table(circuit="none")
+        Results(root / "compare_softmax").table(circuit="nobody")
     with pytest.raises(Missing, match="compare_attention was not run"):
         Results(root / "compare_attention").table()
-
-
-def test_a_data_set_without_images_says_nothing_of_estimators_of_images(tmp_path: Path) -> None:
-    Results(tmp_path / "effective_dimension").directory.mkdir()
-    rows = pd.DataFrame({"data": ["mine", "digits", "digits"], "dimension": [3.0, 2.0, 5.0]})
-    for shown, verdict in ((rows, "does not hold: estimators differ up to 2.5 times"), (rows[:1], "not measured")):
-        Results(tmp_path / "effective_dimension").tables(summary=shown)
-        assert read("one effective dimension", tmp_path).verdict.startswith(verdict)
-
-
-@pytest.mark.parametrize(
-    ("coins", "block", "verdict", "words"),
-    [
-        (0.99, "1/sqrt(N)", "does not hold", "R^2 = 0.9900; attention blocks 0.500 to 0.500"),
-        (0.99, "floor", "does not hold", "R^2 = 0.9900"),  # of the coins alone
-        (0.9, "floor", "holds", "R^2 = 0.9000"),
-        (np.nan, "floor", "not measured: no fit of these curves", ""),
-    ],
-)
-def test_the_control_needs_coins_and_mentions_blocks(
-    tmp_path: Path, coins: float, block: str, verdict: str, words: str
-) -> None:
-    out = Results(tmp_path / "spike_bounds")
-    out.directory.mkdir()
-    families = {"family": ["coin flips", "attention block"], "verdict": ["1/sqrt(N)", block]}
-    out.tables(fits=pd.DataFrame(families | {"r_squared": [coins, 0.5], "exponent": [coins, -0.5]}))
-    found = read("R^2 = ", tmp_path)
-    assert found.verdict.startswith(verdict)
-    assert found.sentence.endswith(words)

@@ -49,7 +49,7 @@ def test_a_reading_without_a_spike_is_told(tmp_path: Path) -> None:
     assert text.count("at worst 0 of e^z (M = 8, z = -8)") == 3
     table.to_csv(tmp_path / "summary.csv", index=False)
     found, of_range = CLAIMS.findings(Results(tmp_path))
-    assert of_range.verdict == "not measured: readings of the smallest range do not scatter"
+    assert of_range.verdict == "not measured: one range does not tell"
     assert found.verdict == "depends: on independent copies"
     assert "independent copies: at worst 0 of e^z" in found.sentence
     assert "nan" not in text + found.sentence

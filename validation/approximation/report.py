@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
 
 from biospike.verdicts import FLOOR, UNDECIDED, decide
-from validation.approximation.tables import feature_noise, noise_evidence
+from validation.approximation.tables import feature_noise, noise_evidence, slope
 from validation.approximation.targets import TARGETS
 from validation.study.claims import Finding, findings_text
 from validation.study.report import made, markdown, origin
@@ -21,8 +20,6 @@ MOSTLY = 0.5
 """Share of the mean square error above which one cause is said to dominate."""
 BUDGET = 0.25
 """Part of the spikes for which the report names the best use."""
-FEWEST_POINTS = 3
-"""Points that a slope needs."""
 SHOWN = [
     "target",
     "spikes_total",
@@ -100,12 +97,8 @@ def orders(of_time: pd.DataFrame, of_heads: pd.DataFrame) -> pd.DataFrame:
 
 
 def _slope(x: np.ndarray, error: np.ndarray) -> str:
-    usable = error > 0
-    if usable.sum() < FEWEST_POINTS:
-        return ""
-    fit = stats.linregress(np.log(x[usable]), np.log(error[usable]))
-    half = stats.t.ppf(0.975, usable.sum() - 2) * fit.stderr
-    return f"{fit.slope:.2f} ({fit.slope - half:.2f} to {fit.slope + half:.2f})"
+    found, low, high = slope(x, error)
+    return "" if np.isnan(found) else f"{found:.2f} ({low:.2f} to {high:.2f})"
 
 
 def demanded(last: pd.DataFrame) -> pd.DataFrame:
@@ -152,7 +145,7 @@ def _speeds(of_time: pd.DataFrame, fits: pd.DataFrame) -> str:
     known = fits.loc[fits["rms_T"] != "", ["target", "rms_T"]]
     return (
         f"{text} Order of the root mean square error in T: "
-        + ", ".join(f"{name} {slope}" for name, slope in known.itertuples(index=False))
+        + ", ".join(f"{name} {told}" for name, told in known.itertuples(index=False))
         + ("." if len(known) else "too few windows.")
     )
 

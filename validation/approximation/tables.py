@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
+from scipy import stats
 
 from biospike.order import Laws
 from biospike.theory import universal
@@ -42,6 +43,18 @@ SUMMARY = [
     "ridge",
     "diagnostics",
 ]
+FEWEST_POINTS = 3
+"""Points that a slope needs."""
+
+
+def slope(x: NDArray[np.float64], error: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Slope of log(error) on log(x) with the 95 % interval of the scatter about the line; NaN for too few points."""
+    usable = error > 0
+    if usable.sum() < FEWEST_POINTS:
+        return np.nan, np.nan, np.nan
+    fit = stats.linregress(np.log(x[usable]), np.log(error[usable]))
+    half = stats.t.ppf(0.975, usable.sum() - 2) * fit.stderr
+    return float(fit.slope), float(fit.slope - half), float(fit.slope + half)
 
 
 def head_counts(heads: int) -> list[int]:
@@ -173,7 +186,7 @@ def summarise(data: xr.Dataset) -> pd.DataFrame:
 
 
 def _complete(table: pd.DataFrame, data: xr.Dataset) -> pd.DataFrame:
-    """Add what the paper asks for at the measured error, what was run, and diagnostics; in the order of `SUMMARY`."""
+    """Add what Theorem 7 asks for at the measured error, what was run, and diagnostics; in the order of `SUMMARY`."""
     n, d, width = (data.sizes[dim] for dim in ("query", "coordinate", "unit"))
     eps = table["sup_error"].where(table["sup_error"] > 0)
     table["paper_L"], table["paper_H"] = universal.layers(eps), universal.heads(n, d, eps)

@@ -56,7 +56,8 @@ class Config:
     """in-out or out-in: how weights of the file lie whose name does not say it, as W_q (in-out) and q_proj.weight
     (out-in) do."""
     toy: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """The paper's toy input X = [[0.8, 0.2], [0.3, 0.7]] with identity weights, one head and a score scale of 3."""
+    """The toy input of a digest of the paper, X = [[0.8, 0.2], [0.3, 0.7]], with identity weights, one head and a score
+    scale of 3."""
     mode: Annotated[str, tyro.conf.arg(metavar="NAME")] = "both"
     """staged, streaming or both."""
     softmax: Annotated[str, tyro.conf.arg(metavar="NAME")] = "escape"

@@ -55,7 +55,7 @@ class Curve:
     bits, information : ndarray (points,)
         Rate R(D) at the measured distortion, and spikes below which the read-out cannot carry it; NaN without a prior.
     log_bound : ndarray (points,)
-        The same rate at one bit a spike, as the paper counts; for blocks the paper's own rate. Not a bound.
+        The same rate at one bit a spike, as the theory counts; for blocks its own rate. Not a bound.
     enough_error : dict
         Error that each published bound promises at these points; it is broken by a larger one.
     paper_constant : float

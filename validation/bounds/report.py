@@ -70,8 +70,9 @@ def report(
         *_information(found, bounds),
         *_rates(tables["rates"]),
         "## The fit of the paper, and coins",
-        f"The paper reports R^2 = {paper.R_SQUARED}, here read as that of eps = alpha/sqrt(N_total), and "
-        f"{paper.SPIKE_RATIO[0]} to {paper.SPIKE_RATIO[1]} times the theoretical number of spikes. The same fit here, "
+        f"The paper's abstract has R^2 = {paper.R_SQUARED}, here read as that of eps = alpha/sqrt(N_total); "
+        f"{paper.DIGEST} reports {paper.SPIKE_RATIO[0]} to {paper.SPIKE_RATIO[1]} times the theoretical number of "
+        "spikes. That fit here, "
         "the slope fixed at -1/2; "
         "`r_squared` is that of eps, `r_squared_log` that of its logarithm, `exponent` the slope if it is left free; "
         "the ratio N eps^2/(L_f^2 n d) is given where the verdict is 1/sqrt(N).",
@@ -167,7 +168,7 @@ def _constant(bounds: pd.DataFrame) -> list[str]:
     named = "; ".join(f"{r.code}, {r.metric}: {r.margin:.2g}" for r in below.itertuples())
     return [
         "**Theorem 8 as a number.** With the constant 1 it is no lower bound even where the order holds: spikes over "
-        f"L_f^2 n d/eps^2 are {named}. The constant of Omega is not given by the paper, nor is the norm of eps, so "
+        f"L_f^2 n d/eps^2 are {named}. Neither the constant of Omega nor the norm of eps is in a source at hand, so "
         "that the number can neither be confirmed nor refuted; only the order can."
     ]
 
@@ -210,7 +211,7 @@ def _information(found: Sequence[Curve], bounds: pd.DataFrame) -> list[str]:
     many = [c for c in found if c.family in (ENCODER, UNIFORM) and np.isfinite(c.log_bound).any()]
     short = sorted({c.code for c in many if (c.log_bound > c.spikes)[np.isfinite(c.log_bound)].any()})
     lines.append(
-        "One bit a spike, the paper's count, gives R(D) spikes, a logarithm of 1/eps. It is no bound, since rare "
+        "One bit a spike, the theory's count, gives R(D) spikes, a logarithm of 1/eps. It is no bound, since rare "
         "spikes carry more than a bit, and "
         + (f"{', '.join(short)} need fewer spikes at some point."
            if short else "all codes here need more; no rate code comes near it, because neighbouring counts are "

@@ -10,6 +10,7 @@ import xarray as xr
 
 from biospike.tables import CONVERGENCE_MEANINGS
 from biospike.theory import design_rule, paper
+from validation.rule.claims import PIXELS
 from validation.rule.orders import ORDERS
 from validation.rule.record import ENCODING_ONLY
 from validation.rule.verdicts import (
@@ -30,8 +31,6 @@ FIT_COLUMNS = [
     "r_squared_ambient", "r_squared_rank", "eps_power", "d_eff_power", "ambient_power", "factor_d_eff",
     "factor_ambient", "verdict",
 ]  # fmt: skip
-PAPER_PIXELS = 3072
-"""Values of a CIFAR image."""
 FEW_STEPS = 4
 
 
@@ -135,11 +134,12 @@ def _what_was_run(data: xr.Dataset) -> str:
 def _definitions() -> str:
     return (
         "The rule does not say which error eps is, and its dimension depends on it. *Frobenius*: eps^2 is the mean "
-        "over inputs of the squared error summed over the n*d values, the paper's norm. *Per entry* (`rms`): the same "
-        "divided by n*d. The effective dimension cancels from neither by itself: with independent noise the first "
-        "grows with n*d and the second with nothing. Read-outs: *plain*, the decoded values; *projected*, their "
-        "projection on the principal subspace of the calibration half, held against the values themselves; *inside*, "
-        "the same held against the projection of the values, which leaves out what a projection loses at every T."
+        "over inputs of the squared error summed over the n*d values, which a third-party digest has in the objective. "
+        "*Per entry* (`rms`): the same divided by n*d. The effective dimension cancels from neither by itself: with "
+        "independent noise the first grows with n*d and the second with nothing. Read-outs: *plain*, the decoded "
+        "values; *projected*, their projection on the principal subspace of the calibration half, held against the "
+        "values themselves; *inside*, the same held against the projection of the values, which leaves out what a "
+        "projection loses at every T."
     )
 
 
@@ -174,7 +174,7 @@ def _few_steps(data: xr.Dataset, fits: pd.DataFrame) -> list[str]:
     text = [
         f"With the paper's C, T = {FEW_STEPS} and d_eff = 47 (CIFAR-10) go together only for eps of at least {at:.2f} "
         f"({low:.2f} to {high:.2f}); eps = 0.1 asks for {float(design_rule.timesteps(47, 0.1)):,.0f} steps. As a "
-        f"Frobenius norm of {PAPER_PIXELS} values, {at:.2f} is {at / np.sqrt(PAPER_PIXELS):.3f} per entry. With C "
+        f"Frobenius norm of {PIXELS} values, {at:.2f} is {at / np.sqrt(PIXELS):.3f} per entry. With C "
         "as measured, inside the subspace:",
         markdown(_granted(fits)),
     ]

@@ -162,7 +162,10 @@ def constants(data: xr.Dataset, fits: pd.DataFrame) -> list[str]:
         factor = f"{ratio:.2g} times" if ratio >= 1 else f"{1 / ratio:.2g} times below"
         relation = "overlaps" if overlap else "does not overlap"
         lines.append(f"* {_name(row)}: C = {_interval(row, 'C')}, {factor} the paper's; its interval {relation}.")
-    text = [f"The paper gives C = {paper.C} [{low}, {high}]. Inside the subspace, Frobenius:", "\n".join(lines)]
+    text = [
+        f"The paper's abstract has C = {paper.C} [{low}, {high}]. Inside the subspace, Frobenius:",
+        "\n".join(lines),
+    ]
     alone = mine[(mine["encoder"] == "bernoulli") & (mine["circuit"] == ENCODING_ONLY)]
     for _, row in alone.iterrows():
         lipschitz = np.sqrt(paper.C / row["C"])

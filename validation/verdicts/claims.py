@@ -23,6 +23,6 @@ def false_verdicts(results: Results) -> Finding:
         between(worst["low"], worst["high"]),
         "does not hold" if above else "holds",
         estimate=worst["false"], low=worst["low"], high=worst["high"], level=0.95, threshold=FALSE,
-        p_value=cells["p_holm"].min(),
+        threshold_from="chosen before the first run", p_value=cells["p_holm"].min(),
         conditions="synthetic codes: multinomial, scaled multinomial and regular",
     )  # fmt: skip

@@ -102,7 +102,7 @@ def test_spike_trains_are_compared_and_equal_ones_have_no_distance(result: Resul
 
 
 def test_spike_softmax_errs_as_published(result: Result) -> None:
-    # science sheet: 0.015-0.018 at B = 1.15 and 0.036 at B = 1.4 on other rows; rounding of logits to ln B bounds it:
+    # 0.015-0.018 at B = 1.15 and 0.036 at B = 1.4 on other rows; rounding of logits to ln B bounds it:
     # TV <= max abs(dp) over shifts of at most ln(B)/2, tanh(ln(B)/4).
     mine = rows(result, model="SpikedAttention")
     for row, base in zip(mine.itertuples(), (1.15, 1.4), strict=True):
