@@ -80,7 +80,7 @@ def orders(results: Results) -> Finding:
     root = rows[rows["verdict"] == HALF]
     return Finding(
         "; ".join(f"{verdict}: {names}" for verdict, names in verdicts.items()),
-        "order by reference "
+        "order by reference, 97.5 %: "
         + "; ".join(
             f"{row.circuit} {between(row.order_of_law_low, row.order_of_law_high)}" for row in root.itertuples()
         ),
