@@ -83,9 +83,9 @@ def why_untestable(trials: int, rows: int, independent: bool) -> str:
     return "" if flipped else "few trials"
 
 
-def student_quantile(freedom: ArrayLike) -> Array:
-    """Student's t that leaves 2.5 % above it."""
-    return np.asarray(stdtrit(freedom, 0.975))
+def student_quantile(freedom: ArrayLike, confidence: float = 0.95) -> Array:
+    """Student's t of a two-sided interval."""
+    return np.asarray(stdtrit(freedom, (1 + confidence) / 2))
 
 
 @attrs.frozen

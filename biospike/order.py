@@ -18,6 +18,9 @@ from biospike.theory.regularity import regular_tv
 
 Array = NDArray[np.float64]
 
+CONFIDENCE = 0.975
+"""Of the interval of an order. With 95 % and the biases that are found where there is none, 6 % of the verdicts were
+false where they are told most often: 72 rows of 14 keys, 1000 spikes, 4 and 8 trials."""
 FEWEST_WINDOWS = 5
 NEAR_HALF, NEAR_ONE = 0.02, 0.1
 """Distances of the local slopes of the laws from -1/2 and from -1 up to which a window is used. The second is wider
@@ -41,7 +44,7 @@ class Laws(NamedTuple):
 
 
 class Order(NamedTuple):
-    """Order of a code, with its 95 % interval; see `order_of_law`."""
+    """Order of a code, with its interval; see `order_of_law`."""
 
     alpha: float
     low: float
@@ -85,7 +88,7 @@ def usable_windows(n: Array, laws: Laws) -> NDArray[np.bool_]:
 
 
 def order_of_law(n: Array, errors: Array, laws: Laws) -> Order:
-    """Order alpha with its 95 % interval, by jackknife over trials with Student's t.
+    """Order alpha with its interval of level `CONFIDENCE`, by jackknife over trials with Student's t.
 
     For regular codes the interval covers the alpha *at these ends of windows*: a row's error jumps with N.
 
@@ -110,5 +113,5 @@ def order_of_law(n: Array, errors: Array, laws: Laws) -> Order:
     if trials < 2:
         return Order(found, np.nan, np.nan)
     without = alpha((errors.sum(axis=0) - errors) / (trials - 1))
-    width = float(student_quantile(trials - 1) * np.sqrt((trials - 1) * without.var()))
+    width = float(student_quantile(trials - 1, CONFIDENCE) * np.sqrt((trials - 1) * without.var()))
     return Order(found, found - width, found + width)

@@ -79,7 +79,7 @@ CONVERGENCE_MEANINGS = {
     "floor_tv": "TV left in an infinite window by a fit of tv^2 = floor^2 + c/N or tv = floor + c/N; `floor_low` and "
     "`floor_high` its 95 % interval, without the error of the form",
     "order_of_law": "order by reference: where the slope lies between those of the exact laws of independent spikes, "
-    "1/2, and of regular ones, 1, on the same rows and windows; `order_of_law_low` and `order_of_law_high` its 95 % "
+    "1/2, and of regular ones, 1, on the same rows and windows; `order_of_law_low` and `order_of_law_high` its 97.5 % "
     "interval (jackknife over trials, Student's t), for regular codes of the order at these ends of the windows",
     "bias_resolvable": "the constant rms L2 bias of a row that 95 % of such runs would have found",
     "trials_needed": "trials that would probably decide, where more would",

@@ -1,7 +1,7 @@
 """The one place that decides order, floor and bias of an error that falls with spikes or timesteps.
 
 A verdict is `FLOOR`, `HALF`, `ONE`, `BETWEEN` or `UNDECIDED`, and the latter has a reason out of `REASONS`. A floor is
-a bias that is found and that lasts (`biospike.bias`). An order is told where the 95 % interval of the order by
+a bias that is found and that lasts (`biospike.bias`). An order is told where the interval of the order by
 reference (`biospike.order`) lies inside its band, and a bias either is not found or falls as 1/N, as one of the start
 does, and makes less than half of the error; the reason is then ``transient bias``. How often either is wrong is
 measured with codes of known truth by ``validation/calibrate_verdicts.py``.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.bias import FEWEST_TRIALS, Bias, bias_of_products, products, student_quantile, why_untestable
-from biospike.order import FEWEST_WINDOWS, Laws, Order, order_of_law, usable_windows
+from biospike.order import CONFIDENCE, FEWEST_WINDOWS, Laws, Order, order_of_law, usable_windows
 
 Array = NDArray[np.float64]
 
@@ -223,11 +223,12 @@ def trials_that_decide(order: Order, bias: Bias, trials: int) -> float:
     """
     edges = np.array([edge for band in BANDS.values() for edge in band])
     margin = np.abs(edges - order.alpha).min()
-    now = student_quantile(trials - 1)
     many = np.arange(max(trials, 2), MOST_TRIALS + 1)
-    quantile = student_quantile(many - 1)
-    width = (order.high - order.alpha) * quantile / now * np.sqrt(trials / many)
+    now, then = (student_quantile(number - 1, CONFIDENCE) for number in (trials, many))
+    width = (order.high - order.alpha) * then / now * np.sqrt(trials / many)
     # Both the scatter of B and what flips leave of it fall as 1/T.
-    seen = bias.high**2 * quantile / now if np.isfinite(bias.high) else np.full(many.shape, bias.resolvable**2)
+    seen = np.full(many.shape, bias.resolvable**2)
+    if np.isfinite(bias.high):
+        seen = bias.high**2 * student_quantile(many - 1) / student_quantile(trials - 1)
     enough = (width <= margin) & (seen * trials / many <= (MOST_BIAS * bias.error) ** 2)
     return float(many[enough][0]) if enough.any() else np.nan

@@ -69,7 +69,7 @@ def test_interval_is_that_of_the_jackknife():
     found = order_of_law(N, errors, laws)
     assert found.alpha == pytest.approx(alpha(errors), abs=1e-12)
     without = np.array([alpha(np.delete(errors, a, axis=0)) for a in range(5)])
-    half = 2.7764451051977987 * np.sqrt(4 / 5 * ((without - without.mean()) ** 2).sum())  # t of 4 degrees of freedom
+    half = 3.4954059325164417 * np.sqrt(4 / 5 * ((without - without.mean()) ** 2).sum())  # t of 97.5 %, 4 degrees
     assert found.high - found.alpha == pytest.approx(half, rel=1e-9)
     assert found.alpha - found.low == pytest.approx(half, rel=1e-9)
     assert np.isnan(order_of_law(N, errors[:1], laws)[1:]).all()
