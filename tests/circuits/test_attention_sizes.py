@@ -194,7 +194,7 @@ def test_any_shape(shape):
 
 
 @pytest.mark.long
-@settings(max_examples=15, deadline=None, database=None, phases=[Phase.generate])
+@settings(max_examples=8, deadline=None, database=None, phases=[Phase.generate])
 @given(st.fixed_dictionaries(SHAPES))
 def test_many_shapes(shape):
     held_with_attention(**shape)
@@ -204,7 +204,8 @@ def test_many_shapes(shape):
 @pytest.mark.parametrize("tokens", SIZES)
 @pytest.mark.parametrize("mode", ["staged", "streaming"])
 def test_tokens_at_every_boundary(tokens, mode):
-    for kind in MASKS if tokens in (33, 65) else ("both",):
+    # Under a causal mask the last key has the last query alone, which may take another in any window worth the wait.
+    for kind in MASKS if tokens in (33, 65) else ("both",) if tokens < 100 else ("keys",):
         samples, delay = 2 if tokens < 100 else 1, (mode == "streaming") * b2.ms
         held_at_boundaries(tokens, 1, kind, mode, samples=samples, delay=delay)
 
