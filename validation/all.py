@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import attrs
+import numpy as np
 import pandas as pd
 import tyro
 from tqdm import tqdm
@@ -89,6 +90,8 @@ class Config:
     """auto, cpp_standalone, cython or numpy."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results")
     """Directory of all results, one below it a study."""
+    list: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Run nothing: print the studies with their options at the preset and the minutes that each takes."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Show neither progress nor the table."""
 
@@ -129,6 +132,23 @@ def prepare(config: Config) -> dict[str, list[str]]:
     return {
         name: [*getattr(study, config.preset), *common] for name, study in STUDIES.items() if name in config.studies
     }
+
+
+def listing(config: Config, commands: dict[str, list[str]]) -> str:
+    """Table of the studies: options, and minutes as measured here before, else as the study's record has them."""
+    rows = []
+    for name, options in commands.items():
+        mark, known = config.out / name / MARK, STUDIES[name].minutes
+        facts = json.loads(mark.read_text(encoding="utf-8")) if mark.is_file() else {}
+        here = facts["seconds"] / 60 if facts.get("options") == options else np.nan
+        there = np.nan if known is None else known[PRESETS.index(config.preset)]
+        rows.append({"study": name, "options": " ".join(getattr(STUDIES[name], config.preset)) or "-",
+                     "minutes": there, "minutes here": here})  # fmt: skip
+    table = pd.DataFrame(rows)
+    total = table["minutes here"].fillna(table["minutes"]).sum()
+    text = table.to_string(index=False, na_rep="not known", float_format=lambda value: f"{value:.1f}")
+    unknown = " besides what is not known" if table[["minutes", "minutes here"]].isna().all(axis=1).any() else ""
+    return f"{text}\n{total:.0f} minutes of one after the other{unknown}; {config.jobs} run side by side."
 
 
 def key(name: str, options: list[str]) -> str:
@@ -202,6 +222,9 @@ def index(config: Config, table: pd.DataFrame, outcomes: list[Outcome]) -> str:
 def main(config: Config) -> None:
     """Check, run, and write the index."""
     commands = prepare(config)
+    if config.list:
+        print(listing(config, commands))
+        raise SystemExit(0)  # nothing was made, of which a record could be kept
     out = command_line.writable(config.out)
     outcomes = run(config, commands)
     table = claims_table(findings(out, config.preset))

@@ -84,6 +84,28 @@ def test_a_study_that_fails_is_listed_with_its_line_and_stops_no_other(tmp_path:
     assert not (tmp_path / "compare_softmax" / every.MARK).exists()
 
 
+def test_the_list_runs_nothing_and_prefers_minutes_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(every, "run_study", None)
+    name = "compare_exponential"
+    config = every.Config(studies=(name, "compare_softmax"), out=tmp_path, list=True)
+    with pytest.raises(SystemExit) as stop:
+        every.main(config)
+    assert stop.value.code == 0
+    known = capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    options = every.prepare(config)[name]
+    (tmp_path / name).mkdir()
+    (tmp_path / name / every.MARK).write_text(json.dumps({"options": options, "seconds": 7380.0}))
+    with pytest.raises(SystemExit):
+        every.main(config)
+    listed = capsys.readouterr().out
+    assert "123.0" in listed
+    assert "123.0" not in known
+    assert "compare_softmax" in listed
+
+
 def test_bad_jobs_are_refused() -> None:
     with pytest.raises(ValueError, match="--jobs must be at least 1, got 0"):
         prepare(Config(jobs=0))

@@ -27,6 +27,9 @@ class StudyRecord(NamedTuple):
         Draws its figures again from its `Results` into a directory, under the names of the gallery.
     quick, paper : tuple of str
         Its options at the two presets of `all`; None where `all` does not run it.
+    minutes : tuple of float
+        What it took at the two presets when it was last measured, on two cores from an empty cache; NaN where it was
+        not.
     """
 
     name: str
@@ -36,3 +39,4 @@ class StudyRecord(NamedTuple):
     redraw: Callable[[Results, Path], None] | None = None
     quick: tuple[str, ...] | None = None
     paper: tuple[str, ...] | None = None
+    minutes: tuple[float, float] | None = None
