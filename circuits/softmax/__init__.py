@@ -17,21 +17,28 @@ from circuits.softmax.divisive import Divisive
 from circuits.softmax.escape import Escape
 from circuits.softmax.gate import CommonGate
 from circuits.softmax.integrate import Integrate
+from circuits.softmax.none import NoInhibition
 from circuits.softmax.race import Race
+from circuits.softmax.self_inhibition import SelfInhibition
 from circuits.softmax.shunting import Shunting
 from circuits.softmax.subtractive import Subtractive
+from circuits.softmax.threshold_linear import ThresholdLinear
 
 __all__ = [
     "COMMON_GATES",
     "SOFTMAX_CIRCUITS",
+    "THRESHOLD_LINEAR",
     "CommonGate",
     "Diffusive",
     "Divisive",
     "Escape",
     "Integrate",
+    "NoInhibition",
     "Race",
+    "SelfInhibition",
     "Shunting",
     "Subtractive",
+    "ThresholdLinear",
 ]
 
 
@@ -62,8 +69,13 @@ def _find() -> Iterator[type[Circuit]]:
                 yield kind
 
 
-SOFTMAX_CIRCUITS: dict[str, type[Circuit]] = register(_find())
+_ALL = register(_find())
+SOFTMAX_CIRCUITS: dict[str, type[Circuit]] = {name: kind for name, kind in _ALL.items() if kind.group == "circuit"}
 COMMON_GATES: dict[str, type[CommonGate]] = {
     name: kind for name, kind in SOFTMAX_CIRCUITS.items() if issubclass(kind, CommonGate)
 }
-"""Those whose limit is softmax, and which an attention block can have in its rows."""
+"""Those whose limit is softmax wherever the level of the logits lies."""
+THRESHOLD_LINEAR: dict[str, type[ThresholdLinear]] = {
+    name: kind for name, kind in _ALL.items() if issubclass(kind, ThresholdLinear)
+}
+"""Those whose inhibition is subtracted, and whose drive must be told the level of the logits."""
