@@ -26,6 +26,10 @@ at w*R0 and rises by w a spike, which pins the row's rate to R0. It is one facto
 common gate, and leaves the shares alone. `escape` and `integrate` have no other inhibition here. The window is measured
 from `settle` steps after the attention neurons are let go.
 
+Circuits whose inhibition is subtracted (`circuits.softmax.threshold_linear`) have no such factor to use. Their drive is
+gain*exp(u_ij - m_i), m_i the largest logit of the row in the limit, fixed before the run, and their rows have the
+circuit's own inhibition alone: see `circuits.attention_rows`. Their limit is the fixed point of that inhibition.
+
 Ties: attention spikes of one row in the same step all route; an output neuron that owes several spikes emits one a
 step. Latency: input -> score 2 steps (and the axonal delay), attention spike -> output 1 step.
 
@@ -42,7 +46,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from biospike.circuit import KEY_STRIDE, Batch, Shape, Source, each_step_of
+from biospike.circuit import KEY_STRIDE, Batch, Shape
 from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from biospike.parameters import choice, flag, number, optional_number, quantity, whole
@@ -50,6 +54,7 @@ from biospike.random import MOST_STEPS
 from biospike.session import assemble
 from biospike.spike_words import COINCIDENCES
 from biospike.standalone import RunError
+from circuits.attention_rows import DrivenRows, PinnedRows, Rows
 from circuits.coincidence import SCORE_DIMS, read_words, score_equations, score_size
 from circuits.projection import (
     POPULATION_STRIDE,
@@ -60,62 +65,42 @@ from circuits.projection import (
     spell,
 )
 from circuits.routing import route
-from circuits.softmax import COMMON_GATES, CommonGate, Escape
+from circuits.softmax import COMMON_GATES, THRESHOLD_LINEAR, CommonGate, Escape, ThresholdLinear
 from circuits.streams import Streams, bias_vector, weight_matrix, weights_come_first
 from circuits.token_circuit import NEVER, Timing, as_samples, read_marks, read_total
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
 
-KEYS = """
-drive = R0_drive*exp(u - reference)*unmasked*attending : Hz
-u              : 1                        # score membrane, nats
-charge         : 1 (constant)             # nats a coincidence
-keep           : 1 (shared, constant)     # exp(-dt/tau_s); 1 in the staged mode
-unmasked       : 1 (constant)
-R0_drive       : Hz (shared, constant)
-reference      : 1 (linked)
-attending      : 1 (linked)
-bit            : integer (constant)
-"""
-CHARGE = "u = u*keep + charge*arrived"
-ROWS = """
-reference      : 1                        # log-domain inhibition of the row, nats
-attending      : 1                        # 1 once the attention neurons are let go
-attend_from    : integer (shared, constant)
-release        : 1 (shared, constant)     # nats a step, until the first few spikes
-first_spikes   : integer (shared, constant)
-w_reference    : 1 (shared, constant)     # nats a spike
-fall           : 1 (shared, constant)     # nats a step, w*R0*dt
-"""
-ROW_STEP = """
-attending = int(t_in_timesteps >= attend_from)
-reference -= attending*(fall + release*int(row_spikes < first_spikes))
-"""
+RowCircuit = CommonGate | ThresholdLinear
+ROW_CIRCUITS: tuple[str, ...] = (*COMMON_GATES, *THRESHOLD_LINEAR)
+"""Names of the circuits that a block can have in its rows."""
+GAIN = 0.1
+"""Drive of the largest logit, thresholds a step, at which outputs can relay what a row of some ten keys routes."""
 
 
-NEVER_REACHED = 1e300
-"""Reference of a row without keys, as in an empty slot: from `start` it would fall until its exponential overflows."""
+def softmax_circuit(name: str, gain: float = GAIN) -> RowCircuit:
+    """Circuit of the rows at the rate of a block.
 
-
-def score_rows(unmasked: NDArray[np.bool_], shape: BlockShape) -> NDArray[np.bool_]:
-    """Whether each row (slot, head, query) has a key, flattened."""
-    return np.broadcast_to(
-        np.any(unmasked, axis=-1, keepdims=False)[:, None], (shape.slots, shape.heads, shape.tokens)
-    ).ravel()
-
-
-def softmax_circuit(name: str) -> CommonGate:
-    """Circuit of the rows at the rate of a block: 0.1 attention spikes a row and step."""
+    Parameters
+    ----------
+    name
+        One of `ROW_CIRCUITS`.
+    gain
+        Thresholds a step of the largest logit, of those whose inhibition is subtracted. The others are held at 0.1
+        attention spikes a row and step.
+    """
+    if name in THRESHOLD_LINEAR:
+        return THRESHOLD_LINEAR[name](gain=gain, dt=1 * b2.ms)
     return COMMON_GATES[name](rate=100 * b2.Hz, dt=1 * b2.ms)
 
 
 def check_softmax(instance: Any, attribute: Any, value: Any) -> None:
-    """Accept circuits whose inhibition is a common gate: their limit is softmax, wherever the drive comes from."""
-    if not isinstance(value, CommonGate):
+    """Accept circuits that `circuits.attention_rows` knows how to drive."""
+    if not isinstance(value, RowCircuit):
         raise InputError(
-            f"{type(instance).__name__}: softmax must be a circuit under a common gate ({', '.join(COMMON_GATES)}), "
-            f"got {value!r}"
+            f"{type(instance).__name__}: softmax must be a circuit under a common gate or one whose inhibition is "
+            f"subtracted ({', '.join(ROW_CIRCUITS)}), got {value!r}"
         )
 
 
@@ -132,7 +117,9 @@ class SpikingAttention(Streams):
     mode
         ``staged`` or ``streaming``.
     softmax
-        Circuit that normalises the rows, with its grid `dt` and rate R0. R0*dt is the attention spikes a row and step.
+        Circuit of the rows: under a common gate, with its grid `dt` and rate R0, R0*dt the attention spikes a row and
+        step; or one whose inhibition is subtracted, with its gain. `w`, `start`, `release` and `first_spikes` are of
+        the former alone.
     tau_s
         Time constant of the score membrane in the streaming mode.
     score_scale
@@ -157,13 +144,14 @@ class SpikingAttention(Streams):
     dims: ClassVar[dict[str, tuple[str, ...]]] = {
         "coincidences": SCORE_DIMS,
         "attention_count": SCORE_DIMS,
+        "driven": SCORE_DIMS,
         "output_count": ("head", "query", "unit", "sign"),
         **dict.fromkeys(("spikes_encoder", "spikes_qkv", "spikes_attention", "spikes_output"), ()),
     }
     W_v: NDArray[np.float64] = attrs.field(converter=weight_matrix)  # type: ignore[misc]  # those before are keywords
     b_v: NDArray[np.float64] | None = attrs.field(default=None, converter=bias_vector)
     mode: str = choice("streaming", "staged", "streaming")
-    softmax: CommonGate = attrs.field(factory=lambda: Escape(rate=100 * b2.Hz, dt=1 * b2.ms), validator=check_softmax)
+    softmax: RowCircuit = attrs.field(factory=lambda: Escape(rate=100 * b2.Hz, dt=1 * b2.ms), validator=check_softmax)
     tau_s: Quantity = quantity(1 * b2.second, above=0 * b2.ms)
     score_scale: float | None = optional_number(None)
     causal: bool = flag(False)
@@ -197,7 +185,26 @@ class SpikingAttention(Streams):
         """Require a grid that the softmax circuit accepts, and a delay on it."""
         super().check(dt)
         self.softmax.check(dt)
-        self.softmax.check_pinned(self.w, dt)
+        self.rows.check(dt)
+
+    @property
+    def rows(self) -> Rows:
+        """How the keys of the rows are driven."""
+        if isinstance(self.softmax, ThresholdLinear):
+            return DrivenRows(self, self.softmax)
+        return PinnedRows(self, self.softmax)
+
+    @property
+    def gate(self) -> CommonGate:
+        """The circuit of rows whose rate is pinned; for any other an `InputError`."""
+        if not isinstance(self.softmax, CommonGate):
+            raise InputError(f"{self.name}: rows of {self.softmax.name} have a rate that nothing pins")
+        return self.softmax
+
+    @property
+    def keep(self) -> float:
+        """What a score membrane keeps in a step."""
+        return 1.0 if self.staged else float(np.exp(-float(self.dt / self.tau_s)))
 
     @property
     def nats(self) -> NDArray[np.float64]:
@@ -215,22 +222,15 @@ class SpikingAttention(Streams):
         return allowed
 
     def check_input(self, x: NDArray[np.float64]) -> None:
-        """See `TokenCircuit`: rates within reach, and logits that the falling reference meets before the window."""
+        """See `TokenCircuit`: rates within reach, and logits that the rows can make attention of."""
         super().check_input(x)
-        self.check_logits(self.limit(x)["logits"].values)
-
-    def check_logits(self, logits: NDArray[np.float64]) -> None:
-        """Raise `InputError` unless the largest logit of every row lies where the reference passes in time."""
-        top = np.nanmax(logits, axis=-1)
-        lowest = self.start - self.release * self.settle
-        if top.max() >= self.start or top.min() <= lowest:
-            raise InputError(
-                f"{self.name}: the largest logits of the rows, {top.min():.3g} to {top.max():.3g} nats, must lie "
-                f"between start - settle*release = {lowest:.3g} and start = {self.start:.3g}"
-            )
+        self.rows.check_input(x)
 
     def limit(self, x: ArrayLike, key_mask: ArrayLike | None = None) -> xr.Dataset:
-        """Rate-domain attention to which the spikes converge: the exact softmax of products of `rates`.
+        """Rate-domain attention to which the spikes converge.
+
+        Under a common gate that is the exact softmax of products of `rates`; else the shares of the fixed point of the
+        circuit's inhibition at the mean drive of such scores.
 
         Parameters
         ----------
@@ -249,21 +249,36 @@ class SpikingAttention(Streams):
 
     def limit_of(self, y: NDArray[np.float64], key_mask: ArrayLike | None = None) -> xr.Dataset:
         """As `limit`, for inputs (samples, tokens, features) of any sign, such as residual values."""
-        return self._attention(self.signed_rates(y), key_mask)
+        carried = self.signed_rates(y)
+        logits = self.masked(self.logits_of(carried), key_mask)
+        return self._attention(carried, logits, self.rows.shares(logits, y))
+
+    def row_rates(self, x: ArrayLike, key_mask: ArrayLike | None = None) -> NDArray[np.float64]:
+        """Attention spikes a step of every key in the limit, (samples, heads, queries, keys)."""
+        y = as_samples(x, self.features)
+        return self.rows.rates(self.masked(self.logits_of(self.signed_rates(y)), key_mask), y)
 
     def ordinary(self, x: ArrayLike, key_mask: ArrayLike | None = None) -> xr.Dataset:
         """Ordinary softmax attention of the same weights; variables as of `limit`."""
-        return self._attention(self.units(as_samples(x, self.features)), key_mask)
+        units = self.units(as_samples(x, self.features))
+        logits = self.masked(self.logits_of(units), key_mask)
+        return self._attention(units, logits, softmax(logits.reshape(-1, logits.shape[-1])).reshape(logits.shape))
 
-    def _attention(self, units: NDArray[np.float64], key_mask: ArrayLike | None) -> xr.Dataset:
-        """Softmax attention of queries, keys and values (samples, tokens, streams, heads, width)."""
-        q, k, v = np.moveaxis(units, 2, 0)
-        products = np.einsum("sihe,sjhe->shij", q, k)
-        samples, _, tokens, _ = products.shape
+    def logits_of(self, units: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Queries times keys of (samples, tokens, streams, heads, width), nats, (samples, heads, queries, keys)."""
         scale = self.width**-0.5 if self.score_scale is None else self.score_scale
-        logits = np.where(self.unmasked(key_mask, samples, tokens)[:, None], products * scale, np.nan)
-        attention = softmax(logits.reshape(-1, tokens)).reshape(logits.shape)
-        output = np.einsum("shij,sjhe->shie", attention, v)
+        return np.einsum("sihe,sjhe->shij", units[:, :, 0], units[:, :, 1]) * scale
+
+    def masked(self, logits: NDArray[np.float64], key_mask: ArrayLike | None) -> NDArray[np.float64]:
+        """Logits with NaN where a query may not attend."""
+        samples, _, tokens, _ = logits.shape
+        return np.where(self.unmasked(key_mask, samples, tokens)[:, None], logits, np.nan)
+
+    def _attention(
+        self, units: NDArray[np.float64], logits: NDArray[np.float64], attention: NDArray[np.float64]
+    ) -> xr.Dataset:
+        """Attention to values (samples, tokens, streams, heads, width), with the logits that it comes from."""
+        output = np.einsum("shij,sjhe->shie", attention, units[:, :, 2])
         dims = ("sample", "head", "query", "key")
         return xr.Dataset(
             {"logits": (dims, logits), "attention": (dims, attention), "output": ((*dims[:3], "unit"), output)}
@@ -317,20 +332,14 @@ class SpikingAttention(Streams):
                 rows * shape.tokens,
                 shape.checkpoints,
                 hub_index=np.arange(rows).repeat(shape.tokens),
-                source=Source(
-                    keys=KEYS + equations,
-                    hub=ROWS,
-                    on_spike="reference_post += w_reference_post",
-                    linked=("reference", "attending"),
-                ),
+                source=self.rows.source(equations, shape.checkpoints),
                 prefix=prefix,
             )
         )
         keys, hub = attention[f"{prefix}keys"], attention[f"{prefix}hub"]
         keys.namespace.update(COINCIDENCES)
         read_words(keys, axons, vocabulary, shape)
-        each_step_of(keys, f"{count}\n{CHARGE}", when="before_groups", name=f"{prefix}score_each_step")
-        each_step_of(hub, ROW_STEP, when="before_groups", name=f"{prefix}row_each_step")
+        self.rows.wire(keys, hub, count, shape.checkpoints, prefix)
         place, keys.bit = vocabulary.of_attention(shape)
         routing = spell(keys, axons, place, f"{prefix}routing")
         outputs = route(shape, vocabulary, axons, prefix)
@@ -365,38 +374,30 @@ class SpikingAttention(Streams):
         """Initial state of what `wire` makes behind the source."""
         timing = self.timing(window, dt, origin)
         rows = slots.sample[:, None] * shape.heads * shape.tokens + np.arange(shape.heads * shape.tokens)
+        unmasked = np.broadcast_to(slots.unmasked[:, None], score_size(shape))
         batch = Batch(
-            np.zeros((rows.size, shape.tokens)),
+            self.rows.blank(unmasked.reshape(-1, shape.tokens)),
             slots.trial.repeat(shape.heads * shape.tokens),
             rows.ravel() + (2 + 2 * layer) * POPULATION_STRIDE // KEY_STRIDE,
             slots.seed,
         )
-        softmax_circuit = attrs.evolve(self.softmax, dt=dt)
-        own: dict[str, Any] = softmax_circuit.state(batch, dt)
+        own: dict[str, Any] = attrs.evolve(self.softmax, dt=dt).state(batch, dt)
         del own["keys.drive"]
         if self.phase is not None:
-            own["keys.v"] = self.phase
-        keep = 1.0 if self.staged else float(np.exp(-float(dt / self.tau_s)))
-        charge = self.nats / window if self.staged else self.nats * (1 - keep)
-        rate = float(self.softmax.rate)
+            own[f"keys.{self.softmax.membrane}"] = self.phase
         if "hub.w" in own:
             own["hub.w"] = 0.0  # the reference takes the place of the circuit's own integral inhibition
-        own |= {
+        charge = self.nats / window if self.staged else self.nats * (1 - self.keep)
+        own |= self.rows.state(shape, slots, dt) | {
             "keys.seed": slots.seed,
             "keys.trial": batch.trial.repeat(shape.tokens),
             "keys.index": batch.index.ravel(),
-            "keys.R0_drive": rate,
-            "keys.keep": keep,
+            "keys.keep": self.keep,
             "keys.charge": np.broadcast_to(charge[:, None, None], score_size(shape)),
-            "keys.unmasked": np.broadcast_to(slots.unmasked[:, None], score_size(shape)).astype(float),
+            "keys.unmasked": unmasked.astype(float),
             "keys.score_from": timing.score_from,
             "keys.score_to": timing.score_to,
-            "hub.reference": np.where(score_rows(slots.unmasked, shape), self.start, NEVER_REACHED),
             "hub.attend_from": timing.attend_from,
-            "hub.release": self.release,
-            "hub.first_spikes": self.first_spikes,
-            "hub.w_reference": self.w,
-            "hub.fall": self.w * rate * float(dt),
         }
         state = {f"{prefix}{name}": value for name, value in own.items()}
         state |= self.stream_state(shape, slots, from_step=origin, population=1 + 2 * layer, prefix=prefix)
@@ -407,6 +408,7 @@ class SpikingAttention(Streams):
     def wanted(self, checkpoints: int, prefix: str = "") -> list[str]:
         """Variables that `collect` reads."""
         counted = [f"{prefix}{name}" for name in ("neurons.count", "keys.count", "keys.A", "outputs.count")]
+        counted += [f"{prefix}keys.{name}" for name in self.rows.counted]
         counted += [] if prefix else ["encoder.count"]
         totals = [f"{prefix}keys.spike_count", f"{prefix}hub.row_spikes"]
         return [*totals, *(f"{name}_{c}" for c in range(checkpoints) for name in counted)]
@@ -439,7 +441,9 @@ class SpikingAttention(Streams):
         }
         if not prefix:
             totals["spikes_encoder"] = read_total(result, "encoder.count", checkpoints, shape.slots)
+        sums = {name: read_marks(result, f"{prefix}keys.{name}", checkpoints, keys) for name in self.rows.counted}
         return {
+            **{name: values[..., 1:] - values[..., :1] for name, values in sums.items()},
             "coincidences": scored,
             "attention_count": attention[..., 1:] - attention[..., :1],
             "output_count": outputs[..., 1:] - outputs[..., :1],

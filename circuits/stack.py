@@ -30,7 +30,9 @@ from biospike.errors import InputError
 from biospike.session import assemble
 from circuits import projection
 from circuits.attention import SpikingAttention
+from circuits.attention_rows import PinnedRows
 from circuits.projection import MOST_POPULATIONS, BlockShape, Slots, checkpoint_state, pair_state
+from circuits.softmax import ThresholdLinear
 from circuits.token_circuit import Timing, TokenCircuit, as_samples, read_marks, read_total
 
 import brian2 as b2
@@ -103,6 +105,8 @@ class Stack(TokenCircuit):
                 raise InputError(
                     f"Stack: block {number} must not leak, as its input is not Bernoulli; got {block.tau_m}"
                 )
+            if isinstance(block.softmax, ThresholdLinear):
+                raise InputError(f"Stack: rows of {block.softmax.name} in block {number} have a rate that nothing pins")
             if out.shape != expected or not np.isfinite(out).all():
                 raise InputError(f"Stack: W_o of block {number} must be finite, of shape {expected}, got {out.shape}")
 
@@ -167,7 +171,7 @@ class Stack(TokenCircuit):
     def check_input(self, x: NDArray[np.float64]) -> None:
         """See `TokenCircuit`: every layer must do with a spike a step and unit."""
         for number, layer in enumerate(self.layers(x)):
-            self.blocks[number].check_logits(layer["logits"].values)
+            PinnedRows(self.blocks[number], self.blocks[number].gate).check_logits(layer["logits"].values)
             largest = float(np.abs(layer["residual"]).max() * self._scales()[number])
             if largest > 1:
                 raise InputError(f"Stack: residual {number} needs {largest:.3g} spikes a step and can have 1")
@@ -268,7 +272,7 @@ class Stack(TokenCircuit):
             else:
                 skip = np.full(slots.x.size, scale / block.encoder.full_count(1))
             state |= {f"{name}_skip.w": skip, f"{name}_dendrites.bias": 0.0}
-            row_rate = float(block.softmax.rate) * float(dt)
+            row_rate = float(block.gate.rate) * float(dt)
             per_spike = scale * out / (row_rate * block.known_scales[2].repeat(block.width)[:, None])
             both = np.stack([per_spike, -per_spike], axis=1).reshape(2 * shape.units, features)
             state[f"{name}_attended.w"] = projection.synaptic_weights(both, shape)

@@ -22,11 +22,13 @@ from circuits.softmax.race import Race
 from circuits.softmax.self_inhibition import SelfInhibition
 from circuits.softmax.shunting import Shunting
 from circuits.softmax.subtractive import Subtractive
+from circuits.softmax.threshold_linear import ThresholdLinear
 
 __all__ = [
     "COMMON_GATES",
     "GROUPS",
     "SOFTMAX_CIRCUITS",
+    "THRESHOLD_LINEAR",
     "CommonGate",
     "Diffusive",
     "Divisive",
@@ -37,6 +39,7 @@ __all__ = [
     "SelfInhibition",
     "Shunting",
     "Subtractive",
+    "ThresholdLinear",
 ]
 
 
@@ -76,4 +79,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 COMMON_GATES: dict[str, type[CommonGate]] = {
     name: kind for name, kind in SOFTMAX_CIRCUITS.items() if issubclass(kind, CommonGate)
 }
-"""Those whose limit is softmax, and which an attention block can have in its rows."""
+"""Those whose limit is softmax wherever the level of the logits lies."""
+THRESHOLD_LINEAR: dict[str, type[ThresholdLinear]] = {
+    name: kind for name, kind in SOFTMAX_CIRCUITS.items() if issubclass(kind, ThresholdLinear)
+}
+"""Those whose inhibition is subtracted, and whose drive must be told the level of the logits."""

@@ -30,145 +30,69 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Circuit, Shape, relative_exponential, rows_of_keys
-from biospike.errors import InputError
-from biospike.ideal.softmax import check_logits
-from biospike.parameters import choice, number, quantity
-from biospike.random import uniform
+from biospike.circuit import Batch
+from biospike.parameters import choice, number
+from circuits.softmax.threshold_linear import ThresholdLinear
 
-import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
 
-KEYS = """
-u                              : 1
-s                              : 1               # spike of the previous step
-drive                          : 1 (constant)    # gain*exp(z_i - max z)
-mean_s                         : 1 (linked)
-beta                           : 1 (shared, constant)
-w                              : 1 (shared, constant)
-"""
-STEP = """
-u = beta*u + drive - s - w*mean_s
-s = 0
-"""
-HUB = """
-mean_s                         : 1               # of the previous step
-arriving                       : 1               # of this one
-n_keys                         : 1 (constant)    # over which the mean is taken; 1 for the sum
-"""
-HUB_STEP = """
-mean_s = arriving/n_keys
-arriving = 0
-"""
-
-# Iterations of the map that measure a leaky response; the rate is exact to about one in this many.
-RESPONSE_STEPS = 4096
 BISECTIONS = 50
 
 
 @attrs.frozen(kw_only=True)
-class Subtractive(Circuit):
+class Subtractive(ThresholdLinear):
     """The paper's lateral inhibition.
 
     Parameters
     ----------
-    beta
-        Membrane decay a step, in (0, 1].
     w
         Inhibition by the mean of the row's spikes, in thresholds.
     feedback
         ``mean`` of the row's spikes, or their ``sum``.
-    gain
-        Drive a step of the key with the largest logit, in thresholds.
-    dt
-        Length of a timestep.
     """
 
-    threshold: ClassVar[float] = 1.0
     name: ClassVar[str] = "subtractive"
-    membrane: ClassVar[str] = "u"
     inhibition: ClassVar[str] = "mean_s"
-    beta: float = number(1.0, above=0, maximum=1)
+    keys: ClassVar[str] = """
+    mean_s                         : 1 (linked)
+    w                              : 1 (shared, constant)
+    """
+    hub: ClassVar[str] = """
+    mean_s                         : 1               # of the previous step
+    arriving                       : 1               # of this one
+    n_keys                         : 1 (constant)    # over which the mean is taken; 1 for the sum
+    """
+    hub_step: ClassVar[str] = "mean_s = arriving/n_keys\narriving = 0"
+    on_spike: ClassVar[str] = "arriving_post += 1"
+    linked: ClassVar[tuple[str, ...]] = ("mean_s",)
+    inhibited: ClassVar[str] = " - w*mean_s"
     w: float = number(1.0, minimum=0)
     feedback: str = choice("mean", "mean", "sum")
-    gain: float = number(1.0, above=0, maximum=1)
-    dt: Quantity = quantity(1 * b2.ms, above=0 * b2.ms)
-
-    def build(self, shape: Shape) -> b2.Network:
-        """See `biospike.circuit.Circuit.build`."""
-        return rows_of_keys(
-            KEYS,
-            hub=HUB,
-            on_spike="arriving_post += 1",
-            threshold="u >= 1",
-            reset="s = 1",
-            linked=("mean_s",),
-            each_step=STEP,
-            hub_each_step=HUB_STEP,
-            shape=shape,
-        )
 
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
-        """Membranes of unmasked keys start at a uniform phase, masked ones at 0 and are only ever inhibited."""
-        unmasked = ~np.isnan(batch.logits)
-        return {
-            "keys.u": np.where(unmasked, uniform(*batch.address, -1), 0.0),
-            "keys.s": 0.0,
-            "keys.drive": self.gain * batch.drive,
-            "keys.beta": self.beta,
+        """See `ThresholdLinear.state`."""
+        return ThresholdLinear.state(self, batch, dt) | {
             "keys.w": self.w,
-            "hub.n_keys": np.maximum(self.divisor(batch.logits), 1),
+            "hub.n_keys": np.maximum(self.divisor((~np.isnan(batch.logits)).sum(axis=1)), 1),
             "hub.arriving": 0.0,
         }
 
-    def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Shares of the fixed-point rates; closed form for beta = 1, self-consistent and numerical below."""
-        rates = self.rates(check_logits(logits))
-        return rates / rates.sum(axis=-1, keepdims=True)
+    def divisor(self, n: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What the spikes of a row of so many keys are divided by: their number, or 1 for the sum."""
+        return n if self.feedback == "mean" else np.ones_like(n)
 
-    def divisor(self, logits: NDArray[np.float64]) -> NDArray[np.int64]:
-        """What the row's spikes are divided by, shape (rows,): its keys, or 1 for the sum."""
-        keys = (~np.isnan(logits)).sum(axis=-1)
-        return keys if self.feedback == "mean" else np.ones_like(keys)
-
-    def rates(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Spikes a step of every key at the fixed point, shape (rows, keys).
-
-        Raises
-        ------
-        InputError
-            If every key of a row stays below rheobase, so that there are no shares.
-        """
-        logits = np.asarray(logits, dtype=float)
-        drive = self.gain * relative_exponential(logits)
-        n = self.divisor(logits)
-        if self.beta == 1:
-            return threshold_linear_rates(drive, self.w, n)
+    def settled(self, drive: NDArray[np.float64], n: NDArray[np.int64]) -> NDArray[np.float64]:
+        """See `ThresholdLinear.settled`; in closed form if no key leaks or can saturate, else numerical."""
+        over = self.divisor(n)
+        if self.beta == 1 and np.all(drive <= 1):
+            return threshold_linear_rates(drive, self.w, over)
         # The feedback that a guess of it implies falls as the guess rises: bisect for where they agree.
-        low, high = np.zeros(n.shape), (~np.isnan(logits)).sum(axis=-1) / n
+        low, high = np.zeros(n.shape), n / over
         for _ in range(BISECTIONS):
             guess = (low + high) / 2
-            implied = self.response(drive - self.w * guess[..., None]).sum(axis=-1) / n
+            implied = self.response(drive - self.w * guess[..., None]).sum(axis=-1) / over
             low, high = np.where(implied > guess, guess, low), np.where(implied > guess, high, guess)
-        rates = self.response(drive - self.w * ((low + high) / 2)[..., None])
-        if np.any(rates.sum(axis=-1) == 0):
-            raise InputError(
-                f"{self.name}: no key of a row fires with beta = {self.beta}, gain = {self.gain}, w = {self.w}: "
-                f"the largest drive {self.gain} stays below the rheobase {1 - self.beta:.3g}"
-            )
-        return rates
-
-    def response(self, current: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Spikes a step of u <- beta*u + current - s under constant current: the map itself, iterated."""
-        u = np.zeros_like(current)
-        s = np.zeros_like(current)
-        count = np.zeros_like(current)
-        for step in range(2 * RESPONSE_STEPS):
-            u = self.beta * u + current - s
-            s = (u >= 1).astype(float)
-            if step >= RESPONSE_STEPS:
-                count += s
-        return count / RESPONSE_STEPS
+        return self.response(drive - self.w * ((low + high) / 2)[..., None])
 
 
 def threshold_linear_rates(drive: NDArray[np.float64], w: float, n: NDArray[np.int64]) -> NDArray[np.float64]:

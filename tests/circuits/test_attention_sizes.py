@@ -11,7 +11,7 @@ from oracles.recorded_block import record_block
 
 from circuits.attention import SpikingAttention
 from circuits.presentation import present
-from circuits.softmax import Integrate
+from circuits.softmax import Integrate, NoInhibition, SelfInhibition, Subtractive, ThresholdLinear
 
 import brian2 as b2
 
@@ -105,7 +105,15 @@ def held(block, tokens, *, kind="none", samples=1, trials=1, steps=STEPS, seed=1
     timing = plan.circuit.timing(window, block.dt)
     synapses = encoder_synapses(plan.circuit)
     spikes, scores, ties = expect(
-        plan.circuit, plan.shape(), timing, window, pairs, recorded["encoder"], synapses, used=used
+        plan.circuit,
+        plan.shape(),
+        timing,
+        window,
+        pairs,
+        recorded["encoder"],
+        synapses,
+        used=used,
+        x=x if isinstance(block.softmax, ThresholdLinear) else None,
     )
     for name, trains in spikes.items():
         assert trains == recorded[name], name
@@ -167,6 +175,56 @@ def test_a_word_and_a_bit_of_tokens_and_units_staged():
 
 def test_two_words_of_tokens_streaming_with_biases_and_a_late_key():
     held_at_boundaries(65, 2, "keys", "streaming", delay=2 * b2.ms, biased=True)
+
+
+OWN = {
+    "subtractive": (Subtractive(w=0.7), 4.0),
+    "sum": (Subtractive(w=0.02, feedback="sum"), 4.0),
+    "none": (NoInhibition(), 2.5),
+    "self": (SelfInhibition(alpha=0.7), 5.0),
+}
+"""Rows whose inhibition is their own, and the drive of a row, which spikes within the run and which outputs relay."""
+
+
+def own_block(tokens, name, mode, **options):
+    circuit, drive = OWN[name]
+    return make_block(tokens, heads=1, mode=mode, softmax=attrs.evolve(circuit, gain=drive / tokens), **options)
+
+
+def held_own(tokens, name, mode, kind="both", **options):
+    """Hold a run whose rows no reference pins; keys at both ends, and more than half of them, spike."""
+    block = own_block(tokens, name, mode, **options)
+    *_, counts, (spikes, _) = held(block, tokens, kind=kind, windows=1 if mode == "staged" else 2)
+    some = {key[3] for fired in spikes["keys"] for key in fired}
+    assert min(some) < 4
+    assert max(some) > tokens - 5
+    assert len(some) > tokens / 2
+    return counts["output_count"].sum()
+
+
+@pytest.mark.parametrize(("tokens", "name", "mode"), [(33, "subtractive", "streaming"), (31, "self", "staged")])
+def test_rows_with_their_own_inhibition(tokens, name, mode):
+    assert held_own(tokens, name, mode, delay=1 * b2.ms) > 5
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("tokens", [31, 33, 65])
+@pytest.mark.parametrize("mode", ["staged", "streaming"])
+@pytest.mark.parametrize("name", OWN)
+def test_rows_with_their_own_inhibition_at_every_boundary(tokens, name, mode):
+    for kind in ("both", "none"):
+        held_own(tokens, name, mode, kind, exact=False, biased=True)
+
+
+@pytest.mark.long
+@pytest.mark.compiles
+def test_compiled_rows_with_their_own_inhibition(tmp_path, monkeypatch):
+    monkeypatch.setenv("BIOSPIKE_CACHE", str(tmp_path))
+    block = own_block(65, "subtractive", "streaming")
+    x, options, counts, _ = held(block, 65, kind="keys", samples=2, windows=2)
+    data = present(block, x, duration=STEPS * block.dt, target="cpp_standalone", **options)
+    for name, expected in counts.items():
+        np.testing.assert_array_equal(data[name].values[0], expected)
 
 
 SHAPES = {

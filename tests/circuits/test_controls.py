@@ -91,7 +91,7 @@ def test_inhibition_by_the_sum_is_that_by_the_mean_times_the_keys(monkeypatch):
     rates = Subtractive(w=1.0, feedback="sum").rates(LOGITS)
     np.testing.assert_allclose(rates, np.maximum(DRIVE - rates.sum(axis=1, keepdims=True), 0), atol=1e-12)
     assert (rates == 0).sum() > np.isnan(LOGITS).sum()
-    monkeypatch.setattr("circuits.softmax.subtractive.RESPONSE_STEPS", 256)
+    monkeypatch.setattr("circuits.softmax.threshold_linear.RESPONSE_STEPS", 256)
     leaky = Subtractive(w=0.5, beta=0.99, feedback="sum").rates(LOGITS[:2, :8])
     again = Subtractive(w=4.0, beta=0.99).rates(LOGITS[:2, :8])
     np.testing.assert_allclose(leaky, again, atol=2 / 256)  # bisections of the two stop at other guesses

@@ -103,6 +103,12 @@ def small_assumptions(patch: pytest.MonkeyPatch, module: Any) -> None:
     patch.setitem(module.PRESETS, "quick", {"trials": 8, "stretch": 0.05})
 
 
+def small_own_rows(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
+    """Few and short windows of the steps of the toy."""
+    patch.setattr("validation.attention.fixed_point.ACCURACIES", (0.5, 0.4))
+    patch.setattr("validation.attention.fixed_point.WINDOWS", 2)
+
+
 CASES = (
     Case(
         "compare_softmax",
@@ -123,6 +129,13 @@ CASES = (
         "compare_attention",
         {"toy": True, "mode": "staged", "duration": "40 ms", "windows": 2, "trials": 2},
         variant="staged",
+    ),
+    Case(
+        "compare_attention",
+        {"toy": True, "mode": "staged", "softmax": "subtractive", "duration": "40 ms", "windows": 2, "trials": 2},
+        small_own_rows,
+        left_out=("rate", "low", "high", "amplitude", "floor", "r_squared"),  # of a fit by iterations
+        variant="subtractive",
     ),
     Case(
         "compare_frameworks",

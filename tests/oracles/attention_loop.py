@@ -6,6 +6,7 @@ bits of one Python integer of any length: nothing here ends at 32 or 64.
 
 from collections import Counter, defaultdict
 from math import exp
+from typing import Any
 
 Place = tuple[int, ...]
 
@@ -101,6 +102,27 @@ def integrating_rows(arrived, allowed, *, charge, keep, per_step, attend_from, r
             v[key] -= 1
             level[key[:3]] += w
             fired_of_row[key[:3]] += 1
+        spikes.append(fired)
+    return spikes
+
+
+def subtracting_rows(arrived, allowed, *, charge, keep, gain, top, attend_from, w=0.0, alpha=0.0, total=False):
+    """Attention spikes (slot, head, query, key) of discrete integrate-and-fire keys that start at a phase of 1/2.
+
+    A spike takes a threshold off its key one step later, alpha more, and off all of its row w over the number of keys,
+    or w if `total`.
+    `top` is the level of the logits by row; `charge`, `arrived` and `allowed` as of `integrating_rows`.
+    """
+    z, u, spikes = dict.fromkeys(allowed, 0.0), dict.fromkeys(allowed, 0.5), []
+    fired: set[Any] = set()
+    size = Counter(key[:3] for key in allowed) if not total else dict.fromkeys((key[:3] for key in allowed), 1)
+    for step, counts in enumerate(arrived):
+        of_row = Counter(key[:3] for key in fired)
+        for key in u:
+            z[key] = z[key] * keep + charge[key[1]] * counts[key]
+            drive = gain * exp(z[key] - top[key[:3]]) if step >= attend_from else 0.0
+            u[key] = u[key] + drive - (1 + alpha) * (key in fired) - w * (of_row[key[:3]] / size[key[:3]])
+        fired = {key for key in u if u[key] >= 1}
         spikes.append(fired)
     return spikes
 

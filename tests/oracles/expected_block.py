@@ -1,5 +1,7 @@
 """What the independent loop makes of the parameters of an attention block and of the spikes that reach it."""
 
+from typing import Any
+
 import numpy as np
 from oracles import attention_loop as loop
 
@@ -31,10 +33,26 @@ def biases(block, slots, tokens):
     return found
 
 
-def expect(block, shape, timing, window, pairs, sent, synapses, *, used, from_step=0):
-    """Spikes by population, signed coincidences by step, and ties at the threshold, of a block with integrating keys.
+def tops(block, x, pairs, used):
+    """Largest logit (slot, head, query) among the keys that the query may attend to, of leakless units of scale 1."""
+    found: dict[Any, float] = {}
+    for slot in range(used):
+        tokens, may = x[slot % len(x)], pairs[slot % len(pairs)]
+        q, k = (
+            (tokens @ w + (0 if b is None else b)).reshape(len(tokens), block.heads, block.width)
+            for w, b in ((block.W_q, block.b_q), (block.W_k, block.b_k))
+        )
+        for head in range(block.heads):
+            logits = block.score_scale * q[:, head] @ k[:, head].T
+            found |= {(slot, head, i): float(row[may[i]].max()) for i, row in enumerate(logits) if may[i].any()}
+    return found
 
-    `pairs` (samples, queries, keys) is True where a query may attend; `sent` the spikes that the synapses carry.
+
+def expect(block, shape, timing, window, pairs, sent, synapses, *, used, from_step=0, x=None):
+    """Spikes by population, signed coincidences by step, and ties at the threshold, of a block of deterministic keys.
+
+    `pairs` (samples, queries, keys) is True where a query may attend; `sent` the spikes that the synapses carry; `x`
+    the tokens, from which rows whose inhibition is subtracted have the level of their logits.
     """
     bias = biases(block, shape.slots, shape.tokens)
     start = dict.fromkeys(((*unit, sign) for unit in bias for sign in (0, 1)), PHASE)
@@ -50,17 +68,32 @@ def expect(block, shape, timing, window, pairs, sent, synapses, *, used, from_st
     ]
     keep = 1.0 if block.staged else float(np.exp(-float(block.dt / block.tau_s)))
     nats = block.score_scale / (block.scales[0] * block.scales[1])
-    attention = loop.integrating_rows(
-        scores,
-        allowed,
-        charge=(nats * (1 / window if block.staged else 1 - keep)).tolist(),
-        keep=keep,
-        per_step=float(block.softmax.rate) * float(block.dt),
-        attend_from=timing.attend_from,
-        reference=block.start,
-        release=block.release,
-        first_spikes=block.first_spikes,
-        w=block.w,
-    )
+    charge = (nats * (1 / window if block.staged else 1 - keep)).tolist()
+    if x is None:
+        attention = loop.integrating_rows(
+            scores,
+            allowed,
+            charge=charge,
+            keep=keep,
+            per_step=float(block.softmax.rate) * float(block.dt),
+            attend_from=timing.attend_from,
+            reference=block.start,
+            release=block.release,
+            first_spikes=block.first_spikes,
+            w=block.w,
+        )
+    else:
+        inhibition = {name: getattr(block.softmax, name) for name in ("w", "alpha") if hasattr(block.softmax, name)}
+        attention = loop.subtracting_rows(
+            scores,
+            allowed,
+            charge=charge,
+            keep=keep,
+            gain=block.softmax.gain,
+            top=tops(block, x, pairs, used),
+            attend_from=timing.attend_from,
+            total=getattr(block.softmax, "feedback", "") == "sum",
+            **inhibition,
+        )
     outputs = loop.relayed(loop.routed(attention, neurons))
     return {"neurons": neurons, "keys": attention, "outputs": outputs}, scores, ties

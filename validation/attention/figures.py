@@ -31,7 +31,9 @@ def raster_selection(attention: NDArray[np.float64]) -> tuple[int, list[int]]:
 def plot(data: xr.Dataset, tables: dict[str, pd.DataFrame], traces: dict[str, xr.Dataset]) -> dict[str, Figure]:
     """Draw the three figures from counts, tables (summary, convergence, decomposition) and spikes, each by its name."""
     labels = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in map(str, data["label"].values)]
-    exact = data["limit_attention"].isel(sample=0).transpose("head", "query", "key").values
+    # Where inhibition is subtracted the limit is another for each mode: maps show what it is held against.
+    name = "ordinary_attention" if "mode" in data["limit_attention"].dims else "limit_attention"
+    exact = data[name].isel(sample=0).transpose("head", "query", "key").values
     masked = ~data["unmasked"].isel(sample=0).values
     counts = data["attention_count"].isel(trial=0, sample=0, checkpoint=-1).transpose("mode", "head", "query", "key")
     maps = {

@@ -23,9 +23,9 @@ def remembered(data: xr.Dataset, mode: str, found: Measured) -> Array:
     the coincidences in it weigh white noise differently, since the membrane remembers what came before T and has yet to
     pass on what came last. With r = (tau_s/T)*(1 - exp(-T/tau_s)) their difference has r, and the mean of u has 1 - r
     times the variance of the scores. The scatter over trials tells noise from bias, which the membranes hold in full.
-    In the staged mode r = 0.
+    In the staged mode r = 0, and where inhibition is subtracted: what those scores ask for is read off the membranes.
     """
-    if mode == "staged":
+    if mode == "staged" or found.settled is not None:
         return np.zeros(data.sizes["checkpoint"])
     relative = float(data.attrs["tau_s_ms"]) / data["window_ms"].values
     r = relative * (1 - np.exp(-1 / relative))
@@ -40,7 +40,7 @@ def remembered(data: xr.Dataset, mode: str, found: Measured) -> Array:
 def sampling_tv(found: Measured, p: Array) -> Array:
     """Expected TV of the attention from p by sampling, mean over trials and rows that fired, (checkpoint,)."""
     law = found.circuit.pinned_tv(p, np.maximum(found.spikes, 1.0))
-    assert law is not None  # every circuit under a common gate has one
+    assert law is not None  # every circuit that a block can have has one
     return mean_of_known(np.where(found.spikes > 0, law, np.nan), axis=(1, 2))
 
 
@@ -51,9 +51,9 @@ def _by_head(data: xr.Dataset) -> tuple[Array, Array, Array]:
 
 
 def output_of_scores(data: xr.Dataset, found: Measured) -> Array:
-    """Root mean square error of softmax(measured scores) times the exact values, (checkpoint, trial)."""
+    """Root mean square error of what the measured scores ask for times the exact values, (checkpoint, trial)."""
     signed, _, scale = _by_head(data)
-    shift = found.score_softmax - found.limit_attention
+    shift = found.asked - found.limit_attention
     blocks = shift.reshape(*shift.shape[:2], *signed.shape[:2], -1, shift.shape[-1])
     return root_mean_square((blocks @ (signed / scale)).reshape(*shift.shape[:3], -1))
 
@@ -69,7 +69,7 @@ def output_sampling(data: xr.Dataset, found: Measured) -> Array:
     which adds sum_j p_j^2 (s_j^2 - (r+_j + r-_j) + r_j^2)/T. For other input, and with a leak, that term is left out.
     """
     signed, total, scale = _by_head(data)
-    p = data["limit_attention"].transpose("sample", "head", "query", "key").values
+    p = found.limit_attention.reshape(*signed.shape[:2], -1, signed.shape[2])
     lost = (p @ signed) ** 2 if data.attrs["softmax"] in INDEPENDENT else p @ signed**2
     per_spike = (p @ total - lost) / scale**2
     per_step = np.zeros_like(per_spike)

@@ -12,6 +12,7 @@ from biospike.circuit import Circuit
 from biospike.ideal.softmax import softmax
 from biospike.metrics import mean_of_known
 from circuits.attention import SpikingAttention, softmax_circuit
+from circuits.attention_rows import DrivenRows
 
 Array = NDArray[np.float64]
 
@@ -31,6 +32,10 @@ class Measured:
     limit_output : ndarray (row, unit)
     circuit : Circuit
         Of the rows.
+    settled : ndarray (checkpoint, trial, row, key), optional
+        Rates of the fixed point at the measured mean drive, spikes a step, of rows whose inhibition is subtracted.
+    counts : ndarray (checkpoint, trial, row, key)
+        Attention spikes by key.
     """
 
     logits: Array
@@ -41,6 +46,8 @@ class Measured:
     limit_attention: Array
     limit_output: Array
     circuit: Circuit
+    counts: Array
+    settled: Array | None = None
 
     @property
     def tv(self) -> Array:
@@ -58,8 +65,13 @@ class Measured:
         return root_mean_square(self.logits - self.limit_logits)
 
     @property
-    def score_softmax(self) -> Array:
-        """Exact softmax of the measured scores, (checkpoint, trial, row, key)."""
+    def asked(self) -> Array:
+        """Shares that the measured scores ask for, (checkpoint, trial, row, key).
+
+        Under a common gate their exact softmax; where inhibition is subtracted, those of the fixed point.
+        """
+        if self.settled is not None:
+            return metrics.shares(self.settled)
         return softmax(self.logits.reshape(-1, self.logits.shape[-1])).reshape(self.logits.shape)
 
 
@@ -85,6 +97,8 @@ def measure(data: xr.Dataset, mode: str) -> Measured:
         b_v=stored_bias(data, "value"),
         heads=data.sizes["head"],
         score_scale=float(data.attrs["score_scale"]),
+        scales=data["scales"].values,
+        softmax=softmax_circuit(data.attrs["softmax"]),
     )
     rows = ("sample", "head", "query")
     read = block.read_out(mine).assign(spikes=mine["attention_count"].sum("key"))
@@ -94,13 +108,19 @@ def measure(data: xr.Dataset, mode: str) -> Measured:
         ordered = array.transpose(*leading, *rows, *rest).values.astype(float)
         return ordered.reshape(*ordered.shape[: len(leading)], -1, *ordered.shape[len(leading) + len(rows) :])
 
+    logits, settled = flat(read["logits"].where(mine["unmasked"]), "key"), None
+    if isinstance(block.rows, DrivenRows):
+        drive = flat(mine["driven"] / mine["timesteps"], "key")
+        settled = block.rows.settled(drive, np.broadcast_to(~np.isnan(logits), drive.shape))
     return Measured(
-        logits=flat(read["logits"].where(mine["unmasked"]), "key"),
+        logits=logits,
         attention=flat(read["attention"], "key"),
         output=flat(read["output"], "unit"),
         spikes=flat(read["spikes"]),
         limit_logits=flat(mine["limit_logits"], "key"),
         limit_attention=flat(mine["limit_attention"], "key"),
         limit_output=flat(mine["limit_output"], "unit"),
-        circuit=softmax_circuit(data.attrs["softmax"]),
+        circuit=block.softmax,
+        counts=flat(mine["attention_count"], "key"),
+        settled=settled,
     )

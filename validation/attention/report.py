@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from validation.attention.bias import Fluctuations, diagonal, fluctuations
 from validation.attention.energy import energy_table, energy_text
 from validation.attention.laws import INDEPENDENT, remembered
 from validation.attention.measures import measure
+from validation.attention.own_report import OWN_PARTS, own_inhibition
 from validation.attention.tables import FITTED_SPIKES, POPULATIONS
 from validation.study.claims import Finding, findings_text
 from validation.study.report import described, made, markdown, origin
@@ -33,8 +34,9 @@ def report(
     convergence: pd.DataFrame,
     decomposition: pd.DataFrame,
     findings: Sequence[Finding] = (),
+    extra: Mapping[str, pd.DataFrame] | None = None,
 ) -> str:
-    """Return the report as Markdown."""
+    """Return the report as Markdown; `extra` are the tables of rows whose inhibition is subtracted."""
     last = summary.groupby("mode", sort=False).tail(1).set_index("mode")
     parts = decomposition.groupby("mode", sort=False).tail(1).set_index("mode")
     met = diagonal(data)
@@ -56,7 +58,7 @@ def report(
         markdown(convergence),
         *_orders(convergence, decomposition),
         "## What holds",
-        _distances(data, last, convergence),
+        *(own_inhibition(data, extra) if extra else [_distances(data, last, convergence)]),
         *_modes(last),
         "## Where the error comes from",
         markdown(parts.reset_index()),
@@ -66,8 +68,9 @@ def report(
         "sampling alone would leave if the scores were exact, `tv_expected` the same with their measured error; "
         "`output_score`, `output_sampling` and `output_expected` likewise for the output. `bias_tv` is the TV of the "
         "shares pooled over trials, `bias_floor` what their scatter leaves of it.",
-        *[_split(data, mode, parts.loc[mode], last.loc[mode]) for mode in parts.index],
-        *_fluctuations(data),
+        OWN_PARTS if extra else "",
+        *([] if extra else [_split(data, mode, parts.loc[mode], last.loc[mode]) for mode in parts.index]),
+        *([] if extra else _fluctuations(data)),
         "**A token that meets itself.** " + _diagonal(data, met),
         markdown(met),
         "`bias` is the mean error of the scores, in nats, with its 95 % interval over trials; `abs_bias` the mean "
@@ -78,6 +81,7 @@ def report(
         energy_text(energy_table(data, summary)),
         "![attention](attention.png)",
         "![raster](raster.png)",
+        "![decay](decay.png)" if extra else "",
         "Spikes of the first presentation from the onset of its window, a staged one of at most 4 s. Inputs are those "
         "of the queries if encoders are separate. In the staged mode the scores are complete before this window "
         "begins, while queries and keys go on.",
@@ -85,7 +89,7 @@ def report(
         findings_text(findings),
         _made(data),
     ]
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(filter(None, sections)) + "\n"
 
 
 def _with_interval(value: float, low: float, high: float, digits: int = 4) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import attrs
 import joblib
+import numpy as np
 import pandas as pd
 import tyro
 import xarray as xr
@@ -18,13 +19,17 @@ from biospike.encoding import ENCODERS
 from biospike.errors import InputError
 from biospike.plots import save_figure
 from biospike.recording import load_groups
-from circuits.attention import SpikingAttention, softmax_circuit
+from circuits.attention import GAIN, ROW_CIRCUITS, SpikingAttention, softmax_circuit
 from circuits.presentation import Presentation, plan_presentation, present
-from circuits.softmax import COMMON_GATES
+from circuits.softmax import THRESHOLD_LINEAR, ThresholdLinear
 from circuits.spike_record import record_spikes
 from validation.attention.claims import CLAIMS
+from validation.attention.decay import curves
+from validation.attention.decay import tabulate as tabulate_decay
+from validation.attention.decay_figure import decay_figure
 from validation.attention.energy import energy_table
 from validation.attention.figures import plot
+from validation.attention.fixed_point import fixed_point, steps_table
 from validation.attention.report import report
 from validation.attention.tables import converge, decompose, summarise
 from validation.inputs import tokens as tokens_file
@@ -36,6 +41,8 @@ from validation.study.results import Results
 import brian2 as b2
 
 MODES = ("staged", "streaming")
+TOY_GAIN = 0.5
+"""Default of ``--gain`` for two keys: half a spike a timestep leaves 0.7 nats for scores above the largest logit."""
 RASTER_WINDOW = 100 * b2.ms
 RECORDED_STAGE = 4 * b2.second
 LONG_RECORD = 5000
@@ -61,7 +68,10 @@ class Config:
     mode: Annotated[str, tyro.conf.arg(metavar="NAME")] = "both"
     """staged, streaming or both."""
     softmax: Annotated[str, tyro.conf.arg(metavar="NAME")] = "escape"
-    """Circuit that normalises the rows, at 0.1 spikes a row and timestep: race, escape, integrate or divisive."""
+    """Circuit of the rows: race, escape, integrate or divisive, under a common gate that holds 0.1 spikes a row and
+    timestep; or subtractive (the paper's lateral inhibition), none or self_inhibition, driven at a fixed level."""
+    gain: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
+    """Drive of the largest logit of a row, thresholds a step, of the latter three. Default: 0.1; 0.5 for --toy."""
     heads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Number of heads. Default: what the input has."""
     weight_seeds: Annotated[tuple[int, int, int] | None, tyro.conf.arg(metavar="Q K V")] = None
@@ -108,6 +118,11 @@ class Study:
     """Of every mode, its scales fitted to the tokens."""
     plans: dict[str, Presentation]
 
+    @property
+    def driven(self) -> bool:
+        """Whether the rows have the inhibition of the sources' circuit, or none, at a fixed level of the logits."""
+        return self.config.softmax in THRESHOLD_LINEAR
+
 
 def prepare(config: Config) -> Study:
     """Check the whole configuration and read its input.
@@ -118,17 +133,25 @@ def prepare(config: Config) -> Study:
         Naming the value and what is accepted.
     """
     member("--mode", config.mode, (*MODES, "both"))
-    member("--softmax", config.softmax, COMMON_GATES)
+    member(
+        "--softmax",
+        config.softmax,
+        ROW_CIRCUITS,
+        otherwise="unknown, or not a circuit that scores can drive in either mode",
+    )
     member("--encoder", config.encoder, ENCODERS)
     if config.score_scale is not None and not math.isfinite(config.score_scale):
         raise InputError(f"--score-scale must be a finite number, got {config.score_scale}")
+    if config.gain is not None and config.softmax not in THRESHOLD_LINEAR:
+        raise InputError(f"--gain is for {', '.join(THRESHOLD_LINEAR)}; the rate of --softmax {config.softmax} is held")
     tokens = _read(config)
+    gain = (TOY_GAIN if config.toy else GAIN) if config.gain is None else config.gain
     block = SpikingAttention(
         W_q=tokens.W_q,
         W_k=tokens.W_k,
         W_v=tokens.W_v,
         heads=tokens.heads if config.heads is None else config.heads,
-        softmax=softmax_circuit(config.softmax),
+        softmax=softmax_circuit(config.softmax, gain),
         encoder=ENCODERS[config.encoder](),
         encoders=config.encoders,
         delay=config.delay,
@@ -222,12 +245,19 @@ def run(study: Study) -> xr.Dataset:
 
 def _references(study: Study) -> dict[str, Any]:
     block = next(iter(study.blocks.values()))
-    references = {"limit": block.limit, "ordinary": block.ordinary}
+    x, mask = study.tokens.X, study.tokens.key_mask
+    limits = block.limit(x, mask)
+    if study.driven:  # fluctuations of the scores raise the mean drive, in the streaming mode alone
+        limits = xr.concat([one.limit(x, mask) for one in study.blocks.values()], dim="mode")
+    references = {"limit": limits, "ordinary": block.ordinary(x, mask)}
     found: dict[str, Any] = {
         f"{name}_{variable}": values
         for name, reference in references.items()
-        for variable, values in reference(study.tokens.X, study.tokens.key_mask).data_vars.items()
+        for variable, values in reference.data_vars.items()
     }
+    if study.driven:
+        rates = np.stack([one.row_rates(x, mask) for one in study.blocks.values()])
+        found["limit_rate"] = (("mode", *limits["logits"].dims[1:]), rates, {"units": "spikes per step"})
     rates = block.rates(study.tokens.X)[:, :, 2]
     found["value_rates"] = (("sample", "key", "head", "unit", "sign"), rates, {"units": "spikes per step"})
     found["label"] = ("key", study.tokens.labels)
@@ -247,7 +277,7 @@ def _attributes(study: Study) -> dict[str, Any]:
         "tau_s_ms": float(block.tau_s / b2.ms),
         "tau_m_ms": "none" if block.tau_m is None else float(block.tau_m / b2.ms),
         "causal": int(block.causal),
-    }
+    } | ({"gain": block.softmax.gain} if isinstance(block.softmax, ThresholdLinear) else {})
 
 
 def trace(study: Study) -> dict[str, xr.Dataset]:
@@ -279,6 +309,23 @@ def tabulate(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     return {"summary": summarise(data), "convergence": converge(data), "decomposition": decompose(data)}
 
 
+def own_inhibition(study: Study, data: xr.Dataset) -> dict[str, pd.DataFrame]:
+    """Further tables of rows whose inhibition is subtracted; simulates their decay, and for the toy its steps."""
+    config, found = study.config, list(curves(study))
+    decay, fits = tabulate_decay(found)
+    tables = {"fixed_point": fixed_point(data), "decay": decay, "decay_fit": fits}
+    if config.toy:
+        tables["steps"] = steps_table(
+            study.blocks,
+            study.tokens.X,
+            trials=config.trials,
+            seed=config.seed,
+            target=config.target,
+            progress=not config.quiet,
+        )
+    return tables
+
+
 def main(config: Config) -> None:
     """Check, run, summarise, plot and write."""
     study = prepare(config)
@@ -289,9 +336,13 @@ def main(config: Config) -> None:
         out.save("counts", data)
         out.save("spikes", traces)
         out.tables(**tables, energy=energy_table(data, tables["summary"]))
+        extra = own_inhibition(study, data) if study.driven else {}
+        out.tables(**extra)
         out.show(tables["summary"].groupby("mode", sort=False).tail(1)[SHOWN], tables["convergence"])
         out.figures(**plot(data, tables, traces))
-        out.report(report(data, **tables, findings=CLAIMS.findings(out)))
+        if extra:
+            out.figures(decay=decay_figure(extra["decay"], extra["decay_fit"]))
+        out.report(report(data, **tables, findings=CLAIMS.findings(out), extra=extra))
 
 
 def redraw(results: Results, out: Path) -> None:
@@ -300,6 +351,8 @@ def redraw(results: Results, out: Path) -> None:
     traces = load_groups(results.directory / "spikes.nc")
     for name, figure in plot(results.dataset("counts"), tables, traces).items():
         save_figure(figure, out, f"attention_{'maps' if name == 'attention' else name}")
+    if (results.directory / "decay.csv").is_file():
+        save_figure(decay_figure(results.table("decay"), results.table("decay_fit")), out, "attention_decay")
 
 
 STUDY = StudyRecord(

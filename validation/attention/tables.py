@@ -120,9 +120,8 @@ def converge(data: xr.Dataset) -> pd.DataFrame:
     `reason` says why.
     """
     timesteps, rows = data["timesteps"].values, []
-    limits = limit_distances(data)
     for mode in map(str, data["mode"].values):
-        found = measure(data, mode)
+        found, limits = measure(data, mode), limit_distances(data.sel(mode=mode))
         enough = timesteps[found.spikes.mean(axis=(1, 2)) >= FITTED_SPIKES]
         of_mode = evidence(data, mode, found)
         for metric, error in zip(METRICS, (found.tv, found.output_rmse), strict=True):
@@ -155,7 +154,8 @@ def limit_distances(data: xr.Dataset) -> dict[str, float]:
 def decompose(data: xr.Dataset) -> pd.DataFrame:
     """Where the error comes from, one row a mode and window.
 
-    `score_tv` is the TV of softmax(measured scores) from the limit; `sampling_tv` that of the attention from
+    `score_tv` is the TV of softmax(measured scores) from the limit (where inhibition is subtracted, of the fixed point
+    at the measured drive); `sampling_tv` that of the attention from
     softmax(measured scores), with its 95 % interval over trials and what theory expects of it; `tv_sampling` what
     sampling alone would leave if the scores were exact, `tv_expected` the same with the measured error of the scores;
     `output_score`, `output_sampling` and `output_expected` likewise for the output; `bias_tv` is the TV of the shares
@@ -166,7 +166,7 @@ def decompose(data: xr.Dataset) -> pd.DataFrame:
 
 def _decompose(data: xr.Dataset, mode: str) -> pd.DataFrame:
     found = measure(data, mode)
-    scored, memory = found.score_softmax, laws.remembered(data, mode, found)
+    scored, memory = found.asked, laws.remembered(data, mode, found)
     sampled = mean_of_known(metrics.total_variation(found.attention, scored), axis=-1)
     low, high = metrics.t_interval(sampled)
     score_tv = metrics.total_variation(scored, found.limit_attention).mean(axis=(1, 2))

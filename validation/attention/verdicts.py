@@ -48,16 +48,23 @@ def evidence(data: xr.Dataset, mode: str, found: Measured) -> dict[str, Evidence
 
 
 def _laws(data: xr.Dataset, mode: str, found: Measured) -> dict[str, Laws | None]:
-    """Laws of both errors where they are known: none of a leak, nor of scores that a membrane remembers.
+    """Laws of both errors where they are known.
+
+    None is of a leak, of scores that a membrane remembers, or of rows whose inhibition is subtracted.
 
     Scores of a staged block without a leak are means over T steps: of independent input their error falls as T^-1/2,
     of a regular one as 1/T, from what it is in the longest window. The sampling of the attention adds to it.
     """
     steps = data["timesteps"].values.astype(float)
     spikes = found.spikes.mean(axis=1)
-    if mode != "staged" or data.attrs["tau_m_ms"] != "none" or not (found.spikes[-1] > 0).all():
+    if (
+        found.settled is not None
+        or mode != "staged"
+        or data.attrs["tau_m_ms"] != "none"
+        or not (found.spikes[-1] > 0).all()
+    ):
         return dict.fromkeys(METRICS)
-    scores = metrics.total_variation(found.score_softmax[-1], found.limit_attention).mean()
+    scores = metrics.total_variation(found.asked[-1], found.limit_attention).mean()
     sampled = laws_of_rows(found.limit_attention, spikes)
     outputs, output = laws.output_of_scores(data, found)[-1].mean(), laws.output_sampling(data, found).mean(axis=-1)
     fall = steps[-1] / steps

@@ -262,8 +262,8 @@ def run(study: Study) -> tuple[xr.Dataset, xr.Dataset, pd.DataFrame]:
 def _attributes(study: Study, made: dict[str, Any]) -> dict[str, Any]:
     wanted = ("target", "target_reason", "versions", "git_revision", "compiler", "dt_ms", "parameters")
     known = {name: made[name] for name in wanted if name in made}
-    softmax = study.blocks[0].block.softmax
-    known["spikes_per_step"] = float(softmax.rate * softmax.dt)  # under a common gate
+    gate = study.blocks[0].block.gate
+    known["spikes_per_step"] = float(gate.rate * gate.dt)
     return known | {"preset": study.config.preset, "seed": study.config.seed, "trials": study.trials}
 
 

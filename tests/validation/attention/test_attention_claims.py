@@ -18,7 +18,7 @@ def block(mode: str, metric: str, verdict: str) -> dict[str, Any]:
 
 
 def energy(*ratios: float) -> dict[str, Any]:
-    return {"energy": [
+    return {"convergence": [{"mode": "staged", "metric": "attention_tv", "limit": 0.0}], "energy": [
         {"mode": "staged", "timesteps": 100 * (place + 1), "device": "45 nm arithmetic", "attention_tv": 0.1,
          "canonical_ratio": ratio, "event_ratio": ratio}
         for place, ratio in enumerate(ratios)

@@ -16,6 +16,7 @@ from biospike.errors import InputError
 from biospike.recording import load_groups
 from biospike.tables import FEW_TRIALS
 from circuits import streams
+from circuits.softmax import CommonGate
 from validation.attention import figures, laws
 from validation.attention import study as compare_attention
 from validation.attention.bias import Fluctuations, diagonal, fluctuations
@@ -345,6 +346,7 @@ def test_default_input_is_the_shipped_block():
     assert set(study.blocks) == {"staged", "streaming"}
     block = study.blocks["staged"]
     assert (block.heads, block.width, block.mode) == (4, 32, "staged")
+    assert isinstance(block.softmax, CommonGate)
     assert float(block.softmax.rate * block.softmax.dt) == pytest.approx(0.1)
     assert study.tokens.labels == token_block().tokens
     assert study.plans["streaming"].marks[-1] == 4000
@@ -371,7 +373,14 @@ def test_options_reach_the_block(monkeypatch):
         ({"tokens": Path("none.npy")}, "none.npy: there is no such file"),
         ({"tokens": Path("none.npy"), "toy": True}, "leave out --tokens none.npy"),
         ({"mode": "stagd"}, r"--mode stagd: unknown \(did you mean 'staged'\?\); accepted: staged, streaming, both"),
-        ({"softmax": "subtractive"}, "accepted: divisive, escape, integrate, race"),
+        (
+            {"softmax": "diffusive"},
+            r"\(did you mean 'divisive'\?\); accepted: divisive, escape, integrate, race, none",
+        ),
+        ({"softmax": "subtractiv"}, "did you mean 'subtractive'"),
+        ({"gain": 0.2}, "--gain is for none, self_inhibition, subtractive; the rate of --softmax escape is held"),
+        ({"softmax": "none", "gain": 2.0}, "gain"),
+        ({"softmax": "none", "gain": 1.0}, "an output would have to relay"),
         ({"encoder": "bernouli"}, "did you mean 'bernoulli'"),
         ({"encoders": "twin"}, "'separate', 'shared'"),
         ({"heads": 3}, "heads must divide the 128 columns"),

@@ -10,6 +10,7 @@ import pytest
 from biospike import load
 from biospike.encoding import ENCODERS
 from biospike.theory import design_rule
+from circuits.softmax import Race
 from validation.rule import constant_curve, study
 from validation.rule.blocks import attention_of, exact
 from validation.rule.constant_curve import at_rate
@@ -327,9 +328,10 @@ def test_rows_of_another_rate_have_a_window_of_as_many_spikes():
     assert slow.preset.attention == (11, 23, 92)
     assert slow.runs[-1] == ("bernoulli", "race")
     assert len(slow.runs) == len(ENCODERS) + 1
-    circuit = slow.blocks[0].of("race", "bernoulli").softmax
-    assert float(circuit.rate * circuit.dt) == pytest.approx(0.025)
-    assert float(block.of("race", "bernoulli").softmax.rate * circuit.dt) == pytest.approx(0.1)
+    for one, expected in ((slow.blocks[0], 0.025), (block, 0.1)):
+        circuit = one.of("race", "bernoulli").softmax
+        assert isinstance(circuit, Race)
+        assert float(circuit.rate * circuit.dt) == pytest.approx(expected)
 
 
 class TestConfig:
