@@ -22,8 +22,8 @@ from biospike.random import MOST_STEPS, SEEDS, TRIALS
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity, have_same_dimensions
 
-TARGETS = ("auto", "fused", "cpp_standalone", "cython", "numpy")
-IN_THREADS = ("fused", "cpp_standalone")
+TARGETS = ("auto", "cpp_standalone", "cython", "numpy", "fused", "continuous")
+IN_THREADS = ("cpp_standalone", *fused.TARGETS)
 """Targets whose batches need no Python process of their own."""
 
 # Seconds on the numpy target above which auto compiles: a build takes about 5 s, and later runs profit from it.
@@ -126,10 +126,10 @@ def _run(plan: Plan, target: str, binary: standalone.Binary | None, number: int)
     if binary is not None:
         with processors:
             return standalone.run(binary, state, plan.dt, duration, plan.wanted)
-    if target == "fused":
+    if target in fused.TARGETS:
         with processors:
-            kernel, steps = fused.kernel_of(plan.circuit), round(duration / plan.dt)
-            return fused.run(str(kernel), plan.shape(), state, dt=plan.dt, steps=steps)
+            kernel = fused.check(plan.circuit, target)
+            return fused.run(kernel, plan.shape(), state, dt=plan.dt, steps=round(duration / plan.dt))
     return runtime.run(
         plan.circuit, plan.shape(number), state, dt=plan.dt, duration=duration, wanted=plan.wanted, target=target
     )
@@ -175,7 +175,7 @@ def _build(work: Sequence[tuple[Plan, str]], progress: bool) -> dict[int, standa
     tasks: list[tuple[list[Plan], Callable[[], Any]]] = [
         (some, functools.partial(standalone.build, some[0].circuit, some[0].shape())) for some in missing
     ]
-    by_kernel = [plan for plan, target in work if target == "fused"]
+    by_kernel = [plan for plan, target in work if target in fused.TARGETS]
     if by_kernel and not fused.is_built():
         tasks.append((by_kernel, fused.library))
     workers = joblib.Parallel(n_jobs=check_jobs(None), prefer="threads", return_as="generator_unordered")
@@ -215,8 +215,8 @@ def choose_target(plan: Plan, target: str) -> tuple[str, str]:
         return _choose(plan)
     if target in ("cpp_standalone", "cython") and standalone.compiler() is None:
         raise standalone.BuildError(f"target '{target}' needs a C++ compiler: {standalone.missing_compiler()}")
-    if target == "fused":
-        fused.check(plan.circuit)
+    if target in fused.TARGETS:
+        fused.check(plan.circuit, target)
     return target, "asked for"
 
 

@@ -60,8 +60,8 @@ def simulate(
         Integer in [0, 2**32). The same seed gives the same spikes whatever the target, batch size or jobs.
     target
         ``cpp_standalone`` (compiled), ``cython``, ``numpy``: Brian2's own code. ``fused``: a kernel of `biospike.fused`
-        that finds the same spikes, for circuits that have one. ``auto``: fused or compiled where a compiler is found
-        and the work is worth a build, else numpy.
+        that finds the same spikes, for circuits that have one. ``continuous``: another one, of the same law as dt
+        goes to 0. ``auto``: fused or compiled where a compiler is found and the work is worth a build, else numpy.
     checkpoints
         How many windows to read, spaced evenly in the logarithm up to the duration, or the windows themselves.
     dt

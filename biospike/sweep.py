@@ -48,7 +48,7 @@ class Point:
     ----------
     circuit, logits, duration, trials, seed, checkpoints, dt
         As there.
-    target : {"fused", "cpp_standalone", "cython", "numpy"}
+    target : {"cpp_standalone", "cython", "numpy", "fused", "continuous"}
         Never ``auto``, whose choice depends on what was compiled before.
     labels : dict
         How a table names this point: the values of what is swept, and whatever else tells points apart.
@@ -90,7 +90,7 @@ class Point:
             "code": standalone.code_digest(type(self.circuit)),
             "versions": recording.versions(),
             "toolchain": " ".join(standalone.toolchain()) if self.target != "numpy" else "none",
-            "kernels": fused.source_digest() if self.target == "fused" else "none",
+            "kernels": fused.source_digest() if self.target in fused.TARGETS else "none",
         }
 
     def key(self) -> str:

@@ -5,7 +5,9 @@ have other equations. What is run is the state that the network would start from
 
 That they are equal is held three times: the kernels keep the arithmetic of the generated code, or prove where they
 leave it that no spike can move (``kernels/charge.h``); the test suite compares them with the networks on random shapes
-and parameters; and `replayed`, in every process that uses one, runs a cut batch by both.
+and parameters; and `biospike.fused.replay`, in every process that uses one, runs a cut batch by both.
+
+Target ``continuous`` is another matter: the same law as dt goes to 0, with other spikes, by name only.
 """
 
 from __future__ import annotations
@@ -17,7 +19,22 @@ from biospike.fused.compiled import is_built, library, obstacle, source_digest
 from biospike.fused.rows import KERNELS, run
 from biospike.standalone import BuildError
 
-__all__ = ["KERNELS", "check", "is_built", "is_for", "kernel_of", "library", "obstacle", "run", "source_digest"]
+__all__ = [
+    "KERNELS",
+    "TARGETS",
+    "check",
+    "is_built",
+    "is_for",
+    "kernel_of",
+    "library",
+    "obstacle",
+    "run",
+    "source_digest",
+]
+
+TARGETS = ("fused", "continuous")
+CONTINUOUS = {"race": "race_continuous", "pinned": "pinned_continuous"}
+"""Of a kernel, the one of the same law without a grid."""
 
 
 def kernel_of(circuit: Any) -> str | None:
@@ -30,19 +47,23 @@ def is_for(circuit: Any) -> bool:
     return kernel_of(circuit) is not None and obstacle() is None
 
 
-def check(circuit: Any) -> None:
-    """Raise if target ``fused`` is asked for by name and cannot be had.
+def check(circuit: Any, target: str = "fused") -> str:
+    """Kernel of a circuit for a target that is asked for by name.
 
     Raises
     ------
     InputError
-        If the circuit has no kernel.
+        If the circuit has none.
     BuildError
         If kernels cannot run on this machine.
     """
-    if kernel_of(circuit) is None:
+    kernel = kernel_of(circuit)
+    if target == "continuous":
+        kernel = CONTINUOUS.get(kernel or "")
+    if kernel is None:
         raise InputError(
-            f"target 'fused' has no kernel for {circuit.name} ({type(circuit).__name__}): take 'auto' or another target"
+            f"target '{target}' has no kernel for {circuit.name} ({type(circuit).__name__}): take 'auto' or another"
         )
     if reason := obstacle():
         raise BuildError(reason)
+    return kernel

@@ -28,7 +28,7 @@ SEAL_BYTES = 64
 def obstacle() -> str | None:
     """Why the kernels cannot run on this machine, in one line, or None."""
     if platform.machine() not in MACHINES:
-        return f"target 'fused' is of x86-64 only, and its spikes were never compared on {platform.machine()}"
+        return f"target 'fused' is of x86-64 only: its spikes were never compared on {platform.machine()}"
     return hindrance()
 
 

@@ -52,6 +52,8 @@ KERNELS: dict[str, Kernel] = {
     "pinned": Kernel("biospike_pinned", "hub.I", "hub.w", "hub.R0"),
     "race": Kernel("biospike_race", "hub.opens_at"),
     "divided": Kernel("biospike_divided", "hub.g", "hub.g_half", "hub.tau_g"),
+    "race_continuous": Kernel("biospike_race_continuous", "hub.opens_at"),
+    "pinned_continuous": Kernel("biospike_pinned_continuous", "hub.I", "hub.w", "hub.R0"),
 }
 INTEGERS, REALS = np.dtype(np.int64), np.dtype(np.float64)
 

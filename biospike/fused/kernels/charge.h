@@ -14,13 +14,14 @@
 // than 1 in a step puts the row in doubt, so v, r and the charge between two passes are at most M in size. The circuit
 // errs by u*M in each sum of v, u*M in each reset and 2u in each charge: 4*n*u*M. The clock errs by u in each product
 // and u*Q in each sum, by u*M in r at each pass and each reset, and by the error of its gate: 5*n*u*M and
-// n*u*M*(7 + |I|), |I| <= MOST_LOG, where I is the hub of `Pinned`. Together less than (16 + MOST_LOG)*n*u*M; DOUBT
-// leaves a fifth for the rounding of the bound itself and of the alarm.
+// n*u*M*(7 + |I|), |I| <= MOST_LOG, where I is the hub of `Pinned`; and by 8u in each threshold, for whose logarithm it
+// takes the library's. Together (24 + MOST_LOG)*n*u*M; DOUBT leaves a fifth for the rounding of the bound itself and of
+// the alarm.
 
 namespace {
 
 constexpr double MOST_LOG = 16.0;
-constexpr double DOUBT = 40.0 * UNIT;
+constexpr double DOUBT = 48.0 * UNIT;
 constexpr double NEVER = 1e290;
 
 // Vectors of the compiler, which makes of them what instructions the processor has; each lane rounds as a number alone.
@@ -75,6 +76,12 @@ struct Divided {  // a = g_half, b = tau_g
 
 inline double redraw(const Job& job, int64_t row, int64_t key, int64_t step) {
     return _bs_gamma(job.seed, job.trial[row], job.index[key], step, job.regularity);
+}
+
+// An exponential threshold but for rounding, in less time: both logarithms are right to 2 units in the last place, 4u.
+inline double redraw_nearly(const Job& job, int64_t row, int64_t key, int64_t step) {
+    if (job.regularity != 1) return redraw(job, row, key, step);
+    return -std::log(1.0 - _bs_uniform(job.seed, job.trial[row], job.index[key], step, 0));
 }
 
 // The circuit as it is written, one row.
@@ -192,7 +199,7 @@ struct Clocked {
         record.spikes += fired.size();
         const double before = largest;
         for (int64_t k : fired) {
-            const double theta = redraw(job, row, start + k, step);
+            const double theta = redraw_nearly(job, row, start + k, step);
             largest = std::max(largest, theta);
             lacks[k] += theta;
             next = std::min(next, (lacks[k] - bound) * inverse[k]);
@@ -204,6 +211,26 @@ struct Clocked {
         return alarm();
     }
 };
+
+// Steps until a clock comes to its alarm, or to the end; returns which.
+template <class Gate>
+__attribute__((noinline)) unsigned wait(const Gate& law, double dt, Lanes& hub, Lanes& gate, Lanes& clock, Lanes alarm,
+                                        int64_t& step, int64_t end) {
+    Lanes h = hub, g = gate, q = clock;
+    unsigned rung = 0;
+    int64_t s = step;
+    while (s < end && !rung) {
+        q = q + dt * g;
+        law.step(h, g);
+        rung = bits(q >= alarm);
+        s++;
+    }
+    hub = h;
+    gate = g;
+    clock = q;
+    step = s;
+    return rung;
+}
 
 // Rows side by side, each by its clock.
 template <class Gate>
@@ -220,13 +247,11 @@ bool run_clocks(const Job& job, const Gate& law, int64_t row, int64_t count) {
     int64_t step = 0;
     for (int64_t mark = 0; mark <= job.marks; mark++) {
         const int64_t end = mark < job.marks ? job.mark[mark] : job.steps;
-        for (; step < end; step++) {
-            clock = clock + job.dt * gate;
-            law.step(hub, gate);
-            for (unsigned rung = bits(clock >= alarm); rung; rung &= rung - 1) {
+        while (step < end) {
+            for (unsigned rung = wait(law, job.dt, hub, gate, clock, alarm, step, end); rung; rung &= rung - 1) {
                 const int n = __builtin_ctz(rung);
                 double state = hub[n];
-                const double next = rows[n].pass(clock[n], step, state);
+                const double next = rows[n].pass(clock[n], step - 1, state);
                 // A lane is put into the vector as a whole one: what is stored in parts cannot be loaded soon.
                 const Mask own = only(n);
                 hub = own ? all(state) : hub;
