@@ -131,8 +131,7 @@ def simulate_each(
             replay_once(work)
     done = execution.execute_each(list(zip(sized, targets, strict=True)), jobs=workers, progress=progress)
     for work, own, reason, joined in zip(sized, targets, reasons, done, strict=True):
-        data = _dataset(work, joined, own, reason)
-        yield data.assign(limit=(("row", "key"), work.circuit.limit(work.logits))) if limit else data
+        yield _dataset(work, joined, own, reason, limit=limit)
 
 
 def check_study(circuit: Circuit, logits: ArrayLike, *, target: str = "auto", **options: Any) -> None:
@@ -188,7 +187,9 @@ def plan(
     )
 
 
-def _dataset(plan: Plan, joined: dict[str, NDArray[Any]], target: str, reason: str) -> xr.Dataset:
+def _dataset(
+    plan: Plan, joined: dict[str, NDArray[Any]], target: str, reason: str, *, limit: bool = True
+) -> xr.Dataset:
     rows = len(plan.logits)
     by_trial = {name: values.reshape(plan.trials, rows, *values.shape[1:]) for name, values in joined.items()}
     dims = ("trial", "row", "key")
@@ -197,6 +198,7 @@ def _dataset(plan: Plan, joined: dict[str, NDArray[Any]], target: str, reason: s
             "spike_count": ((*dims, "checkpoint"), by_trial["spike_count"].astype(np.int32, copy=False)),
             **{name: (dims, by_trial[name]) for name in MOMENTS},
             "logits": (("row", "key"), plan.logits, {"units": "nats", "missing": "NaN masks a key"}),
+            **({"limit": (("row", "key"), plan.circuit.limit(plan.logits))} if limit else {}),
         },
         coords={
             "window_ms": ("checkpoint", plan.marks * plan.dt * 1e3, {"units": "ms"}),
