@@ -186,6 +186,9 @@ class Circuit(abc.ABC):
     """Level of the membrane at which a key spikes, as a raster draws it (mV if in volts); NaN if it varies."""
     structural: ClassVar[tuple[str, ...]] = ()
     """Parameters that `build` reads, hence part of the build's identity."""
+    fused: ClassVar[str | None] = None
+    """Kernel of `biospike.fused` that finds the spikes of `build`, of this very class and not of those derived from it:
+    None for no kernel."""
     group: ClassVar[str] = "circuit"
     """Of the registry: ``circuit``, ``control`` or ``microcircuit``."""
     dt: Quantity = quantity(0.1 * b2.ms, above=0 * b2.ms)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import joblib
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from biospike import runtime, standalone
+from biospike import fused, runtime, standalone
 from biospike.errors import InputError
 from biospike.parameters import parse_quantity
 from biospike.random import MOST_STEPS, SEEDS, TRIALS
@@ -21,11 +22,15 @@ from biospike.random import MOST_STEPS, SEEDS, TRIALS
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity, have_same_dimensions
 
-TARGETS = ("auto", "cpp_standalone", "cython", "numpy")
+TARGETS = ("auto", "cpp_standalone", "cython", "numpy", "fused", "continuous")
+IN_THREADS = ("cpp_standalone", *fused.TARGETS)
+"""Targets whose batches need no Python process of their own."""
 
 # Seconds on the numpy target above which auto compiles: a build takes about 5 s, and later runs profit from it.
 WORTH_A_BUILD = 3.0
 WORTH_PROCESSES = 20.0
+# The kernels of `biospike.fused` are one build for all circuits; where they are there, a replayed batch is the cost.
+WORTH_A_REPLAY = 1.0
 
 MOST_WINDOWS = 10_000
 """Of one run: each is a counter of every neuron."""
@@ -84,30 +89,30 @@ def execute_each(work: Sequence[tuple[Plan, str]], *, jobs: int, progress: bool)
     """
     total = sum(plan.batches for plan, _ in work)
     with tqdm(total=total, unit="batch", disable=not progress, leave=False) as bar:
-        for target, some in itertools.groupby(work, key=lambda one: one[1]):
-            yield from _execute([plan for plan, _ in some], target, jobs, bar)
+        for threads, some in itertools.groupby(work, key=lambda one: one[1] in IN_THREADS):
+            yield from _execute(list(some), threads, jobs, bar)
 
 
-def _execute(plans: Sequence[Plan], target: str, jobs: int, bar: tqdm[Any]) -> Results:
-    compiled = target == "cpp_standalone"
-    batches = [(plan, number) for plan in plans for number in range(plan.batches)]
+def _execute(work: Sequence[tuple[Plan, str]], threads: bool, jobs: int, bar: tqdm[Any]) -> Results:
+    batches = [(plan, target, number) for plan, target in work for number in range(plan.batches)]
     binaries = {}
-    for plan in plans if compiled else ():
-        bar.set_description(f"{plan.circuit.name}: build")
-        binaries[id(plan)] = standalone.build(plan.circuit, plan.shape())
-    # A compiled batch is a process of its own, which a thread waits for; others need a Python process each, which
-    # costs seconds to start.
-    worth = compiled or sum(plan.numpy_seconds for plan in plans) > WORTH_PROCESSES
+    for plan, target in work:
+        if target == "cpp_standalone":
+            bar.set_description(f"{plan.circuit.name}: build")
+            binaries[id(plan)] = standalone.build(plan.circuit, plan.shape())
+    # A compiled batch is a process of its own, which a thread waits for, or a call that leaves Python to others; the
+    # rest need a Python process each, which costs seconds to start.
+    worth = threads or sum(plan.numpy_seconds for plan, _ in work) > WORTH_PROCESSES
     workers = joblib.Parallel(
         n_jobs=min(jobs, len(batches)) if worth else 1,
-        prefer="threads" if compiled else "processes",
+        prefer="threads" if threads else "processes",
         return_as="generator",
     )
     done: Results = workers(
-        joblib.delayed(_run)(plan, target, binaries.get(id(plan)), number) for plan, number in batches
+        joblib.delayed(_run)(plan, target, binaries.get(id(plan)), number) for plan, target, number in batches
     )
     collected = []
-    for (plan, number), result in zip(batches, done, strict=True):
+    for (plan, _, number), result in zip(batches, done, strict=True):
         bar.set_description(f"{plan.circuit.name}: run")
         collected.append(plan.collect(number, result))
         bar.update()
@@ -121,6 +126,10 @@ def _run(plan: Plan, target: str, binary: standalone.Binary | None, number: int)
     if binary is not None:
         with processors:
             return standalone.run(binary, state, plan.dt, duration, plan.wanted)
+    if target in fused.TARGETS:
+        with processors:
+            kernel = fused.check(plan.circuit, target)
+            return fused.run(kernel, plan.shape(), state, dt=plan.dt, steps=round(duration / plan.dt))
     return runtime.run(
         plan.circuit, plan.shape(number), state, dt=plan.dt, duration=duration, wanted=plan.wanted, target=target
     )
@@ -134,7 +143,7 @@ def build_plans(plans: Sequence[Plan], target: str, *, progress: bool) -> None:
     biospike.standalone.BuildError
         If that fails for a target that was asked for by name.
     """
-    failed = _build([plan for plan in plans if choose_target(plan, target)[0] == "cpp_standalone"], progress)
+    failed = _build([(plan, choose_target(plan, target)[0]) for plan in plans], progress)
     if failed and target != "auto":
         raise next(iter(failed.values()))
 
@@ -148,7 +157,7 @@ def settle_targets(plans: Sequence[Plan], target: str, *, progress: bool = False
         As `choose_target`, which chooses.
     """
     chosen = [choose_target(plan, target) for plan in plans]
-    compiled = [plan for plan, (own, _) in zip(plans, chosen, strict=True) if own == "cpp_standalone"]
+    compiled = [(plan, own) for plan, (own, _) in zip(plans, chosen, strict=True)]
     failed = _build(compiled, progress) if target == "auto" else {}
     return [
         ("numpy", _shorten(failed[id(plan)])) if id(plan) in failed else one
@@ -156,22 +165,29 @@ def settle_targets(plans: Sequence[Plan], target: str, *, progress: bool = False
     ]
 
 
-def _build(plans: Sequence[Plan], progress: bool) -> dict[int, standalone.BuildError]:
-    """Build what is not in the cache, and return the errors by the `id` of their plan."""
+def _build(work: Sequence[tuple[Plan, str]], progress: bool) -> dict[int, standalone.BuildError]:
+    """Build what is not in the cache for plans with their targets; errors by the `id` of their plan."""
     alike: dict[Any, list[Plan]] = {}
-    for plan in plans:
-        alike.setdefault((type(plan.circuit), str(plan.circuit.structure), plan.shape().sizes), []).append(plan)
+    for plan, target in work:
+        if target == "cpp_standalone":
+            alike.setdefault((type(plan.circuit), str(plan.circuit.structure), plan.shape().sizes), []).append(plan)
     missing = [some for some in alike.values() if not standalone.is_built(some[0].circuit, some[0].shape())]
+    tasks: list[tuple[list[Plan], Callable[[], Any]]] = [
+        (some, functools.partial(standalone.build, some[0].circuit, some[0].shape())) for some in missing
+    ]
+    by_kernel = [plan for plan, target in work if target in fused.TARGETS]
+    if by_kernel and not fused.is_built():
+        tasks.append((by_kernel, fused.library))
     workers = joblib.Parallel(n_jobs=check_jobs(None), prefer="threads", return_as="generator_unordered")
-    done = workers(joblib.delayed(_try_build)(some) for some in missing)
-    bar = tqdm(done, total=len(missing), desc="build", unit="circuit", disable=not (progress and missing))
+    done = workers(joblib.delayed(_try)(*task) for task in tasks)
+    bar = tqdm(done, total=len(tasks), desc="build", unit="circuit", disable=not (progress and tasks))
     return {id(plan): error for some, error in bar if error is not None for plan in some}
 
 
-def _try_build(plans: list[Plan]) -> tuple[list[Plan], standalone.BuildError | None]:
-    """Build what plans of one circuit and size share."""
+def _try(plans: list[Plan], build: Callable[[], Any]) -> tuple[list[Plan], standalone.BuildError | None]:
+    """Build what plans share."""
     try:
-        standalone.build(plans[0].circuit, plans[0].shape())
+        build()
     except standalone.BuildError as error:
         return plans, error
     return plans, None
@@ -189,7 +205,7 @@ def choose_target(plan: Plan, target: str) -> tuple[str, str]:
     Raises
     ------
     InputError
-        If `target` is unknown.
+        If `target` is unknown, or the circuit has no kernel for it.
     biospike.standalone.BuildError
         If a compiled target is asked for by name and there is no compiler.
     """
@@ -199,12 +215,18 @@ def choose_target(plan: Plan, target: str) -> tuple[str, str]:
         return _choose(plan)
     if target in ("cpp_standalone", "cython") and standalone.compiler() is None:
         raise standalone.BuildError(f"target '{target}' needs a C++ compiler: {standalone.missing_compiler()}")
+    if target in fused.TARGETS:
+        fused.check(plan.circuit, target)
     return target, "asked for"
 
 
 def _choose(plan: Plan) -> tuple[str, str]:
     seconds = plan.numpy_seconds
     hindrance = standalone.hindrance()
+    if fused.is_for(plan.circuit):
+        worth = WORTH_A_REPLAY if fused.is_built() else WORTH_A_BUILD
+        if seconds > worth:
+            return "fused", f"the same spikes as Brian2's, where numpy would take about {seconds:.0f} s"
     if hindrance is None and seconds > WORTH_A_BUILD:
         return "cpp_standalone", f"numpy would take about {seconds:.0f} s"
     if standalone.is_built(plan.circuit, plan.shape()):

@@ -49,21 +49,24 @@ def parse_quantity(text: str | Quantity, like: Quantity) -> Quantity:
         If the text is not a finite number with a known unit, or the dimension is not that of `like`.
     """
     value: Any = text
-    expected = f"expected a value such as '{like.in_best_unit()}'"
+
+    def expected() -> str:  # formatted where it is needed, since it takes longer than reading a value
+        return f"expected a value such as '{like.in_best_unit()}'"
+
     if isinstance(text, str):
         match = _TEXT.fullmatch(text)
         if match is None or match[2] not in UNITS:
-            raise InputError(f"{text!r} is not a number with a unit; {expected} (units: {', '.join(UNITS)})")
+            raise InputError(f"{text!r} is not a number with a unit; {expected()} (units: {', '.join(UNITS)})")
         value = float(match[1]) * UNITS[match[2]]
     try:
         finite = math.isfinite(float(b2.asarray(value)))
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{text!r} is not a single quantity; {expected}") from None
+        raise InputError(f"{text!r} is not a single quantity; {expected()}") from None
     if not have_same_dimensions(value, like):
         has = f"the unit {get_unit(get_dimensions(value))!r}" if isinstance(value, Quantity) else "no unit"
-        raise InputError(f"{value} has {has}; {expected}")
+        raise InputError(f"{value} has {has}; {expected()}")
     if not finite:
-        raise InputError(f"{value} is not finite; {expected}")
+        raise InputError(f"{value} is not finite; {expected()}")
     return Quantity(value)
 
 

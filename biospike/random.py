@@ -213,7 +213,7 @@ template <typename Trial, typename Index> static inline void _bs_bernoulli_eight
 }}
 #endif
 """
-_CPP = f"""
+CPP = f"""
 static inline void _bs_two_uniforms(
     int64_t seed, int64_t trial, int64_t index, int64_t step, int64_t draw, double& u, double& w
 ) {{
@@ -288,6 +288,8 @@ static inline double _bs_normal(int64_t seed, int64_t trial, int64_t index, int6
 }}
 """
 
+"""The variates in C++, for equations and for the kernels of `biospike.fused`."""
+
 
 def _brian_function(name: str, vectorised: Any, *, first: str = "", last: str = "") -> Function:
     """One of the variates above as a Brian2 function for the numpy, Cython and C++ targets.
@@ -309,7 +311,7 @@ def _brian_function(name: str, vectorised: Any, *, first: str = "", last: str = 
     typed = ", ".join(f"{'double' if kind == 'float' else 'int64_t'} {name}" for name, kind in types.items())
     call = f"static inline double {name}({typed}) {{ return _bs_{name}({', '.join(types)}); }}"
     includes = "#include <stdint.h>\n#include <string.h>\n#include <cmath>\n"
-    guarded = f"#ifndef _BIOSPIKE_RANDOM\n#define _BIOSPIKE_RANDOM\n{includes}{_CPP}\n#endif\n"
+    guarded = f"#ifndef _BIOSPIKE_RANDOM\n#define _BIOSPIKE_RANDOM\n{includes}{CPP}\n#endif\n"
     function.implementations.add_implementation("cpp", guarded + call, name=name)
     verbatim = f'cdef extern from *:\n    """\n{guarded}{call}\n    """\n    double {name}({typed})\n'
     function.implementations.add_implementation("cython", verbatim, name=name)

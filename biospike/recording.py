@@ -54,7 +54,7 @@ def versions() -> dict[str, str]:
 
 def provenance(circuit: standalone.Buildable, *, seed: int, target: str, reason: str, dt: float) -> dict[str, Any]:
     """Attributes of a result: who made it, from what, with what. Values fit netCDF."""
-    compiler, flags = standalone.toolchain() if target in ("cpp_standalone", "cython") else ("none", "none")
+    compiler, flags = standalone.toolchain() if target != "numpy" else ("none", "none")
     return {
         "circuit": circuit.name,
         "parameters": json.dumps(to_plain(circuit)),

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from biospike import execution, recording
 from biospike.circuit import Circuit, check_rows
 from biospike.errors import InputError
+from biospike.fused.replay import replay_once
 from biospike.ideal.softmax import check_logits
 from biospike.packing import MOMENTS, Plan, cut, fitted
 from biospike.rows import row_names
@@ -39,6 +40,8 @@ def simulate(
     dt: Quantity | str | None = None,
     jobs: int | None = None,
     progress: bool = False,
+    check: bool = True,
+    limit: bool = True,
 ) -> xr.Dataset:
     """Run a circuit on rows of logits and count its spikes.
 
@@ -56,8 +59,9 @@ def simulate(
     seed
         Integer in [0, 2**32). The same seed gives the same spikes whatever the target, batch size or jobs.
     target
-        ``cpp_standalone`` (compiled), ``cython``, ``numpy``, or ``auto``: compiled where a compiler is found and the
-        work is worth a build.
+        ``cpp_standalone`` (compiled), ``cython``, ``numpy``: Brian2's own code. ``fused``: a kernel of `biospike.fused`
+        that finds the same spikes, for circuits that have one. ``continuous``: another one, of the same law as dt
+        goes to 0. ``auto``: fused or compiled where a compiler is found and the work is worth a build, else numpy.
     checkpoints
         How many windows to read, spaced evenly in the logarithm up to the duration, or the windows themselves.
     dt
@@ -66,6 +70,11 @@ def simulate(
         Processes; default all cores.
     progress
         Show bars for build and run on standard error.
+    check
+        On target ``fused``, replay a small batch on Brian2's numpy target first, once a circuit and process: it takes
+        about a second.
+    limit
+        False leaves `limit` out, which some circuits find by iteration.
 
     Returns
     -------
@@ -83,13 +92,19 @@ def simulate(
         If the compiled target cannot be built or fails.
     """
     work = plan(circuit, logits, duration=duration, trials=trials, seed=seed, checkpoints=checkpoints, dt=dt)
-    [data] = simulate_each([work], target=target, jobs=jobs, progress=progress)
+    [data] = simulate_each([work], target=target, jobs=jobs, progress=progress, check=check, limit=limit)
     names = row_names(logits)
     return data if names is None else data.assign_coords(row_name=("row", names))
 
 
 def simulate_each(
-    plans: Sequence[Plan], *, target: str = "auto", jobs: int | None = None, progress: bool = False
+    plans: Sequence[Plan],
+    *,
+    target: str = "auto",
+    jobs: int | None = None,
+    progress: bool = False,
+    check: bool = True,
+    limit: bool = True,
 ) -> Iterator[xr.Dataset]:
     """Run several studies and yield what `simulate` returns for each, in their order, as soon as it is ready.
 
@@ -99,7 +114,7 @@ def simulate_each(
     ----------
     plans
         Of `plan`, which takes the arguments of `simulate`.
-    target, jobs, progress
+    target, jobs, progress, check, limit
         As of `simulate`.
 
     Raises
@@ -111,9 +126,12 @@ def simulate_each(
     chosen = execution.settle_targets(plans, target, progress=progress)
     targets, reasons = zip(*chosen, strict=True) if chosen else ((), ())
     sized = [work if own == "cpp_standalone" else fitted(work) for work, own in zip(plans, targets, strict=True)]
+    for work, own in zip(sized, targets, strict=True):
+        if own == "fused" and check:
+            replay_once(work)
     done = execution.execute_each(list(zip(sized, targets, strict=True)), jobs=workers, progress=progress)
     for work, own, reason, joined in zip(sized, targets, reasons, done, strict=True):
-        yield _dataset(work, joined, own, reason)
+        yield _dataset(work, joined, own, reason, limit=limit)
 
 
 def check_study(circuit: Circuit, logits: ArrayLike, *, target: str = "auto", **options: Any) -> None:
@@ -169,7 +187,9 @@ def plan(
     )
 
 
-def _dataset(plan: Plan, joined: dict[str, NDArray[Any]], target: str, reason: str) -> xr.Dataset:
+def _dataset(
+    plan: Plan, joined: dict[str, NDArray[Any]], target: str, reason: str, *, limit: bool = True
+) -> xr.Dataset:
     rows = len(plan.logits)
     by_trial = {name: values.reshape(plan.trials, rows, *values.shape[1:]) for name, values in joined.items()}
     dims = ("trial", "row", "key")
@@ -178,7 +198,7 @@ def _dataset(plan: Plan, joined: dict[str, NDArray[Any]], target: str, reason: s
             "spike_count": ((*dims, "checkpoint"), by_trial["spike_count"].astype(np.int32, copy=False)),
             **{name: (dims, by_trial[name]) for name in MOMENTS},
             "logits": (("row", "key"), plan.logits, {"units": "nats", "missing": "NaN masks a key"}),
-            "limit": (("row", "key"), plan.circuit.limit(plan.logits)),
+            **({"limit": (("row", "key"), plan.circuit.limit(plan.logits))} if limit else {}),
         },
         coords={
             "window_ms": ("checkpoint", plan.marks * plan.dt * 1e3, {"units": "ms"}),

@@ -23,7 +23,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from biospike import execution, recording, simulation, standalone, toolchain
+from biospike import execution, fused, recording, simulation, standalone, toolchain
 from biospike.circuit import Circuit
 from biospike.errors import InputError
 from biospike.files import remove_abandoned, write_atomically, written
@@ -48,7 +48,7 @@ class Point:
     ----------
     circuit, logits, duration, trials, seed, checkpoints, dt
         As there.
-    target : {"cpp_standalone", "cython", "numpy"}
+    target : {"cpp_standalone", "cython", "numpy", "fused", "continuous"}
         Never ``auto``, whose choice depends on what was compiled before.
     labels : dict
         How a table names this point: the values of what is swept, and whatever else tells points apart.
@@ -90,6 +90,7 @@ class Point:
             "code": standalone.code_digest(type(self.circuit)),
             "versions": recording.versions(),
             "toolchain": " ".join(standalone.toolchain()) if self.target != "numpy" else "none",
+            "kernels": fused.source_digest() if self.target in fused.TARGETS else "none",
         }
 
     def key(self) -> str:
@@ -119,7 +120,8 @@ def grid(
     durations, seeds, trials, checkpoints, dt
         As in `biospike.simulate`, which checks them.
     target
-        ``auto`` is compiled C++ where a compiler works, else numpy, with a warning if there is one that does not.
+        ``auto`` is fused, or else compiled C++, where a compiler works, else numpy, with a warning if there is one that
+        does not.
 
     Raises
     ------
@@ -128,7 +130,7 @@ def grid(
     """
     rows = logits if isinstance(logits, Mapping) else {"logits": logits}
     tried = [*circuits]
-    chosen = _choose_target(tried) if target == "auto" else target
+    compiled = _choose_target(tried) if target == "auto" else target
     points = [
         Point(
             circuit=circuit,
@@ -138,7 +140,7 @@ def grid(
             seed=seed,
             checkpoints=checkpoints,
             dt=dt,
-            target=chosen,
+            target="fused" if target == "auto" and compiled != "numpy" and fused.is_for(circuit) else compiled,
             labels={"circuit": circuit.name, "logits": name, "duration": str(duration), "seed": seed},
         )
         for circuit, (name, values), duration, seed in itertools.product(tried, rows.items(), durations, seeds)
@@ -257,10 +259,11 @@ def _compute(
 
 def _build(points: Iterable[Point], progress: bool) -> None:
     """Compile every shape once, before the workers look for it."""
-    compiled = [point for point in points if point.target == "cpp_standalone"]
-    plans = [simulation.plan(point.circuit, point.logits, **point.options) for point in compiled]
-    shapes = {(str(plan.circuit.structure), type(plan.circuit), plan.sizes): plan for plan in plans}
-    execution.build_plans(list(shapes.values()), "cpp_standalone", progress=progress)
+    for target in execution.IN_THREADS:
+        compiled = [point for point in points if point.target == target]
+        plans = [simulation.plan(point.circuit, point.logits, **point.options) for point in compiled]
+        shapes = {(str(plan.circuit.structure), type(plan.circuit), plan.sizes): plan for plan in plans}
+        execution.build_plans(list(shapes.values()), target, progress=progress)
 
 
 def compute(point: Point, key: str) -> xr.Dataset:
@@ -292,21 +295,43 @@ def _compute_here(point: Point, key: str, folder: Path) -> str:
 
 def _keep(data: xr.Dataset, path: Path) -> None:
     content = recording.content(data)
-    write_atomically(path, lambda temporary: temporary.write_bytes(content + _seal(content)))
+    write_atomically(path, lambda temporary: temporary.write_bytes(content + _seal(content, data.attrs["key"])))
     path.chmod(0o444)
 
 
-def _seal(content: bytes) -> bytes:
-    """Stands after the netCDF file, where no reader of netCDF looks."""
-    return f"\nsha256 {hashlib.sha256(content).hexdigest()}\n".encode()
+def _seal(content: bytes, key: str) -> bytes:
+    """Stands after the netCDF file, where no reader of netCDF looks; says whose it is, and whether it is whole."""
+    return f"\nkey {key} sha256 {hashlib.sha256(content + key.encode()).hexdigest()}\n".encode()
+
+
+KEY_LENGTH = hashlib.sha256().digest_size * 2
 
 
 def is_complete(path: Path, key: str) -> bool:
-    """Whether the file of a point is there, undamaged and its own."""
+    """Whether the file of a point is there, undamaged and its own: known without a reader of netCDF."""
     try:
-        return read(path).attrs.get("key") == key
-    except (OSError, ValueError):
+        return _check_seal(path) == key
+    except (OSError, InputError):
         return False
+
+
+def _check_seal(path: Path) -> str:
+    """Key of the point whose file this is.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    InputError
+        If it is not as it was written.
+    """
+    whole = path.read_bytes()
+    size, before = len(_seal(b"", "0" * KEY_LENGTH)), len("\nkey ")
+    content, seal = whole[:-size], whole[-size:]
+    key = seal[before : before + KEY_LENGTH].decode("ascii", errors="replace")
+    if seal != _seal(content, key):
+        raise InputError(f"{path} is damaged: it is not as it was written")
+    return key
 
 
 def read(path: Path) -> xr.Dataset:
@@ -319,8 +344,5 @@ def read(path: Path) -> xr.Dataset:
     InputError
         If it is not as it was written. It is then not given to HDF5, which a wrong bit can keep busy for ever.
     """
-    whole = path.read_bytes()
-    size = len(_seal(b""))
-    if whole[-size:] != _seal(whole[:-size]):
-        raise InputError(f"{path} is damaged: it is not as it was written")
+    _check_seal(path)
     return recording.load(path)

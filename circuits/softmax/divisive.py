@@ -63,6 +63,7 @@ class Divisive(CommonGate):
 
     threshold: ClassVar[float] = 1.0
     name: ClassVar[str] = "divisive"
+    fused: ClassVar[str | None] = "divided"
     inhibition: ClassVar[str] = "g"
     rate: Quantity = quantity(1000 * b2.Hz, above=0 * b2.Hz)
     tau_g: Quantity = quantity(20 * b2.ms, above=0 * b2.ms)

@@ -21,4 +21,5 @@ class Integrate(Escape):
     """`Escape` with regularity infinity; the parameters are the same."""
 
     name: ClassVar[str] = "integrate"
+    fused: ClassVar[str | None] = "pinned"
     regularity: float = attrs.field(default=np.inf, converter=real, validator=check_regularity)

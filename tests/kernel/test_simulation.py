@@ -132,7 +132,7 @@ def test_result_survives_the_disk(tmp_path):
         ({"trials": 1.5}, "trials .* got 1.5"),
         ({"seed": -1}, "seed .* got -1"),
         ({"seed": 2**32}, "seed .* got 4294967296"),
-        ({"target": "gpu"}, "target must be one of auto, cpp_standalone, cython, numpy, got 'gpu'"),
+        ({"target": "gpu"}, "target must be one of auto, cpp_standalone, cython, numpy, fused, continuous, got 'gpu'"),
         ({"dt": 1 * b2.ms}, "too coarse for rate = 200"),
         ({"dt": 0.3 * b2.ms}, "t_inh = .* must be a multiple of dt"),
         ({"checkpoints": 0}, "checkpoints must be at least 1 and at most 10000, got 0"),

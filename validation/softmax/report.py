@@ -38,6 +38,7 @@ def report(
     parts = [
         "# Spiking circuits against the exact softmax",
         _what_was_run(data, last),
+        _targets(data),
         "![convergence](convergence.png)",
         "## The longest window",
         markdown(last.reset_index().drop(columns=["rows", "trials"])),
@@ -147,6 +148,18 @@ def _what_was_run(data: xr.Dataset, last: pd.DataFrame) -> str:
         f"{len(z)} rows of {keys.min()} to {keys.max()} keys, logits spanning {span.min():.1f} to {span.max():.1f} "
         f"nats a row (median {np.median(span):.1f}); {int(last['trials'].iloc[0])} trials; window "
         f"{last['window_ms'].iloc[0]:g} ms; seed {data.attrs['seed']}."
+    )
+
+
+def _targets(data: xr.Dataset) -> str:
+    by_target: dict[str, list[str]] = {}
+    for name in data["circuit"].values:
+        by_target.setdefault(data["target"].sel(circuit=name).item(), []).append(name)
+    named = "; ".join(f"`{target}`: {', '.join(names)}" for target, names in by_target.items())
+    return f"Spikes by target: {named}." + (
+        " Target `fused` is kernels that find the spikes of the Brian2 network, every one."
+        if "fused" in by_target
+        else ""
     )
 
 

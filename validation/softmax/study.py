@@ -100,7 +100,9 @@ class Config:
     seed: int = 1
     """Same seed, same spikes, on every target."""
     target: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
-    """auto, cpp_standalone, cython or numpy."""
+    """auto, cpp_standalone, cython, numpy, fused (kernels that find Brian2's spikes) or continuous (without a grid)."""
+    no_check: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Do not replay a small batch on Brian2's numpy target of every circuit that runs on target fused."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results/compare_softmax")
     """Directory for tables, counts, figures and report."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -184,7 +186,12 @@ def run(study: Study) -> Iterator[xr.Dataset]:
     target, progress = study.config.target, not study.config.quiet
     build_plans(study.plans, target, progress=progress)
     in_turn = [work for all_of_it in zip(study.plans, study.halved, study.again, strict=True) for work in all_of_it]
-    done = simulate_each([work for work in in_turn if work is not None], target=target, progress=progress)
+    done = simulate_each(
+        [work for work in in_turn if work is not None],
+        target=target,
+        progress=progress,
+        check=not study.config.no_check,
+    )
     windows_ms = study.plans[0].marks * study.plans[0].dt * 1e3
     for again in study.again:
         data, halved = next(done), next(done)
