@@ -65,6 +65,7 @@ STUDIES: dict[str, StudyRecord] = {
         frameworks.STUDY,
         verdicts.STUDY,
         attention.STUDY,
+        attention.TOY,
         softmax.STUDY,
         compare_transfer.STUDY,
         compare_exponential.STUDY,
@@ -163,7 +164,7 @@ def run_study(name: str, options: list[str], out: Path) -> Outcome:
     if mark.is_file() and json.loads(mark.read_text(encoding="utf-8")).get("key") == known:
         return Outcome(name, "kept", 0.0, "")
     start = time.monotonic()
-    command = [sys.executable, "-m", f"validation.{name}", *options, "--out", str(out / name)]
+    command = [sys.executable, "-m", f"validation.{STUDIES[name].script or name}", *options, "--out", str(out / name)]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     seconds = time.monotonic() - start
     if done.returncode != 0:

@@ -49,7 +49,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, str], Ran]:
 def test_every_study_exists_and_takes_the_options_of_both_presets() -> None:
     for preset in ("quick", "paper"):
         for name, options in prepare(Config(preset=preset)).items():
-            module = __import__(f"validation.{name}", fromlist=["Config"])
+            script = STUDIES[name].script or name
+            module = __import__(f"validation.{script}", fromlist=["Config"])
             fields = {field.name.replace("_", "-") for field in module.Config.__attrs_attrs__}
             assert {option[2:] for option in options if option.startswith("--")} <= fields
 

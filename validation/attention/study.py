@@ -23,7 +23,7 @@ from circuits.attention import GAIN, ROW_CIRCUITS, SpikingAttention, softmax_cir
 from circuits.presentation import Presentation, plan_presentation, present
 from circuits.softmax import THRESHOLD_LINEAR, ThresholdLinear
 from circuits.spike_record import record_spikes
-from validation.attention.claims import CLAIMS
+from validation.attention.claims import CLAIMS, TOY_CLAIMS
 from validation.attention.decay import curves
 from validation.attention.decay import tabulate as tabulate_decay
 from validation.attention.decay_figure import decay_figure
@@ -342,7 +342,8 @@ def main(config: Config) -> None:
         out.figures(**plot(data, tables, traces))
         if extra:
             out.figures(decay=decay_figure(extra["decay"], extra["decay_fit"]))
-        out.report(report(data, **tables, findings=CLAIMS.findings(out), extra=extra))
+        findings = [*CLAIMS.findings(out), *(TOY_CLAIMS.findings(out) if extra else ())]
+        out.report(report(data, **tables, findings=findings, extra=extra))
 
 
 def redraw(results: Results, out: Path) -> None:
@@ -363,4 +364,14 @@ STUDY = StudyRecord(
     redraw,
     quick=("--trials", "8", "--duration", "1 s"),
     paper=("--trials", "32", "--duration", "16 s"),
+)
+SUBTRACTED = ("--toy", "--softmax", "subtractive")
+TOY = StudyRecord(
+    "compare_attention_toy",
+    Config,
+    main,
+    TOY_CLAIMS,
+    quick=(*SUBTRACTED, "--trials", "8", "--duration", "2 s"),
+    paper=(*SUBTRACTED, "--trials", "64", "--duration", "20 s"),
+    script="compare_attention",
 )

@@ -16,7 +16,7 @@ class StudyRecord(NamedTuple):
     Attributes
     ----------
     name : str
-        Of its script, and of its directory below the results.
+        Of its directory below the results, and of its script.
     config : type
         Its options, which are its command line.
     main : callable
@@ -30,6 +30,8 @@ class StudyRecord(NamedTuple):
     minutes : tuple of float
         What it took at the two presets when it was last measured, on two cores from an empty cache; NaN where it was
         not.
+    script : str
+        Of a second run of one script; empty where `name` is its name.
     """
 
     name: str
@@ -40,3 +42,4 @@ class StudyRecord(NamedTuple):
     quick: tuple[str, ...] | None = None
     paper: tuple[str, ...] | None = None
     minutes: tuple[float, float] | None = None
+    script: str = ""
