@@ -7,6 +7,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import joblib
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from biospike import fused, runtime, standalone
+from biospike import fused, parts, runtime, standalone
 from biospike.errors import InputError
 from biospike.parameters import parse_quantity
 from biospike.random import MOST_STEPS, SEEDS, TRIALS
@@ -108,8 +109,9 @@ def _execute(work: Sequence[tuple[Plan, str]], threads: bool, jobs: int, bar: tq
         prefer="threads" if threads else "processes",
         return_as="generator",
     )
+    kept = parts.place()
     done: Results = workers(
-        joblib.delayed(_run)(plan, target, binaries.get(id(plan)), number) for plan, target, number in batches
+        joblib.delayed(_run)(plan, target, binaries.get(id(plan)), number, kept) for plan, target, number in batches
     )
     collected = []
     for (plan, _, number), result in zip(batches, done, strict=True):
@@ -121,8 +123,22 @@ def _execute(work: Sequence[tuple[Plan, str]], threads: bool, jobs: int, bar: tq
             collected = []
 
 
-def _run(plan: Plan, target: str, binary: standalone.Binary | None, number: int) -> dict[str, NDArray[Any]]:
+def _run(
+    plan: Plan, target: str, binary: standalone.Binary | None, number: int, kept: Path | None
+) -> dict[str, NDArray[Any]]:
+    """Run a batch, or read what it returned before the study was interrupted."""
     state, duration = plan.state(number), plan.duration(number)
+    make = functools.partial(_make, plan, target, binary, number, state, duration)
+    if kept is None:
+        return make()
+    shape = {"shape": str(plan.shape(number)), "dt": plan.dt, "duration": duration}
+    name = parts.key(plan.circuit, state, target=target, wanted=plan.wanted, **shape)
+    return make() if name is None else parts.kept(kept, name, make)
+
+
+def _make(
+    plan: Plan, target: str, binary: standalone.Binary | None, number: int, state: dict[str, Any], duration: float
+) -> dict[str, NDArray[Any]]:
     if binary is not None:
         with processors:
             return standalone.run(binary, state, plan.dt, duration, plan.wanted)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import attrs
 import tyro
 
-from biospike import provenance, standalone
+from biospike import parts, provenance, standalone
 from biospike.errors import InputError, InputWarning
 from biospike.standalone import BuildError, RunError
 
@@ -47,7 +47,8 @@ def run(config: type[Config], work: Callable[[Config], None], description: str) 
         with warnings.catch_warnings():
             warnings.simplefilter("default", InputWarning)
             warnings.showwarning = _in_one_line(warnings.showwarning)
-            work(options)
+            with _kept_parts(options):
+                work(options)
         _keep_provenance(options, started)
     except (InputError, OSError, BuildError, RunError) as error:
         if isinstance(error, OSError) and not _is_of_the_user(error, options):
@@ -57,6 +58,12 @@ def run(config: type[Config], work: Callable[[Config], None], description: str) 
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _kept_parts(options: Any) -> contextlib.AbstractContextManager[None]:
+    """Where batches are kept that an interrupted study has done."""
+    out = getattr(options, "out", None)
+    return contextlib.nullcontext() if out is None else parts.kept_in(Path(out) / ".parts")
 
 
 def _in_one_line(show: Callable[..., None]) -> Callable[..., None]:
