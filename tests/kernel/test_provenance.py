@@ -57,7 +57,7 @@ def test_the_command_makes_the_same_files_again(study, tmp_path):
         for directory in (out, tmp_path / "again")
     )
     assert first == second
-    assert len(first) == 9
+    assert len(first) == 11
 
 
 def test_changed_inputs_and_code_are_said(study, monkeypatch):

@@ -45,6 +45,7 @@ TOUCHED = {
     "validation/dimension/report.py": (False, False),
     "validation/approximation/targets.py": (False, False),
     "validation/assumptions/report.py": (False, False),
+    "validation/verdicts/codes.py": (False, False),
     "validation/assumptions/claims.py": (False, False),
     "validation/assumptions/keys/hazard_keys.py": (False, True),
     "validation/speed/peers/loop.cpp": (False, False),

@@ -224,6 +224,11 @@ def one_bit(results: Results) -> Finding:
     """Bits that the errors of single values ask for, over the spikes spent."""
     rows = results.table("summary", family="encoder").dropna(subset=["rate_bits"])
     rows = rows[(rows["spikes"] > 0) & (rows["rate_bits"] > 0)]
+    rows = rows[
+        rows["error_low"] > 0
+    ]  # of few trials the interval of an error may reach 0, and that of its bits no end
+    if rows.empty:
+        raise Missing("too few trials for an interval of the bits")
     cases = []
     for name, mine in rows.groupby(["code", "metric"], sort=False):
         best = mine.loc[(mine["rate_bits"] / mine["spikes"]).idxmax()]

@@ -121,18 +121,24 @@ def same_statistics(results: Results) -> Finding:
         word = words.get(row["verdict"], UNDECIDED)
         # Two seeds of one simulator differ by the root of 2 of their standard deviation.
         most = math.sqrt(2) * row["seed_to_seed"]
-        by_interval = word == HOLDS and row["measure"] not in DISTANCES and np.isfinite([row["low"], row["high"]]).all()
-        cases.append(Case(name=f"{row['circuit']} {row['measure']}", estimate=row["difference"], low=row["low"],
-                          high=row["high"], least=-most, most=most, word="" if by_interval else word))  # fmt: skip
+        low, high = row.get("low", np.nan), row.get("high", np.nan)
+        by_interval = word == HOLDS and row["measure"] not in DISTANCES and np.isfinite([low, high]).all()
+        cases.append(Case(name=f"{row['circuit']} {row['measure']}", estimate=row["difference"], low=low,
+                          high=high, least=-most, most=most, word="" if by_interval else word))  # fmt: skip
     agree = sum(case.verdict == HOLDS for case in cases)
     distances = found[found["measure"].str.startswith("ks_")]
+    ratio = (distances["difference"] / distances["seed_to_seed"]).median()
+    of_distances = (
+        f"; Kolmogorov-Smirnov distances of intervals and counts {ratio:.2f} of those between seeds (median)"
+        if np.isfinite(ratio)
+        else ""
+    )
     return judged(
-        f"{agree} of {len(found)} measures agree; Kolmogorov-Smirnov distances of intervals and counts "
-        f"{(distances['difference'] / distances['seed_to_seed']).median():.2f} of those between seeds (median)",
+        f"{agree} of {len(found)} measures agree{of_distances}",
         cases,
         on="the measure",
         decision="ranks",
-        interval=f"ranks {found['rank'].min():.3f} to {found['rank'].max():.3f}",
+        interval=f"ranks {found['rank'].min():.3f} to {found['rank'].max():.3f}" if found["rank"].notna().any() else "",
         threshold_from="means within the root of 2 of the standard deviation of seeds; ranks at 5 %, Bonferroni",
         conditions=f"{', '.join(found['circuit'].unique())}; seeds of either simulator's own generator",
     )

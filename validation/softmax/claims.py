@@ -260,6 +260,9 @@ def regularity(results: Results) -> Finding:
 def family(results: Results) -> Finding:
     """Every window of every member."""
     rows = results.table("regularity")
+    rows = rows[(rows["tv"] > NO_ERROR) & (rows["cv_law"] > NO_ERROR)]
+    if rows.empty:
+        raise Missing("no member errs")
     cases = [
         _tv(
             f"k = {row['k']:g} at {row['spikes_per_row']:.0f} spikes",

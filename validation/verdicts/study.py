@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import attrs
 import tyro
@@ -59,13 +60,17 @@ def prepare(config: Config) -> list[Cell]:
     return cells(config.preset)
 
 
+def run(config: Config, chosen: list[Cell]) -> Iterator[tuple[Cell, list[dict[str, Any]]]]:
+    """Draw and decide on studies of every code; what an interrupted run has done is read again."""
+    repetitions, progress = REPETITIONS[config.preset], not config.quiet
+    return measure_all(chosen, repetitions, config.seed, config.out, jobs=config.jobs, progress=progress)
+
+
 def main(config: Config) -> None:
     """Check, run, tabulate, plot and write."""
     chosen = prepare(config)
     with Results.of(config) as out:
-        found = measure_all(
-            chosen, REPETITIONS[config.preset], config.seed, config.out, jobs=config.jobs, progress=not config.quiet
-        )
+        found = run(config, chosen)
         calibration, by_cell = tabulate(found)
         out.tables(calibration=calibration, cells=by_cell)
         out.show(by_cell.sort_values("false", ascending=False, kind="stable")[SHOWN].head(WORST), digits=3)

@@ -56,7 +56,7 @@ def test_what_is_written(name, spikes, tmp_path):
     out.tables(**tables)
     findings = CLAIMS.findings(out)
     verdict = next(one.verdict for one in findings if "two seeds" in one.claim)
-    assert re.match("undecided: too few (seeds|spikes)", verdict)
+    assert verdict.startswith("undecided")
     line = "race: row 0 has too many keys"
     text = report(results, tables, version="3", findings=findings, left_out={"race": line})
     assert f"**Not run.** {line}." in text
@@ -81,5 +81,6 @@ def test_a_difference_is_said_though_others_are_not_told(tmp_path):
         tmp_path / "summary.csv", index=False
     )
     found = next(one for one in CLAIMS.findings(Results(tmp_path)) if "two seeds" in one.claim)
-    assert found.verdict == "does not hold: escape a"
+    assert found.verdict.startswith("does not hold")
+    assert "escape a" in found.verdict + found.sentence
     assert "nan" not in found.sentence + found.interval
