@@ -123,7 +123,9 @@ def convergence_figure(summary: pd.DataFrame, convergence_table: pd.DataFrame) -
     biased = [name for name, level in floors.items() if level]
     groups = {"stopped by a floor": biased, "converging to softmax": [name for name in floors if name not in biased]}
     panels = [(title, names) for title, names in groups.items() if names]
-    width, height, panel, margin = 3.5 * len(panels), 3.1, 2.4, 0.68  # inches; names stand in the right margin
+    # Inches; names stand in the right margin.
+    width, height, margin = 3.5 * len(panels), 3.1, max(0.68, 0.08 + 0.055 * max(map(len, floors)))
+    panel = 3.08 - margin
     grid = {"left": 0.45 / width, "right": 1 - margin / width, "wspace": 3.5 / panel - 1,
             "bottom": 0.62 / height, "top": 1 - 0.25 / height}  # fmt: skip
     with style.context(STYLE):
