@@ -23,7 +23,9 @@ from biospike.random import MOST_STEPS, SEEDS, TRIALS
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity, have_same_dimensions
 
-TARGETS = ("auto", "cpp_standalone", "cython", "numpy", "fused", "continuous")
+OF_BRIAN2 = ("auto", "cpp_standalone", "cython", "numpy")
+"""Targets of every circuit and block; `auto` may choose a kernel where there is one."""
+TARGETS = (*OF_BRIAN2, *fused.TARGETS)
 IN_THREADS = ("cpp_standalone", *fused.TARGETS)
 """Targets whose batches need no Python process of their own."""
 

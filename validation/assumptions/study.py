@@ -70,7 +70,7 @@ def prepare(config: Config) -> Lab:
     execution.check_counts(trials, config.seed)
     if trials < 8:
         raise InputError(f"--trials must be at least 8, half of which give the signs of the bias, got {trials}")
-    member("--target", config.target, execution.TARGETS)
+    member("--target", config.target, execution.OF_BRIAN2)
     if config.target in ("cpp_standalone", "cython") and standalone.compiler() is None:
         raise standalone.BuildError(f"target '{config.target}' needs a C++ compiler: {standalone.missing_compiler()}")
     return Lab(int(trials), preset["stretch"], config.seed, config.target, config.quiet)

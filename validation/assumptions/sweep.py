@@ -142,8 +142,8 @@ def persistent(deviation: ArrayLike, weight: float = 0.5) -> Array:
 
         b_r = weight * sum_i sign(sum_{q in the first half} d_qi) * d_ri,      r in the second half
 
-    Given the signs the b_r are independent, so that the bootstrap of their mean is valid. The mean is unbiased where
-    there is no bias, and where its signs are resolved. In between it is low, per component by at most a fifth of the
+    Given the signs the b_r are independent, so that Student's t holds for their mean. It is unbiased where there is
+    no bias, and where its signs are resolved. In between it is low, per component by at most a fifth of the
     standard error of the mean of half of the trials: max of x*2*Phi(-x) = 0.34, times the chance that x is there.
 
     Parameters
@@ -173,7 +173,7 @@ def bias_interval(deviation: ArrayLike, weight: float = 0.5) -> tuple[float, flo
     from the floor up, and high by a fifth of it where there is none.
 
     The lower bound is that of `persistent`, which on average is at most the true size. The upper bound is that of a,
-    which on average is at least the true size. Both by BCa over trials.
+    which on average is at least the true size. Both by Student's t over trials.
 
     Returns
     -------

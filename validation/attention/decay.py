@@ -21,7 +21,6 @@ from biospike import metrics, simulate
 from biospike.errors import InputError
 from biospike.theory.lyapunov import V, fit_rate, sampling_floor
 from circuits.presentation import present
-from validation.attention.fixed_point import t_interval
 
 import brian2 as b2
 
@@ -130,7 +129,7 @@ def tabulate(found: list[Curve]) -> tuple[pd.DataFrame, pd.DataFrame]:
                 curve.drive,
                 int(steps),
                 every[:, k].mean(),
-                *t_interval(every[:, k]),
+                *map(float, metrics.t_interval(every[:, k])),
                 rate[k],
                 sampling[k],
                 limit,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import attrs
 import numpy as np
 import pandas as pd
-import scipy
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
@@ -58,15 +57,6 @@ FIRST = 8
 """Timesteps of the shortest window of ``steps.csv``; the longest is n^2/eps^2 of the smallest accuracy."""
 
 
-def t_interval(samples: ArrayLike) -> tuple[float, float]:
-    """95 % interval of a mean over independent samples, by Student's t; NaN for fewer than two."""
-    values = np.asarray(samples, dtype=float)
-    if values.size < 2:
-        return np.nan, np.nan
-    half = float(scipy.stats.t.ppf(0.975, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size))
-    return float(values.mean() - half), float(values.mean() + half)
-
-
 def _standard_errors(values: Array, limit: Array) -> tuple[float, float]:
     """Largest distance of a mean over trials (trial, ...) from its limit in standard errors, and the largest of these.
 
@@ -103,7 +93,7 @@ def fixed_point(data: xr.Dataset) -> pd.DataFrame:
                 int(steps),
                 data.sizes["trial"],
                 float(mean_of_known(tv, axis=-1)),
-                *t_interval(tv),
+                *map(float, metrics.t_interval(tv)),
                 limit_tv,
                 float(mean_of_known(own, axis=(0, 1))),
                 float(np.abs(found.counts[c] - steps * found.settled[c]).max()),
@@ -155,7 +145,7 @@ def steps_table(
                 for to in (ordinary, limit)
             )
             last = from_softmax[-1]
-            known = dict(zip(("low", "high"), t_interval(last), strict=True)) | {
+            known = dict(zip(("low", "high"), map(float, metrics.t_interval(last)), strict=True)) | {
                 "tv": float(last.mean()),
                 "limit_tv": float(metrics.total_variation(limit, ordinary).mean()),
             }

@@ -11,7 +11,7 @@ import xarray as xr
 
 from validation.attention.decay import DECAY, FITS
 from validation.attention.fixed_point import COLUMNS, STEPS
-from validation.study.report import markdown
+from validation.study.report import described, markdown
 from validation.study.words import between
 
 BOUND = 2.0
@@ -34,23 +34,19 @@ def own_inhibition(data: xr.Dataset, tables: Mapping[str, pd.DataFrame]) -> list
         "the limit, fixed before the run. Rows have the inhibition of the circuit and no other: no reference "
         "potential holds their rate. Their limit is the fixed point of that inhibition at the mean drive.",
         markdown(last),
-        _described(COLUMNS),
+        described(COLUMNS),
         *[_distances(row) for row in last.itertuples()],
     ]
     if "steps" in tables:
-        sections += ["### Steps of the toy", markdown(tables["steps"]), _described(STEPS)]
+        sections += ["### Steps of the toy", markdown(tables["steps"]), described(STEPS)]
     sections += [
         "### The Lyapunov function in time",
         markdown(tables["decay_fit"]),
-        _described(FITS),
+        described(FITS),
         *_decays(tables["decay"], tables["decay_fit"]),
-        "`decay.csv`: " + _described(DECAY),
+        "`decay.csv`: " + described(DECAY),
     ]
     return sections
-
-
-def _described(columns: Mapping[str, str]) -> str:
-    return "; ".join(f"`{name}`: {meaning}" for name, meaning in columns.items()) + "."
 
 
 def _distances(row: Any) -> str:

@@ -34,6 +34,7 @@ from validation.attention.report import report
 from validation.attention.tables import converge, decompose, summarise
 from validation.inputs import tokens as tokens_file
 from validation.inputs.tokens import TokenInput
+from validation.study import command_line
 from validation.study.options import member
 from validation.study.record import StudyRecord
 from validation.study.results import Results
@@ -304,6 +305,10 @@ def trace(study: Study) -> dict[str, xr.Dataset]:
     return traces
 
 
+OWN_FILES = ("fixed_point.csv", "decay.csv", "decay_fit.csv", "steps.csv", "decay.png", "decay.pdf")
+"""Of rows whose inhibition is subtracted: a later run of others in the same directory has none."""
+
+
 def tabulate(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Every table that is written, by the name of its file."""
     return {"summary": summarise(data), "convergence": converge(data), "decomposition": decompose(data)}
@@ -333,6 +338,7 @@ def main(config: Config) -> None:
         data = run(study)
         tables = tabulate(data)
         traces = trace(study)
+        command_line.remove(out.directory, OWN_FILES)
         out.save("counts", data)
         out.save("spikes", traces)
         out.tables(**tables, energy=energy_table(data, tables["summary"]))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from biospike.errors import InputError
-from biospike.execution import TARGETS
+from biospike.execution import OF_BRIAN2
 from validation.dimension.claims import CLAIMS
 from validation.dimension.data import PATCHES, SETS, data_sets, kind, read_samples
 from validation.dimension.figures import convergence_figure, scree_figure
@@ -82,7 +82,7 @@ def prepare(config: Config) -> Study:
     InputError
         Naming the value and what is accepted.
     """
-    member("--target", config.target, TARGETS)
+    member("--target", config.target, OF_BRIAN2)
     if not 0 < config.variance <= 1:
         raise InputError(f"--variance {config.variance} must be above 0 and at most 1")
     if config.trials < 2:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from biospike import plots
 from biospike.errors import InputError
-from biospike.execution import TARGETS
+from biospike.execution import OF_BRIAN2
 from biospike.ideal.attention import SpikeSoftmax
 from biospike.ideal.frameworks import versions
 from biospike.recording import write_atomically
@@ -132,7 +132,7 @@ def prepare(config: Config) -> Study:
     members("--blocks", config.blocks, (*MODELS, "spike_softmax"))
     members("--inputs", config.inputs, INPUTS)
     member("--size", config.size, SIZES)
-    member("--target", config.target, TARGETS)
+    member("--target", config.target, OF_BRIAN2)
     command_line.at_least(trials=(config.trials, 1), trains=(config.trains, 1), seed=(config.seed, 0))
     frameworks, missing = chosen_frameworks(config.frameworks)
     own = None

@@ -158,7 +158,7 @@ def prepare(config: Config) -> Study:
     preset = PRESETS[config.preset]
     trials = preset.trials if config.trials is None else config.trials
     execution.check_counts(trials, config.seed)
-    member("--target", config.target, execution.TARGETS)
+    member("--target", config.target, execution.OF_BRIAN2)
     inputs = input_sets(preset, config.seed)
     shape = max(one.tokens for one in inputs), max(one.features for one in inputs)
     blocks = [attention_of(one, preset.samples, shape, config.seed) for one in inputs]

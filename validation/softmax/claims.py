@@ -231,11 +231,6 @@ def decay(results: Results) -> Finding:
     )  # fmt: skip
 
 
-CLAIMS.unread(
-    "V(r) decays exponentially in time", REPORTED, "no table has V over time", kind="reported", place="Lyapunov",
-)  # fmt: skip
-
-
 @CLAIMS.add("TV = CV of the intervals times the multinomial law, about the circuit's limit", OURS)
 def regularity(results: Results) -> Finding:
     """Measured error over the law with the measured CV."""

@@ -12,7 +12,6 @@ from typing import Any
 import attrs
 import numpy as np
 import pandas as pd
-import scipy
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -161,17 +160,9 @@ def floor_curve(results: Iterable[xr.Dataset]) -> pd.DataFrame:
         p = softmax(data["logits"].values)
         counts = data["spike_count"].isel(checkpoint=-1).transpose("trial", "row", "key").values
         tv = trial_means(metrics.total_variation(metrics.shares(counts), p))
-        low, high = student(tv)
+        low, high = map(float, metrics.t_interval(tv))
         rows.append({
             "feedback": feedback, "w": w, "tv_law": float(metrics.total_variation(data["limit"].values, p).mean()),
             "tv": tv.mean(), "tv_low": low, "tv_high": high, "spikes_per_row": counts.sum(axis=-1).mean(),
         })  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def student(samples: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of a mean by Student's t; NaN for a single sample."""
-    if samples.size < 2:
-        return np.nan, np.nan
-    half = scipy.stats.t.ppf(0.975, samples.size - 1) * samples.std(ddof=1) / np.sqrt(samples.size)
-    return float(samples.mean() - half), float(samples.mean() + half)

@@ -21,7 +21,6 @@ from biospike.tables import isi_cv, trial_means
 from biospike.theory.concentration import multinomial_tv
 from biospike.verdicts import NO_ERROR
 from circuits.softmax import Escape
-from validation.softmax.controls import student
 from validation.study.thresholds import CLOSE
 
 from brian2.units.fundamentalunits import Quantity
@@ -66,7 +65,7 @@ def regularity_table(plans: Iterable[Plan], results: Iterable[xr.Dataset]) -> pd
             counts = data["spike_count"].isel(checkpoint=at).transpose("trial", "row", "key").values
             spikes = counts.sum(axis=-1).astype(float)
             tv = trial_means(metrics.total_variation(metrics.shares(counts), p))
-            low, high = student(tv)
+            low, high = map(float, metrics.t_interval(tv))
             law = cv * float(np.nanmean(multinomial_tv(p, spikes)))
             rows.append({
                 "k": work.circuit.regularity, "cv": cv, "isi_cv": measured, "window_ms": float(window),

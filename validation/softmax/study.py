@@ -213,10 +213,11 @@ def run(study: Study) -> Iterator[xr.Dataset]:
 def run_curves(study: Study) -> dict[str, pd.DataFrame]:
     """Tables ``floor_curve`` and ``regularity``, of what they are about if that is among the circuits."""
     curves = {}
+    options: dict[str, Any] = {"target": study.config.target, "check": not study.config.no_check}
     if study.floors:
-        curves["floor_curve"] = floor_curve(simulate_each(study.floors, target=study.config.target))
+        curves["floor_curve"] = floor_curve(simulate_each(study.floors, **options))
     if study.family:
-        done = simulate_each(study.family, target=study.config.target)
+        done = simulate_each(study.family, **options)
         curves["regularity"] = regularity_table(study.family, done)
     return curves
 
@@ -240,7 +241,8 @@ def _without_grid(config: Config) -> softmax_sweep.Options:
     ours = {"sweep", "jobs", "scheduler", "out", "quiet"}
     for field in attrs.fields(Config):
         if field.name not in ours and getattr(config, field.name) != field.default:
-            raise InputError(f"--{field.name} is given by --sweep {config.sweep}; leave it out")
+            option = field.name.replace("_", "-")
+            raise InputError(f"--{option} is given by --sweep {config.sweep}; leave it out")
     return softmax_sweep.Options(config.out, config.jobs, config.scheduler, config.quiet)
 
 

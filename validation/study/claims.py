@@ -136,7 +136,7 @@ def judged(
     chance = decision in ("interval", "equivalence", "order", "ranks")
     numbers: dict[str, Any] = {
         "estimate": shown.estimate, "low": shown.low, "high": shown.high, "threshold": shown.threshold,
-        "level": LEVEL if chance and np.isfinite([shown.low, shown.high]).all() else np.nan,
+        "level": shown.level if chance and np.isfinite([shown.low, shown.high]).all() else np.nan,
         "p_value": joint_p(cases) if decision == "interval" else np.nan,
         "trials": min((case.trials for case in cases if np.isfinite(case.trials)), default=np.nan),
     }  # fmt: skip

@@ -16,10 +16,12 @@ import attrs
 import numpy as np
 from scipy import stats
 
+from biospike.order import CONFIDENCE
+
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 NOT_MEASURED, NOT_HERE = "not measured", "not decidable here"
 LEVEL = 0.95
-"""Confidence of every interval that decides."""
+"""Confidence of every interval that decides, but of orders by reference: `biospike.order.CONFIDENCE`."""
 MOST_NAMED = 6
 """Cases that a verdict names."""
 
@@ -45,6 +47,8 @@ class Case:
         Ends of the range.
     trials : float
         Repetitions behind the interval; NaN where it is not one over repetitions.
+    level : float
+        Confidence of the interval.
     word : str
         Verdict of a study that decides by intervals of its own, as orders are decided; empty to decide by the range.
     """
@@ -56,6 +60,7 @@ class Case:
     least: float = -np.inf
     most: float = np.inf
     trials: float = attrs.field(default=np.nan, converter=float)
+    level: float = LEVEL
     word: str = ""
 
     @classmethod
@@ -133,8 +138,11 @@ def order(name: str, row: Mapping[str, Any], *, holds: Sequence[str], fails: Seq
     """
     word = HOLDS if row["verdict"] in holds else FAILS if row["verdict"] in fails else UNDECIDED
     known = next((of for of in ("order_of_law", "order", "exponent") if not np.isnan(number(row, of))), "")
-    low, high = (number(row, f"{known}_{end}") for end in ("low", "high"))
-    return Case(name=name, estimate=number(row, known), low=low, high=high, word=word)
+    estimate, low, high = (number(row, f"{known}{end}") for end in ("", "_low", "_high"))
+    if known != "order_of_law":
+        return Case(name=name, estimate=estimate, low=low, high=high, word=word)
+    # An exponent, as the slopes and the thresholds are.
+    return Case(name=name, estimate=-estimate, low=-high, high=-low, word=word, level=CONFIDENCE)
 
 
 def number(row: Mapping[str, Any], column: str) -> float:

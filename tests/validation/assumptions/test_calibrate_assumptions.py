@@ -338,7 +338,7 @@ class TestStudy:
         assert ran == ["threshold_convention"] * 2
 
     def test_every_listed_assumption_is_there(self):
-        """Nineteen in the list of the issue; heterogeneity is two of ours."""
+        """Heterogeneity among them."""
         assert len(ASSUMPTIONS) == 20
         assert set(prepare(Config()).options) == {"trials", "seed", "target", "progress"}
 

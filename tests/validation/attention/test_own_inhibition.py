@@ -11,7 +11,7 @@ from validation.attention import claims, decay, fixed_point
 from validation.attention import study as compare_attention
 from validation.attention.decay import DECAY, FITS, Curve, tabulate
 from validation.attention.decay_figure import decay_figure
-from validation.attention.fixed_point import COLUMNS, reach, t_interval
+from validation.attention.fixed_point import COLUMNS, reach
 from validation.attention.own_report import own_inhibition
 from validation.compare_attention import Config, main, prepare
 from validation.study.results import Missing, Results
@@ -96,13 +96,6 @@ def test_steps_to_an_accuracy():
     assert reach(steps, [0.04, 0.01, 0.01], 0.05) == 10
     assert np.isnan(reach(steps, [0.04, 0.01, 0.06], 0.05))
     assert reach(steps, [0.04, 0.2, 0.0], 0.05) > 100
-
-
-def test_t_interval_is_students():
-    low, high = t_interval([1.0, 2.0, 3.0])
-    assert (low + high) / 2 == pytest.approx(2)
-    assert high - 2 == pytest.approx(4.30265 / np.sqrt(3), rel=1e-5)
-    assert np.isnan(t_interval([1.0])).all()
 
 
 def falling(law, floor=0.0, rate=0.7, noise=0.0):

@@ -113,7 +113,9 @@ def test_orders_are_read_by_their_words_and_shown_by_reference_where_known() -> 
     found = order("", row, holds=["1/N"], fails=["between"])
     assert (found.verdict, found.estimate, found.low, found.high) == (FAILS, -0.7, -0.8, -0.6)
     by_law = row | {"order_of_law": 0.71, "order_of_law_low": 0.65, "order_of_law_high": 0.75}
-    assert order("", by_law, holds=["between"], fails=[]).estimate == 0.71
+    by_reference = order("", by_law, holds=["between"], fails=[])
+    assert (by_reference.estimate, by_reference.low, by_reference.high) == (-0.71, -0.75, -0.65)
+    assert (found.level, by_reference.level) == (0.95, 0.975)
     assert order("", row, holds=["1/N"], fails=["floor"]).verdict == UNDECIDED
 
 
