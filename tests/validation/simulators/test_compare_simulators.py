@@ -239,7 +239,7 @@ def test_whole_study(nest, tmp_path, capsys, monkeypatch):
 
     read = load_results(out / "spikes.npz")
     assert read.cases[0].case.name == short[0].name
-    again = draw(read, {"neurons": neurons_table(read.cases)})
+    again = draw(read, {"neurons": neurons_table(read.cases), "summary": summary})
     assert set(again) == {"neurons", "raster", "shares", "isi"}
     raster = again["raster"].axes
     assert [panel.get_title(loc="left") for panel in raster[:3]] == ["a  race, Brian2", "b  race, NEST", "c  share"]
