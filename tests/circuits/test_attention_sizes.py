@@ -282,10 +282,10 @@ def test_compiled_counts_are_those_of_the_loop(tokens, tmp_path, monkeypatch):
     monkeypatch.setenv("BIOSPIKE_CACHE", str(tmp_path))
     block = make_block(tokens, width=2, mode="streaming", biased=True)
     for kind in MASKS:
-        x, options, counts, _ = held(block, tokens, kind=kind, samples=1 + (tokens < 100), windows=2, steps=2 * STEPS)
+        x, options, counts, _ = held(block, tokens, kind=kind, samples=1 + (tokens < 100), windows=2, steps=4 * STEPS)
         assert counts["attention_count"].sum() > 0
         one = attrs.evolve(block, causal=kind in ("causal", "both"))
-        data = present(one, x, duration=2 * STEPS * block.dt, target="cpp_standalone", **options)
+        data = present(one, x, duration=4 * STEPS * block.dt, target="cpp_standalone", **options)
         for name, expected in counts.items():
             np.testing.assert_array_equal(data[name].values[0], expected)
     assert len(list((tmp_path / "binaries").iterdir())) == 1

@@ -20,7 +20,7 @@ from validation.rule.inputs import digit_set, low_rank_set, patch_set, sentence_
 from validation.rule.powers import POWERS, powers
 from validation.rule.tables import EPS, KEYS, SUMMARY, timesteps_to_reach
 
-FILES = {"summary.csv", "fits.csv", "constant_curve.csv", "errors.nc", "counts.nc", "report.md"}
+FILES = {"summary.csv", "fits.csv", "orders.csv", "constant_curve.csv", "errors.nc", "counts.nc", "report.md"}
 FIGURES = {"rule_frobenius", "rule_rms", "errors", "constants"}
 SIZES = ((2, 2, 2), (2, 3, 5), (3, 3, 4), (2, 4, 7))
 TINY = study.Preset(
