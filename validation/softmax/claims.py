@@ -8,7 +8,7 @@ import pandas as pd
 from biospike.ideal.softmax import softmax
 from biospike.theory.concentration import spikes_for_tv
 from biospike.verdicts import NO_ERROR
-from circuits.softmax import COMMON_GATES
+from circuits.softmax import COMMON_GATES, GROUPS
 from validation.softmax.tables import regularity_law
 from validation.study.claims import OURS, PAPER, REPORTED, Claims, Finding, judged
 from validation.study.results import Missing, Results
@@ -17,7 +17,7 @@ from validation.study.verdict import FASTER, HOLDS, ROOT, SLOWER, Case, number, 
 from validation.study.words import between, conditions
 
 CLAIMS = Claims()
-CONTROLS = ("none", "self_inhibition")
+CONTROLS = GROUPS["control"]
 """Circuits that no inhibition joins: what they read is due to the read-out N_i/N."""
 OF_SMALL = f"{SMALL:g}: below it a circuit is said to compute softmax"
 FREE_WEIGHT = "at the study's inhibition in units of the threshold, which the sources leave free"

@@ -64,9 +64,9 @@ def late_window(marks: NDArray[np.float64]) -> int:
     return int(np.argmin(np.abs(marks[:-1] - marks[-1] / 2)))
 
 
-def chosen_rows(rows: int) -> NDArray[np.int64]:
-    """Rows that are run again."""
-    return np.unique(np.linspace(0, rows - 1, min(rows, MOST_ROWS)).round().astype(int))
+def chosen_rows(rows: int, most: int = MOST_ROWS) -> NDArray[np.int64]:
+    """Numbers of at most so many rows, spread evenly over all of them."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, most)).round().astype(int))
 
 
 def perturbed(circuit: Circuit, logits: NDArray[np.float64], windows: Quantity, seed: int) -> Plan | None:
@@ -145,7 +145,7 @@ def _over_one_constant(counts: NDArray[np.int32], p: NDArray[np.float64]) -> flo
 
 def floor_plans(logits: NDArray[np.float64], duration: Quantity, seed: int) -> list[Plan]:
     """Of Lemma 3 at every weight and feedback of the curve, on at most `MOST_FLOOR_ROWS` rows."""
-    rows = np.unique(np.linspace(0, len(logits) - 1, min(len(logits), MOST_FLOOR_ROWS)).round().astype(int))
+    rows = chosen_rows(len(logits), MOST_FLOOR_ROWS)
     return [
         plan(Subtractive(w=w, feedback=feedback), logits[rows], duration=duration, trials=TRIALS, seed=seed,
              checkpoints=1)

@@ -21,7 +21,9 @@ from biospike.tables import isi_cv, trial_means
 from biospike.theory.concentration import multinomial_tv
 from biospike.verdicts import NO_ERROR
 from circuits.softmax import Escape
+from validation.softmax.controls import chosen_rows
 from validation.study.thresholds import CLOSE
+from validation.study.verdict import UNDECIDED, Case
 
 from brian2.units.fundamentalunits import Quantity
 
@@ -47,7 +49,7 @@ REGULARITY = {
 
 def regularity_plans(logits: NDArray[np.float64], duration: Quantity, seed: int) -> list[Plan]:
     """Of every member of the family, on at most `MOST_ROWS` rows."""
-    rows = np.unique(np.linspace(0, len(logits) - 1, min(len(logits), MOST_ROWS)).round().astype(int))
+    rows = chosen_rows(len(logits), MOST_ROWS)
     windows = np.geomspace(SHORTEST, 1, WINDOWS) * duration
     return [
         plan(Escape(regularity=k), logits[rows], duration=duration, trials=TRIALS, seed=seed, checkpoints=windows)
@@ -78,8 +80,6 @@ def regularity_table(plans: Iterable[Plan], results: Iterable[xr.Dataset]) -> pd
 
 def verdict(low: float, high: float, law: float) -> str:
     """What the interval of an error says of a law."""
-    if np.isnan(low) or max(high, law) < NO_ERROR:
-        return "undecided"
-    if low >= law * (1 - CLOSE) and high <= law * (1 + CLOSE):
-        return "holds"
-    return "does not hold" if high < law * (1 - CLOSE) or low > law * (1 + CLOSE) else "undecided"
+    if max(high, law) < NO_ERROR:
+        return UNDECIDED
+    return Case(low=low, high=high, least=law * (1 - CLOSE), most=law * (1 + CLOSE)).verdict
