@@ -23,6 +23,7 @@ from circuits.coincidence import score_size
 from circuits.fluctuation import score_variance
 from circuits.projection import BlockShape, Slots
 from circuits.softmax import CommonGate, ThresholdLinear
+from circuits.softmax.gate import NEVER_REACHED
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-NEVER_REACHED = 1e300
-"""Reference of a row without keys, as in an empty slot: from `start` it would fall until its exponential overflows."""
 ROUTED = 1.0
 """Spikes a step that an output neuron can emit."""
 

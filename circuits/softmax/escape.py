@@ -34,7 +34,7 @@ from biospike.parameters import number, quantity, real
 from biospike.random import MOST_DRAWS, gamma, uniform
 from biospike.theory.concentration import multinomial_tv, renewal_tv
 from biospike.theory.regularity import regular_tv
-from circuits.softmax.gate import CommonGate
+from circuits.softmax.gate import NEVER_REACHED, CommonGate
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -116,7 +116,7 @@ class Escape(CommonGate):
             "keys.v": initial_charge(batch, shape, theta),
             "keys.theta": theta,
             "keys.regularity": shape,
-            "hub.I": 0.0,
+            "hub.I": np.where(np.isnan(batch.logits).all(axis=1), NEVER_REACHED, 0.0),
             "hub.w": self.w,
             "hub.R0": float(self.rate),
         }

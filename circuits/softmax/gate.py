@@ -18,6 +18,9 @@ from biospike.parameters import quantity
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
 
+NEVER_REACHED = 1e30
+"""Log-domain inhibition of a row without keys: nothing ends its fall, and from 0 its exponential would overflow."""
+
 
 @attrs.frozen(kw_only=True)
 class CommonGate(Circuit):

@@ -117,7 +117,7 @@ def test_random_rows_and_parameters(circuit: Circuit, **options: Any) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(circuit=circuits(), steps=st.integers(200, 1500), **SHAPES)
 def test_random_rows_and_parameters_for_longer(circuit: Circuit, **options: Any) -> None:
     compare(circuit, **options)

@@ -15,6 +15,7 @@ from oracles.rows_loop import tally
 
 from biospike import save, simulate, standalone
 from validation.softmax import study as compare_softmax
+from validation.softmax.controls import late_spikes
 from validation.speed import measure
 from validation.speed import study as benchmark
 from validation.speed.case import CIRCUITS, draw_logits, make_problem, simulate_options
@@ -143,7 +144,7 @@ def test_a_study_is_held_against_the_loop(loop: Path, tmp_path: Path) -> None:
     data = compare_softmax.join(
         [
             simulate(kind(), logits, duration="30 ms", trials=2, seed=3, checkpoints=4, target="numpy").assign(
-                spike_count_halved=0, window_halved_ms=0
+                late_spikes(None, len(logits)) | {"spike_count_halved": 0, "window_halved_ms": 0}
             )
             for kind in CIRCUITS.values()
         ]

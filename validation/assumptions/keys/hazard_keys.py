@@ -32,7 +32,7 @@ from biospike.parameters import number, quantity
 from biospike.random import gamma, normal
 from biospike.roots import row_roots
 from circuits.softmax.escape import check_regularity, initial_charge
-from circuits.softmax.gate import CommonGate
+from circuits.softmax.gate import NEVER_REACHED, CommonGate
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -173,7 +173,7 @@ class HazardKeys(CommonGate):
             "keys.kept": self.kept,
             "keys.levels": self.levels,
             "keys.regularity": shape,
-            "hub.I": self._start(batch, scale, tau, total),
+            "hub.I": np.where(batch.drive.any(axis=1), self._start(batch, scale, tau, total), NEVER_REACHED),
             "hub.pending": 0.0,
             "hub.queue": 0.0,
             "hub.entry": float(QUEUE) ** round(float(self.delay / dt)),
@@ -189,7 +189,7 @@ class HazardKeys(CommonGate):
         if np.isinf(self.tau_m) and self.kept == 1 and self.refractory == 0 * b2.ms:
             return 0.0  # the shares are those of any gate
         gate, _ = self._balance(batch.logits, scale, tau)
-        return np.where(batch.drive.any(axis=1), -np.log(gate / float(self.rate)), 0.0)
+        return np.asarray(-np.log(gate / float(self.rate)))
 
     def spread(self, index: NDArray[np.int64]) -> tuple[Array, Array]:
         """Scale of the threshold and time constant, second, of keys by their index; frozen over trials."""
