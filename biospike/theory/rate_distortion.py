@@ -6,6 +6,7 @@ Dimension*, arXiv:2604.15769 (2026); the formulas are those of a third-party dig
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ def shannon_lower_bound_uniform(distortion: ArrayLike, width: ArrayLike = 1.0) -
         If an argument is not above 0.
     """
     ratio = _positive("width", width) ** 2 / _positive("distortion", distortion)
-    return np.asarray(np.maximum(0.5 * np.log2(ratio / (2 * np.pi * np.e)), 0.0))
+    return np.asarray(np.maximum(0.5 * np.log2(ratio / (2 * np.pi * math.e)), 0.0))
 
 
 def blahut_arimoto(

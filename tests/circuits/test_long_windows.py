@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -31,4 +33,4 @@ def test_what_pads_a_batch_stays_silent_for_ever(circuit: Circuit, target: str) 
     data = simulate(circuit, ROWS, duration=duration, trials=2, checkpoints=2, target=target)
     expected = OWN["rate"] * duration
     # A silent row's inhibition falls by 1 nat a step, so that a key may charge e thresholds in the step it spikes in.
-    np.testing.assert_allclose(data["spike_count"][..., -1].sum("key"), expected, atol=np.e * ROWS.shape[1])
+    np.testing.assert_allclose(data["spike_count"][..., -1].sum("key"), expected, atol=math.e * ROWS.shape[1])

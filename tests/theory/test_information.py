@@ -40,7 +40,7 @@ def test_one_coin_by_hand():
 
 def test_bernoulli_limit_of_clarke_and_barron():
     T = np.array([1e3, 1e5])
-    limit = (0.5 * np.log(T / (2 * np.pi * np.e)) + 1) / np.log(2)
+    limit = (0.5 * np.log(T / (2 * np.pi * math.e)) + 1) / np.log(2)
     difference = count_information("bernoulli", T) - limit
     assert (np.abs(difference) < 10 / np.sqrt(T) / 10).all()
     assert abs(difference[1]) < abs(difference[0]) / 10
@@ -81,7 +81,7 @@ def test_bits_per_spike():
     assert binary_entropy(0.11) == pytest.approx(0.499916, abs=1e-6)  # Cover and Thomas's capacity of 1/2 bit
     np.testing.assert_allclose(bits_per_spike([0.5, 1.0]), [2.0, 0.0])
     p = np.array([1e-3, 1e-5])
-    np.testing.assert_allclose(bits_per_spike(p), np.log2(np.e / p), atol=1e-3)
+    np.testing.assert_allclose(bits_per_spike(p), np.log2(math.e / p), atol=1e-3)
     assert bits_per_spike(0.772) > 1 > bits_per_spike(0.774)
 
 
