@@ -12,6 +12,10 @@ Array = NDArray[np.float64]
 
 RIDGES = (0.0, *np.logspace(-10, 0, 21))
 """Penalties tried, in units of the largest squared singular value."""
+SINGULAR = 1e-12
+"""Least eigenvalue of what a left-out sample leaves undetermined; the smallest penalty gives at least 1e-10."""
+EQUAL = 1e-5
+"""Relative difference of errors within which penalties do equally well; the smallest leaves 1e-6 to rounding."""
 TOP = 10
 """Largest samples from which the tail is estimated."""
 PIVOT = (-3.56, 2.25)
@@ -70,13 +74,14 @@ def fit_readout(features: Array, values: Array) -> Readout:
         gain = s**2 / (s**2 + ridge * s[:1] ** 2)
         residual = (y - level - u @ (gain[:, None] * seen)).reshape(samples, rows, -1)
         hat = (of_sample * gain) @ of_sample.transpose(0, 2, 1) + 1 / (samples * rows)
-        try:
-            left_out = np.linalg.solve(np.eye(rows) - hat, residual)
-        except np.linalg.LinAlgError:
-            continue  # a sample that alone determines a weight
+        rest = np.eye(rows) - hat
+        if np.linalg.eigvalsh(rest).min() < SINGULAR:
+            continue  # a sample alone determines a weight: its residual would be rounding over rounding
+        left_out = np.linalg.solve(rest, residual)
         found.append(((left_out**2).mean(axis=(0, 1)), ridge, vt.T @ ((gain / s)[:, None] * seen)))
     errors, ridges, weights = (np.array(part) for part in zip(*found, strict=True))
-    best = errors.argmin(axis=0)
+    # The largest of penalties that do equally well: rounding, which differs between machines, is not to choose.
+    best = len(errors) - 1 - (errors <= errors.min(axis=0) * (1 + EQUAL))[::-1].argmax(axis=0)
     chosen = weights[best, :, np.arange(y.shape[1])].T
     return Readout(chosen, level - mean @ chosen, ridges[best])
 

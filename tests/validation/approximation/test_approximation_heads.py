@@ -173,6 +173,15 @@ class TestReadout:
         silent = fit_readout(np.zeros((6, 2, 4)), values)
         np.testing.assert_allclose(silent(np.zeros((1, 4)))[0], values.mean(axis=(0, 1)))
 
+    def test_a_weight_of_one_sample_alone_is_not_decided_by_rounding(self):
+        """Features of one sample each, as under silent rows: without a penalty what is left out is 0/0."""
+        x, y = np.zeros((9, 2, 4)), np.random.default_rng(10).normal(size=(9, 2, 1))
+        x[[1, 4, 6], :, [0, 2, 3]] = [[1.0, -1.0]] * 3
+        for rounding in np.random.default_rng(11).normal(0, 1e-16, (50, *x.shape)):
+            readout = fit_readout(x + rounding * (x != 0), y)
+            assert (readout.ridge > 0).all()
+            np.testing.assert_allclose(readout.weights, fit_readout(x, y).weights, rtol=1e-6, atol=1e-9)
+
     def test_interval_holds_the_mean_maximum(self):
         """Exponential errors: the mean maximum of M is the harmonic number. Coverage within 5 standard errors, 2 %."""
         rng = np.random.default_rng(9)
