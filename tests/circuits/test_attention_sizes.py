@@ -245,14 +245,14 @@ SHAPES = {
 FEW = SHAPES | {"tokens": st.integers(33, 40), "width": st.integers(1, 3), "heads": st.just(2)}
 
 
-@settings(max_examples=1, deadline=None, database=None, phases=[Phase.generate])
+@settings(max_examples=1, database=None, phases=[Phase.generate])
 @given(st.fixed_dictionaries(FEW))
 def test_any_shape(shape):
     held_with_attention(**shape)
 
 
 @pytest.mark.long
-@settings(max_examples=8, deadline=None, database=None, phases=[Phase.generate])
+@settings(max_examples=8, database=None, phases=[Phase.generate])
 @given(st.fixed_dictionaries(SHAPES))
 def test_many_shapes(shape):
     held_with_attention(**shape)

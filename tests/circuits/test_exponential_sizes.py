@@ -89,7 +89,7 @@ def test_windows_of_every_length(window: int) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(1, 70), st.integers(1, 4), st.integers(1, 2), st.booleans(), st.data())
 def test_any_shape(size: int, values: int, trials: int, taylor: bool, data: st.DataObject) -> None:
     circuit: Exponential = TaylorExponential(bound=1, order=size) if taylor else VetoExponential(bound=1, window=size)

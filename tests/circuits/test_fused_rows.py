@@ -110,14 +110,14 @@ def compare(circuit: Circuit, steps: int, sizes: list[int], halve: bool, **optio
     return int(spikes)
 
 
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=6)
 @given(circuit=circuits(), steps=st.integers(1, 120), **SHAPES)
 def test_random_rows_and_parameters(circuit: Circuit, **options: Any) -> None:
     compare(circuit, **options)
 
 
 @pytest.mark.long
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(circuit=circuits(), steps=st.integers(200, 1500), **SHAPES)
 def test_random_rows_and_parameters_for_longer(circuit: Circuit, **options: Any) -> None:
     compare(circuit, **options)

@@ -363,7 +363,7 @@ def test_trials_and_checkpoints_do_not_show(name: str, checkpoints: int, monkeyp
 
 
 @pytest.mark.long
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.sampled_from(["race", "integrate", "divisive", "subtractive", "shunting"]),
     st.lists(st.integers(1, 140), min_size=1, max_size=4),

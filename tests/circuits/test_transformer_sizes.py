@@ -208,7 +208,7 @@ def test_channels_of_a_head(name: str, width: int, draw: Draw) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(list(TOKENS)), st.integers(1, 64), st.integers(1, 12), st.integers(1, 3), st.integers(0, 2**32))
 def test_blocks_of_any_shape(name: str, tokens: int, width: int, heads: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -17,9 +17,7 @@ from validation.softmax.sweep_file import KEYS, points_of, read_sweep
 
 EXAMPLES = 150
 thorough = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 # What is taken with a note is not the subject here.

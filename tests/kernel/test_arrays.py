@@ -206,7 +206,7 @@ class TestFills:
             np.testing.assert_array_equal(softmax(check_logits(rows)), softmax(np.where(rows == fill, np.nan, rows)))
 
     @pytest.mark.filterwarnings("ignore::biospike.errors.InputWarning")
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         hnp.arrays(
             float,
