@@ -15,11 +15,14 @@ refuse_shadows()
 
 __version__ = versions()["biospike"]
 
+LATE = {"summarise": "tables", "converge": "tables", "cite": "citing", "check_circuit": "checking"}
+"""Modules of what is imported late."""
+
 __all__ = ["LIF", "InputError", "InputWarning", "load", "rows_of", "save", "simulate"]
 
 
 def __getattr__(name: str) -> Any:
-    """Tables need pandas, which a simulation does not: they are imported when they are asked for."""
-    if name in ("summarise", "converge"):
-        return getattr(importlib.import_module("biospike.tables"), name)
+    """What a simulation does not need is imported when it is asked for: tables, which need pandas, and the bench."""
+    if name in LATE:
+        return getattr(importlib.import_module(f"biospike.{LATE[name]}"), name)
     raise AttributeError(f"module 'biospike' has no attribute {name!r}")

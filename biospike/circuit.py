@@ -174,7 +174,8 @@ def relative_exponential(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 class Circuit(abc.ABC):
     """Base of the normalisation circuits: a frozen set of parameters with units.
 
-    Subclasses give `name`, `build`, `state`, `limit` and `expected_tv`, and the default of `dt`, their grid.
+    Subclasses give `name`, `build` and `state`, the default of `dt`, their grid, and where they are known `limit` and
+    `expected_tv`.
     """
 
     name: ClassVar[str]
@@ -191,6 +192,8 @@ class Circuit(abc.ABC):
     None for no kernel."""
     group: ClassVar[str] = "circuit"
     """Of the registry: ``circuit``, ``control`` or ``microcircuit``."""
+    references: ClassVar[tuple[str, ...]] = ()
+    """Keys of ``references.bib``: what to cite besides the project itself."""
     dt: Quantity = quantity(0.1 * b2.ms, above=0 * b2.ms)
 
     @property
@@ -241,9 +244,12 @@ class Circuit(abc.ABC):
         Those of ``keys`` are numbers or have the shape (rows, keys) of the batch, those of ``hub`` (rows,).
         """
 
-    @abc.abstractmethod
     def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Shares (rows, keys) as the window grows, 0 for masked keys; each row sums to one."""
+        """Shares (rows, keys) as the window grows, 0 for masked keys; each row sums to one.
+
+        NaN throughout where no limit is known, as here: tables then leave `limit_tv` and the error law empty.
+        """
+        return np.full(np.shape(logits), np.nan)
 
     def expected_tv(
         self, p: NDArray[np.float64], spikes: NDArray[np.float64], target: NDArray[np.float64] | None = None

@@ -278,7 +278,8 @@ def raster_figure(traces: Mapping[str, xr.Dataset], left_out: Sequence[str] = ()
                     panel.set_ylabel(panel.get_ylabel().replace("\n", " "), size="small")
             distance, bias = (float(total_variation(trace[which], trace["softmax"])) for which in ("share", "limit"))
             measured = "silent" if np.isnan(distance) else f"TV {distance:.3f}"
-            inhibition.annotate(f"{trace.sizes['spike']} spikes\n{measured}\nlimit TV {bias:.3f}", (1, 1),
+            limit = "no limit" if np.isnan(bias) else f"limit TV {bias:.3f}"
+            inhibition.annotate(f"{trace.sizes['spike']} spikes\n{measured}\n{limit}", (1, 1),
                                 (5, 0), xycoords="axes fraction", textcoords="offset points", va="top",
                                 size="small", linespacing=1.3)  # fmt: skip
         signs = figure.add_subplot(cells[divmod(len(traces), 2)])

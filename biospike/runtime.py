@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from biospike.state import changing, check_finite, check_set, constants, fitting
 from biospike.translation_unit import BuildError
 
 import brian2 as b2
+from brian2.core.base import BrianObjectException
 from brian2.utils.logger import std_silent
 
 
@@ -64,9 +66,9 @@ def run(
     BuildError
         If a compiler that the target needs fails, with the last line that it printed.
     RunError
-        If somebody stopped the run.
+        If somebody stopped the run, or Brian2 does not understand the circuit's equations.
     """
-    with preferences(target, dt), _compiler_failures():
+    with preferences(target, dt), _compiler_failures(), _in_one_line(circuit.name):
         network = circuit.build(shape)
         assign(network, state, circuit.name)
         network.run(duration * b2.second, namespace={})
@@ -76,6 +78,23 @@ def run(
             group, variable = name.split(".")
             results[name] = np.array(getattr(network[group], f"{variable}_")[:])
         return results
+
+
+@contextmanager
+def _in_one_line(circuit: str) -> Iterator[None]:
+    """Turn what Brian2 says of equations into a `RunError` that names circuit, group and what is wrong there.
+
+    Its own message lists where the object was created; the cause names the identifier or the expression.
+    """
+    try:
+        yield
+    except BrianObjectException as error:
+        cause: BaseException = error
+        while (below := cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)) is not None:
+            cause = below
+        named = re.search(r"object named '([^']*)'", str(error))
+        said = " ".join(str(cause).split())
+        raise RunError(f"{circuit}: {named[1] + ': ' if named else ''}{said}") from error
 
 
 @contextmanager

@@ -131,6 +131,8 @@ def summarise(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
         }
     )
     table["diagnostics"] = [_diagnose(row) for row in table.itertuples()]
+    if np.isnan(limit).all():
+        table["diagnostics"] = (table["diagnostics"] + "; no limit").str.strip("; ")
     names = data["row_name"].values if "row_name" in data.coords else np.arange(counts.shape[2])
     left_out = pd.Series([_left_out(names[never]) for never in (found["spikes"] == 0).all(axis=1)], index=table.index)
     table["diagnostics"] = (table["diagnostics"] + "; " + left_out).str.strip("; ")
@@ -175,7 +177,7 @@ def _measure(
 ) -> dict[str, NDArray[np.float64]]:
     spikes = counts.sum(axis=-1)
     shares = metrics.shares(counts)
-    expected = circuit.expected_tv(limit, spikes.astype(float), p)
+    expected = None if np.isnan(limit).all() else circuit.expected_tv(limit, spikes.astype(float), p)
     return {
         "spikes": spikes,
         "tv": metrics.total_variation(shares, p),

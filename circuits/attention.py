@@ -140,6 +140,7 @@ class SpikingAttention(Streams):
     """
 
     name: ClassVar[str] = "attention"
+    references: ClassVar[tuple[str, ...]] = ("guo2026", "gerstner2014")
     streams: ClassVar[tuple[str, ...]] = ("query", "key", "value")
     dims: ClassVar[dict[str, tuple[str, ...]]] = {
         "coincidences": SCORE_DIMS,

@@ -93,6 +93,7 @@ class Coincidence(Streams):
     """Scores of queries and keys by coincidence counting; the parameters are those of `circuits.streams.Streams`."""
 
     name: ClassVar[str] = "coincidence"
+    references: ClassVar[tuple[str, ...]] = ("guo2026",)
     staged = False
     dims: ClassVar[dict[str, tuple[str, ...]]] = {"coincidences": SCORE_DIMS, "spikes_encoder": (), "spikes_qkv": ()}
 

@@ -155,6 +155,7 @@ class TaylorExponential(Exponential):
     """
 
     name: ClassVar[str] = "taylor"
+    references: ClassVar[tuple[str, ...]] = ("guo2026", "blackwell1947")
     order: int = attrs.field(default=20, validator=_at_least_one)
     copies: str = choice("independent", "independent", "identical")
 
@@ -233,6 +234,7 @@ class VetoExponential(Exponential):
     """
 
     name: ClassVar[str] = "veto"
+    references: ClassVar[tuple[str, ...]] = ("guo2026", "kingman1993")
     window: int = attrs.field(default=10, validator=_at_least_one)
 
     @property

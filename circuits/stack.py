@@ -71,6 +71,7 @@ class Stack(TokenCircuit):
     """
 
     name: ClassVar[str] = "stack"
+    references: ClassVar[tuple[str, ...]] = ("guo2026",)
     dims: ClassVar[dict[str, tuple[str, ...]]] = {
         "coincidences": ("layer", "head", "query", "key"),
         "attention_count": ("layer", "head", "query", "key"),

@@ -9,7 +9,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import warnings
 from collections.abc import Iterable, Iterator
+from importlib.metadata import entry_points
+from typing import TypeGuard
 
 from biospike.circuit import Circuit
 from circuits.softmax.diffusive import Diffusive
@@ -43,6 +46,9 @@ __all__ = [
 ]
 
 
+ENTRY_POINTS = "biospike.circuits"
+
+
 def register(kinds: Iterable[type[Circuit]]) -> dict[str, type[Circuit]]:
     """Circuits by name, sorted.
 
@@ -62,12 +68,33 @@ def register(kinds: Iterable[type[Circuit]]) -> dict[str, type[Circuit]]:
     return dict(sorted(found.items()))
 
 
+def _is_circuit(kind: object) -> TypeGuard[type[Circuit]]:
+    return isinstance(kind, type) and issubclass(kind, Circuit) and not inspect.isabstract(kind)
+
+
+def _installed() -> Iterator[type[Circuit]]:
+    """Circuits that other distributions register under `ENTRY_POINTS`; of one that fails a warning says so."""
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.module.partition(".")[0] == __package__.partition(".")[0]:
+            continue  # ours, which are registered for others to find
+        try:
+            kind = point.load()
+        except Exception as error:
+            warnings.warn(f"{ENTRY_POINTS}: {point.name} = {point.value} cannot be loaded: {error}", stacklevel=2)
+            continue
+        if not _is_circuit(kind):
+            warnings.warn(f"{ENTRY_POINTS}: {point.name} = {point.value} is no circuit", stacklevel=2)
+            continue
+        yield kind
+
+
 def _find() -> Iterator[type[Circuit]]:
     """Circuits of every module of this folder, the shipped ones and any further file; what is abstract is none."""
     for module in pkgutil.iter_modules(__path__):
         for kind in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
-            if isinstance(kind, type) and issubclass(kind, Circuit) and not inspect.isabstract(kind):
+            if _is_circuit(kind):
                 yield kind
+    yield from _installed()
 
 
 SOFTMAX_CIRCUITS: dict[str, type[Circuit]] = register(_find())

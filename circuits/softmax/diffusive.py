@@ -114,6 +114,7 @@ class Diffusive(Circuit):
     """
 
     name: ClassVar[str] = "diffusive"
+    references: ClassVar[tuple[str, ...]] = ("guo2026", "siegert1951", "brunel2000")
     inhibition: ClassVar[str] = "I"
     threshold: ClassVar[float] = -50.0
     structural: ClassVar[tuple[str, ...]] = ("delay",)

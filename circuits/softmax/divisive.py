@@ -63,6 +63,7 @@ class Divisive(CommonGate):
 
     threshold: ClassVar[float] = 1.0
     name: ClassVar[str] = "divisive"
+    references: ClassVar[tuple[str, ...]] = ("guo2026", "carandini2012")
     fused: ClassVar[str | None] = "divided"
     inhibition: ClassVar[str] = "g"
     rate: Quantity = quantity(1000 * b2.Hz, above=0 * b2.Hz)

@@ -82,6 +82,7 @@ class Escape(CommonGate):
     """
 
     name: ClassVar[str] = "escape"
+    references: ClassVar[tuple[str, ...]] = ("guo2026", "gerstner2014")
     fused: ClassVar[str | None] = "pinned"
     inhibition: ClassVar[str] = "I"
     rate: Quantity = quantity(500 * b2.Hz, above=0 * b2.Hz)

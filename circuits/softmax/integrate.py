@@ -21,5 +21,6 @@ class Integrate(Escape):
     """`Escape` with regularity infinity; the parameters are the same."""
 
     name: ClassVar[str] = "integrate"
+    references: ClassVar[tuple[str, ...]] = ("guo2026", "gerstner2014")
     fused: ClassVar[str | None] = "pinned"
     regularity: float = attrs.field(default=np.inf, converter=real, validator=check_regularity)

@@ -80,6 +80,7 @@ class Race(CommonGate):
 
     threshold: ClassVar[float] = 1.0
     name: ClassVar[str] = "race"
+    references: ClassVar[tuple[str, ...]] = ("guo2026", "luce1959")
     fused: ClassVar[str | None] = "race"
     inhibition: ClassVar[str] = "closed"
     rate: Quantity = quantity(200 * b2.Hz, above=0 * b2.Hz)

@@ -101,6 +101,7 @@ class Shunting(Circuit):
     """
 
     name: ClassVar[str] = "shunting"
+    references: ClassVar[tuple[str, ...]] = ("guo2026", "holt1997", "capogna2011")
     inhibition: ClassVar[str] = "g"
     threshold: ClassVar[float] = -50.0
     current: Quantity = quantity(500 * b2.pA, above=0 * b2.pA)

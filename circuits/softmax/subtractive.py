@@ -52,6 +52,7 @@ class Subtractive(ThresholdLinear):
     """
 
     name: ClassVar[str] = "subtractive"
+    references: ClassVar[tuple[str, ...]] = ("guo2026",)
     inhibition: ClassVar[str] = "mean_s"
     keys: ClassVar[str] = """
     mean_s                         : 1 (linked)

@@ -31,6 +31,7 @@ TOUCHED = {
     "circuits/softmax/race.py": (True, True),
     "circuits/transformers/qkformer.py": (False, False),
     "validation/compare_softmax.py": (False, False),
+    "validation/bench/circuit.txt": (False, False),
     "validation/study/claims.py": (False, False),
     "validation/study/command_line.py": (False, False),
     "validation/inputs/logits.py": (False, False),

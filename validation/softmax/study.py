@@ -23,15 +23,14 @@ from biospike.parameters import parse_quantity
 from biospike.recording import load_groups
 from biospike.simulation import plan, simulate_each
 from biospike.tables import CONVERGENCE, converge, summarise
-from circuits import SOFTMAX_CIRCUITS
 from validation.data import attention_rows
+from validation.inputs.circuits import chosen_circuits
 from validation.inputs.logits import Rows, read_rows
 from validation.softmax import sweep as softmax_sweep
 from validation.softmax.claims import CLAIMS
 from validation.softmax.control_figure import control_figure
 from validation.softmax.controls import floor_curve, floor_plans, late_spikes, normalisation, perturbed
 from validation.softmax.figures import Raster, draw_convergence, drawing
-from validation.softmax.names import named_circuits
 from validation.softmax.regularity import regularity_plans, regularity_table
 from validation.softmax.report import report
 from validation.softmax.tables import halving, not_run
@@ -92,7 +91,8 @@ class Config:
     no_frame: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Read all of a text file as logits, also what looks like header and index of a data frame."""
     circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ("circuit", "control")
-    """Circuits to run, by name or group: circuit for the seven, control for those that normalise nothing."""
+    """Circuits to run, by name or group: circuit for the seven, control for those that normalise nothing. One of your
+    own is FILE.py:CLASS; the file is executed."""
     duration: Annotated[str, tyro.conf.arg(metavar="TIME")] = "2 s"
     """Longest window, with its unit; shorter windows are read from the same run."""
     trials: int = 8
@@ -151,7 +151,7 @@ def prepare(config: Config) -> Study:
     """
     rows = Rows(attention_rows()) if config.logits is None else read_rows(config.logits, frame=not config.no_frame)
     logits = rows.logits
-    chosen = {name: SOFTMAX_CIRCUITS[name]() for name in named_circuits("--circuits", config.circuits)}
+    chosen = {name: kind() for name, kind in chosen_circuits("--circuits", config.circuits).items()}
     circuits, left_out = those_that_take(chosen, logits, ADVICE)
     duration = parse_quantity(config.duration, like=2 * b2.second)
     grid = max(circuit.dt for circuit in circuits.values())

@@ -34,8 +34,8 @@ from biospike.execution import TARGETS
 from biospike.simulation import CHECKPOINTS
 from circuits import SOFTMAX_CIRCUITS
 from validation.data import attention_rows
+from validation.inputs.circuits import named_circuits
 from validation.inputs.logits import read_logits
-from validation.softmax.names import named_circuits
 from validation.study.options import member
 
 LARGEST_FILE = 2**20

@@ -15,12 +15,12 @@ from biospike.share_verdicts import decide_rows
 from biospike.tables import CONVERGENCE, SUMMARY
 from circuits.softmax import GROUPS, Integrate
 from validation.compare_softmax import Config, main, prepare
+from validation.inputs.circuits import named_circuits
 from validation.inputs.logits import read_logits
 from validation.softmax import figures, regularity
 from validation.softmax import study as compare_softmax
 from validation.softmax.controls import NORMALISATION
 from validation.softmax.figures import Raster, drawing, raster_row
-from validation.softmax.names import named_circuits
 
 import brian2 as b2
 
