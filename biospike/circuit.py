@@ -410,8 +410,11 @@ def rows_of_keys(
         namespace={},
         name=f"{shape.prefix}inhibition",
     )
-    if shape.hub_index is None and isinstance(b2.get_device(), CPPStandaloneDevice):
-        # The arguments of a compiled run are read here, since hub_index is one of them.
-        b2.get_device().apply_run_args()
-    inhibition.connect(j="hub_index_pre")
+    if isinstance(b2.get_device(), CPPStandaloneDevice):
+        if shape.hub_index is None:
+            # The arguments of a compiled run are read here, since hub_index is one of them.
+            b2.get_device().apply_run_args()
+        inhibition.connect(j="hub_index_pre")
+    else:  # the same synapses, without a loop over the keys in Python
+        inhibition.connect(i=np.arange(shape.keys), j=np.array(key_group.hub_index))
     return assemble(key_group, hub_group, inhibition)

@@ -192,7 +192,8 @@ class TaylorExponential(Exponential):
         outputs.run_regularly(DETECT, when="before_thresholds", name="detect")
         synapses = b2.Synapses(inputs, outputs, on_pre="arrived_post += 1", namespace={}, name="coincidence")
         # Copy j excites detectors j..J of its value.
-        synapses.connect(j="k for k in range(i, (i//order + 1)*order)", namespace={"order": self.order})
+        first, (copy, detector) = self.order * np.arange(values)[:, None], np.triu_indices(self.order)
+        synapses.connect(i=(first + copy).ravel(), j=(first + detector).ravel())
         return assemble(inputs, outputs, synapses)
 
     def state(self, z: Array, address: tuple[int, Any, Any]) -> dict[str, Any]:
@@ -265,7 +266,7 @@ class VetoExponential(Exponential):
         veto = b2.Synapses(inputs, outputs, on_pre="inhibition_post += 1", namespace={}, name="veto")
         excite = b2.Synapses(candidates, outputs, on_pre="excitation_post += 1", namespace={}, name="excite")
         for synapses in (veto, excite):
-            synapses.connect(j="i")
+            synapses.connect(i=np.arange(values), j=np.arange(values))
         return assemble(inputs, candidates, outputs, veto, excite)
 
     def state(self, z: Array, address: tuple[int, Any, Any]) -> dict[str, Any]:

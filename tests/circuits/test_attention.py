@@ -22,6 +22,8 @@ W = RNG.normal(size=(3, 3, 4))
 MANY = np.random.default_rng(6).uniform(0.1, 0.9, (40, 3))  # more tokens than an integer of 32 bits has bits
 SE = 4.5
 EXACT = list(COMMON_GATES)
+MODES = ["streaming", pytest.param("staged", marks=pytest.mark.long)]
+"""Where each mode costs a build or many networks."""
 
 
 def toy(**options):
@@ -194,31 +196,30 @@ def test_limit_is_ordinary_attention_without_a_leak_and_not_with_one():
     np.testing.assert_allclose(default.logits.values[0], q @ k.swapaxes(1, 2) / np.sqrt(2), atol=1e-12)
 
 
-def test_batches_never_show(monkeypatch):
+@pytest.mark.parametrize("mode", MODES)
+def test_batches_never_show(monkeypatch, mode):
     # Three trials of two samples in one batch, and cut into a batch of four and one that is half empty.
     options = {"duration": "60 ms", "seed": 6, "target": "numpy", "windows": 2, "trials": 3}
-    for mode in ("staged", "streaming"):
-        one = block(mode=mode, tau_s=10 * b2.ms)
-        whole = present(one, np.stack([X, 1 - X]), **options)
-        with monkeypatch.context() as patch:
-            size = neurons(plan_presentation(one, np.stack([X, 1 - X]), duration="60 ms").shape())
-            patch.setattr("circuits.presentation.NEURONS_PER_BATCH", 4 * size)
-            cut = present(one, np.stack([X, 1 - X]), **options)
-        for name in ("attention_count", "output_count", "coincidences", "spikes_encoder"):
-            np.testing.assert_array_equal(whole[name], cut[name])
-        assert whole.attention_count.sum() > 100
+    one = block(mode=mode, tau_s=10 * b2.ms)
+    whole = present(one, np.stack([X, 1 - X]), **options)
+    size = neurons(plan_presentation(one, np.stack([X, 1 - X]), duration="60 ms").shape())
+    monkeypatch.setattr("circuits.presentation.NEURONS_PER_BATCH", 4 * size)
+    cut = present(one, np.stack([X, 1 - X]), **options)
+    for name in ("attention_count", "output_count", "coincidences", "spikes_encoder"):
+        np.testing.assert_array_equal(whole[name], cut[name])
+    assert whole.attention_count.sum() > 100
 
 
 @pytest.mark.compiles
-def test_compiled_and_numpy_agree_spike_for_spike(tmp_path, monkeypatch):
+@pytest.mark.parametrize("mode", MODES)
+def test_compiled_and_numpy_agree_spike_for_spike(tmp_path, monkeypatch, mode):
     monkeypatch.setenv("BIOSPIKE_CACHE", str(tmp_path))
-    for mode in ("staged", "streaming"):
-        one = block(mode=mode, tau_s=50 * b2.ms, encoders="shared", delay=2 * b2.ms).fitted(X)
-        options = {"duration": "300 ms", "trials": 2, "seed": 9, "windows": 3}
-        a, b = (present(one, X, target=target, **options) for target in ("numpy", "cpp_standalone"))
-        for name in ("attention_count", "output_count", "coincidences", "spikes_encoder", "spikes_qkv"):
-            np.testing.assert_array_equal(a[name], b[name])
-        assert a.attention_count.sum() > 400
+    one = block(mode=mode, tau_s=50 * b2.ms, encoders="shared", delay=2 * b2.ms).fitted(X)
+    options = {"duration": "300 ms", "trials": 2, "seed": 9, "windows": 3}
+    a, b = (present(one, X, target=target, **options) for target in ("numpy", "cpp_standalone"))
+    for name in ("attention_count", "output_count", "coincidences", "spikes_encoder", "spikes_qkv"):
+        np.testing.assert_array_equal(a[name], b[name])
+    assert a.attention_count.sum() > 400
 
 
 @pytest.mark.parametrize(

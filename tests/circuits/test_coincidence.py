@@ -125,7 +125,7 @@ def test_closed_form_of_the_bias_says_what_it_needs():
 def test_order_of_convergence():
     """1/sqrt(T) for Bernoulli input."""
     one = circuit().fitted(X)
-    data = present(one, X, duration="1 s", trials=40, windows=8, seed=5, target="numpy")
+    data = present(one, X, duration="500 ms", trials=40, windows=8, seed=5, target="numpy")
     error = np.sqrt(((per_step(one, data) - one.products(X)[0][..., None]) ** 2).mean(axis=(1, 2, 3)))
     fit = fit_order(data.timesteps.values, error)
     assert fit.order_low < -0.5 < fit.order_high
@@ -135,9 +135,9 @@ def test_order_of_convergence():
 def test_batches_and_trials_never_show(monkeypatch):
     one = circuit(encoders="shared")
     options = {"duration": "50 ms", "seed": 6, "target": "numpy", "windows": 2}
-    whole = present(one, np.stack([X, 1 - X]), trials=5, **options)
+    whole = present(one, np.stack([X, 1 - X]), trials=3, **options)
     monkeypatch.setattr("circuits.presentation.NEURONS_PER_BATCH", 1)
-    single = present(one, np.stack([X, 1 - X]), trials=5, **options)
+    single = present(one, np.stack([X, 1 - X]), trials=3, **options)
     np.testing.assert_array_equal(whole.coincidences, single.coincidences)
     np.testing.assert_array_equal(whole.spikes_qkv, single.spikes_qkv)
     fewer = present(one, np.stack([X, 1 - X]), trials=1, **options)

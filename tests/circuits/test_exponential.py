@@ -13,7 +13,7 @@ from circuits.exponential import LATENCY, TaylorExponential, VetoExponential, ex
 import brian2 as b2
 
 MARKS = [25, 50, 100, 200]
-TRIALS = 800
+TRIALS = 400
 CASES = {
     "independent": (TaylorExponential(bound=1, order=6), [-0.6, 0.0, 0.5]),
     "identical": (TaylorExponential(bound=1, order=6, copies="identical"), [-0.6, 0.0, 0.5]),
@@ -193,7 +193,8 @@ def test_series_is_a_veto_averaged(bound, place):
     series, z = TaylorExponential(bound=bound, order=80), bound * (2 * place - 1)
     scaled = np.exp(-2 * bound) * series.variance(z, 100)
     veto = [VetoExponential(bound=2 * bound, window=k).variance(z - bound, 100) for k in (1, 10)]
-    assert 0 <= scaled <= veto[0] * (1 + 1e-9) + 1e-18
+    # At the end of the range both are zero, but for the rounding of 80 terms of one over 100 steps.
+    assert 0 <= scaled <= veto[0] * (1 + 1e-9) + 80 * np.finfo(float).eps / 100
     np.testing.assert_allclose(veto[1], 10 * veto[0])
 
 

@@ -110,7 +110,7 @@ def compare(circuit: Circuit, steps: int, sizes: list[int], halve: bool, **optio
     return int(spikes)
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(circuit=circuits(), steps=st.integers(1, 120), **SHAPES)
 def test_random_rows_and_parameters(circuit: Circuit, **options: Any) -> None:
     compare(circuit, **options)

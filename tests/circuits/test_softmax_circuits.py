@@ -20,7 +20,7 @@ import brian2 as b2
 LOGITS = np.random.default_rng(1).normal(0, 1.5, (6, 10))
 LOGITS[2, 7:] = np.nan
 P = softmax(LOGITS)
-TRIALS = 60
+TRIALS = 40
 EXACT: dict[str, Any] = {"race": Race(), "escape": Escape(), "integrate": Integrate(), "divisive": Divisive()}
 
 
@@ -118,11 +118,10 @@ def test_phase_law(runs, name):
     assert abs(tv.mean() - law) < 4 * error + 0.06 * law
 
 
-@pytest.mark.compiles  # one build for both, in less time than numpy draws so many gamma variates
 @pytest.mark.parametrize("regularity", [4, 9])
 def test_family_between_poisson_and_clock(regularity):
     """E[TV] = k**-1/2 times the multinomial law, and the measured CV says so too."""
-    data = run(Escape(regularity=regularity), duration=800 * b2.ms, trials=16, target="cpp_standalone")
+    data = run(Escape(regularity=regularity), duration=800 * b2.ms, trials=16, target="fused")
     counts = final(data).astype(float)
     tv = metrics.total_variation(metrics.shares(counts), P)
     spikes = counts.sum(axis=-1)
@@ -146,19 +145,18 @@ def test_poisson_code_has_cv_one_and_clock_far_less(runs):
     assert cv("divisive") < 0.3
 
 
-def test_race_rate():
+def test_race_rate(runs):
     """Row rates 1/(t_inh + 1/Lambda) with the geometric waiting time of the grid: the closed form of `row_rate`."""
-    circuit = Race()
-    data = run(circuit, trials=100)
+    data = runs["race"]
     rate = final(data).sum(axis=-1).mean(axis=0) / 0.4
     drive = 200 * P / P.max(axis=1, keepdims=True) * 1e-4
     any_key = 1 - np.prod(1 - drive, axis=1)
     # A cycle is the closed time, and the steps until any key spikes; ties add to the count.
     expected = drive.sum(axis=1) / any_key / (1e-3 + 1e-4 / any_key)
-    spread = final(data).sum(axis=-1).std(axis=0, ddof=1) / np.sqrt(100) / 0.4
+    spread = final(data).sum(axis=-1).std(axis=0, ddof=1) / np.sqrt(TRIALS) / 0.4
     # The window starts open: one closed interval is missing, 1 ms of 400.
     assert np.all(np.abs(rate - expected) < 4 * spread + 0.005 * expected)
-    np.testing.assert_allclose(np.asarray(circuit.row_rate(LOGITS)), expected, rtol=1e-10)
+    np.testing.assert_allclose(np.asarray(Race().row_rate(LOGITS)), expected, rtol=1e-10)
 
 
 def test_escape_pins_the_row_rate(runs):
@@ -194,8 +192,8 @@ def test_subtractive_bias_while_all_keys_are_active():
     np.testing.assert_allclose(
         metrics.total_variation(limit, p), 0.5 * metrics.total_variation(p, np.full((1, 4), 0.25)), rtol=1e-12
     )
-    measured = metrics.shares(final(simulate(circuit, logits, duration="20 s", trials=1, target="numpy")).astype(float))
-    # About 24,000 spikes: one spike a key is 1e-4 at most.
+    measured = metrics.shares(final(simulate(circuit, logits, duration="10 s", trials=1, target="numpy")).astype(float))
+    # About 12,000 spikes: one spike a key is 1e-4 at most.
     np.testing.assert_allclose(measured[0], limit, atol=1e-4)
 
 
@@ -208,7 +206,7 @@ def test_threshold_linear_fixed_point_by_iteration():
     assert (rates == 0).any()
 
 
-@pytest.mark.parametrize("beta", [0.9, 0.99])
+@pytest.mark.parametrize("beta", [0.9, pytest.param(0.99, marks=pytest.mark.long)])
 def test_subtractive_with_a_leak(beta):
     """The self-consistent limit describes the run; weak keys fall silent."""
     circuit = Subtractive(beta=beta, w=0.3)

@@ -57,6 +57,11 @@ class Case(NamedTuple):
         return "_".join(filter(None, (self.study, self.variant)))
 
 
+def small_softmax(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
+    """Two points of each floor curve instead of six."""
+    patch.setattr("validation.softmax.controls.WEIGHTS", (0.1, 1.0))
+
+
 def small_bounds(patch: pytest.MonkeyPatch, module: Any) -> None:
     """One circuit of the seven, one code of the blocks, and a preset of seconds."""
     sizes = module.Sizes(
@@ -113,6 +118,7 @@ CASES = (
     Case(
         "compare_softmax",
         {"circuits": ("subtractive", "integrate"), "duration": "0.2 s", "trials": 2},
+        small_softmax,
     ),
     Case(
         "compare_softmax",

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from biospike import execution, parts, simulate, standalone
+from biospike import execution, parts, simulate, simulation, standalone
 from circuits.softmax import Escape, Integrate
 
-LOGITS = np.random.default_rng(3).normal(0, 1, (6, 700))
+LOGITS = np.random.default_rng(3).normal(0, 1, (6, 20))
 
 
 @pytest.fixture
@@ -21,6 +21,7 @@ def runs(monkeypatch):
 
     monkeypatch.setattr(execution, "_make", counted)
     monkeypatch.setattr(parts, "WORTH_KEEPING", 0.0)
+    monkeypatch.setattr(simulation, "NEURONS_PER_BATCH", 400)
     return made
 
 

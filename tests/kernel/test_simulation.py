@@ -56,7 +56,7 @@ def test_batches_cover_every_slot_and_fit(keys, trials, hubs, neurons):
 @pytest.mark.parametrize("kind", [Race, Escape])
 def test_batching_never_shows(kind, monkeypatch):
     whole = counts(kind(), trials=4)
-    monkeypatch.setattr(simulation, "NEURONS_PER_BATCH", 8)
+    monkeypatch.setattr(simulation, "NEURONS_PER_BATCH", 16)
     assert same(whole, counts(kind(), trials=4))
 
 
@@ -70,6 +70,7 @@ def test_masked_keys_and_other_trials_never_show():
     assert wide.spike_count[..., 6:, :].sum() == 0
 
 
+@pytest.mark.long  # a sweep in two processes is not
 def test_parallel_processes_give_the_same(monkeypatch):
     whole = counts(Escape(), trials=4)
     monkeypatch.setattr(simulation, "NEURONS_PER_BATCH", 20)
@@ -232,6 +233,7 @@ def test_studies_in_one_queue_give_what_each_gives_alone(cache, monkeypatch):
     assert list(simulation.simulate_each([])) == []
 
 
+@pytest.mark.long
 @pytest.mark.compiles
 def test_damaged_cache_entry_is_built_again(cache):
     whole = counts(Escape(), target="cpp_standalone")

@@ -100,7 +100,12 @@ def test_the_clock_is_read_once():
 
 @pytest.mark.compiles
 @pytest.mark.parametrize(("rows", "keys", "trials"), [(7, 13, 8), pytest.param(2, 700, 6, marks=pytest.mark.long)])
-@pytest.mark.parametrize("circuit", [Race(), Integrate(), Shunting(), Diffusive()], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "circuit",
+    # The build of the two last is that of the tests of their limits.
+    [Race(), pytest.param(Integrate(), marks=pytest.mark.long), Shunting(), Diffusive()],
+    ids=lambda circuit: circuit.name,
+)
 def test_rewritten_loops_keep_every_spike(circuit, rows, keys, trials):
     """Vectors of eight cross rows, rows cross blocks of 512 keys, some keys are masked, and the last block is short."""
     logits = np.random.default_rng(5).normal(0, 1.5, (rows, keys))
