@@ -20,7 +20,11 @@ def environment():
     return os.environ | {"PYTHONPATH": str(SCRIPT.parent.parent)}
 
 
-@pytest.mark.parametrize("command", [[str(SCRIPT)], ["-m", "validation.compare_softmax"]])
+@pytest.mark.parametrize(
+    "command",
+    [["-m", "validation.compare_softmax"], pytest.param([str(SCRIPT)], marks=pytest.mark.long)],
+    ids=["module", "script"],
+)
 def test_preferences_in_the_working_directory_are_not_evaluated(tmp_path, command):
     """The study's numbers are the same with the file and without it, and the file's code has not run."""
     (tmp_path / "hostile").mkdir()

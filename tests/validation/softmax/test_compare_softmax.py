@@ -17,7 +17,7 @@ from circuits.softmax import GROUPS, Integrate
 from validation.compare_softmax import Config, main, prepare
 from validation.inputs.circuits import named_circuits
 from validation.inputs.logits import read_logits
-from validation.softmax import figures, regularity
+from validation.softmax import controls, figures, regularity
 from validation.softmax import study as compare_softmax
 from validation.softmax.controls import NORMALISATION
 from validation.softmax.figures import Raster, drawing, raster_row
@@ -48,6 +48,7 @@ def out(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare_softmax, "WORTH_A_PROCESS", 0)  # as a large study, which draws while it runs
         patch.setattr(regularity, "REGULARITIES", (4, np.inf))
+        patch.setattr(controls, "WEIGHTS", (0.1, 1.0))
         main(config)
     return directory / "out"
 
