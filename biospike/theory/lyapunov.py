@@ -48,7 +48,10 @@ def sampling_floor(p: ArrayLike, spikes: ArrayLike) -> Array:
 
 @attrs.frozen
 class Decay:
-    """Fit of ``V = floor + amplitude * exp(-rate * time)``; see `fit_rate`."""
+    """Fit of ``V = floor + amplitude * exp(-rate * time)``; see `fit_rate`.
+
+    `r_squared_without` are those without one trial each, for a jackknife; empty for one trial.
+    """
 
     rate: float
     rate_low: float
@@ -56,6 +59,7 @@ class Decay:
     amplitude: float
     floor: float
     r_squared: float
+    r_squared_without: tuple[float, ...] = ()
 
 
 def fit_rate(time: ArrayLike, values: ArrayLike) -> Decay:
@@ -94,12 +98,21 @@ def fit_rate(time: ArrayLike, values: ArrayLike) -> Decay:
     best, error, r_squared = _fit(times, mean)
     half = float(scipy.stats.t.ppf(0.975, times.size - 3) * error)
     count = len(trials)
+    squared: tuple[float, ...] = ()
     if count > 1:
         without_one = (trials.sum(axis=0) - trials) / (count - 1)
-        rates = [_fit(times, left, start=best)[0][1] for left in without_one]
-        half = max(half, float(scipy.stats.t.ppf(0.975, count - 1) * np.sqrt((count - 1) * np.var(rates))))
+        fits = [_fit(times, left, start=best) for left in without_one]
+        squared = tuple(fit[2] for fit in fits)
+        half = max(half, jackknife_half([fit[0][1] for fit in fits]))
     amplitude, rate, floor = best
-    return Decay(rate, rate - half, rate + half, amplitude, floor, r_squared)
+    return Decay(rate, rate - half, rate + half, amplitude, floor, r_squared, squared)
+
+
+def jackknife_half(without_one: ArrayLike) -> float:
+    """Half of a 95 % interval (Student's t) of an estimate, from those without one trial each; at least two trials."""
+    values = np.asarray(without_one, dtype=float)
+    freedom = len(values) - 1
+    return float(scipy.stats.t.ppf(0.975, freedom) * np.sqrt(freedom * np.var(values)))
 
 
 Parameters = tuple[float, float, float]

@@ -50,26 +50,6 @@ def closing_chance(chance: ArrayLike) -> Array:
         return np.asarray(-np.expm1(np.log1p(-np.asarray(chance, dtype=float)).sum(axis=-1)))
 
 
-def opening_moments(chance: ArrayLike) -> tuple[Array, Array]:
-    """Mean and covariance of the spikes of one opening, of one row.
-
-    Parameters
-    ----------
-    chance : array (keys,)
-        As of `closing_chance`, at least one above 0.
-
-    Returns
-    -------
-    mean : ndarray (keys,)
-    covariance : ndarray (keys, keys)
-    """
-    a = np.asarray(chance, dtype=float)
-    q = closing_chance(a)
-    square = np.outer(a, a)
-    np.fill_diagonal(square, a)
-    return a / q, square / q - np.outer(a, a) / q**2
-
-
 def race_rate(chance: ArrayLike, closed: ArrayLike) -> Array:
     """Spikes of the row a step, L/(1 + q*closed), shape (...).
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from biospike.ideal.lif import (
-    DISCRETE_LIF,
     DiscreteLIF,
     Paper,
     SnnTorch,
@@ -76,11 +75,6 @@ def assert_bit_identical(results: dict[str, tuple[np.ndarray, np.ndarray]]) -> N
         assert 0.05 < expected_spikes.mean() < 0.95, name
         np.testing.assert_array_equal(spikes, expected_spikes, err_msg=name)
         np.testing.assert_array_equal(membrane, expected_membrane, err_msg=name)
-
-
-def test_registry() -> None:
-    assert set(DISCRETE_LIF) == {"paper", "spikingjelly_hard", "spikingjelly_soft", "snntorch"}
-    assert {type(neuron) for neuron in CASES.values()} == set(DISCRETE_LIF.values())
 
 
 @pytest.mark.parametrize("name", ["paper", "hard", "soft", "snntorch_zero"])

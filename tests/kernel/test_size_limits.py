@@ -16,7 +16,7 @@ from biospike import InputError, random, runtime, simulate, standalone
 from biospike.circuit import KEY_STRIDE, MOST_INDICES, MOST_KEYS, MOST_ROWS, Shape, check_rows
 from biospike.encoding import Bernoulli, encode
 from biospike.ideal.attention import Affine, SpikeDrivenAttention, SpikeSoftmax, SpikformerSSA, SpikingBertAttention
-from biospike.ideal.lif import DISCRETE_LIF
+from biospike.ideal.lif import Paper
 from biospike.packing import Packing, Plan
 from biospike.random import MOST_DRAWS, MOST_STEPS, SEEDS, TRIALS
 from biospike.traces import record
@@ -105,7 +105,7 @@ REFUSED = {
         "must stay within double precision, got base = 1.15 and steps = 5100",
     ),
     "stimulus": (
-        lambda: DISCRETE_LIF["paper"]().build(1, SimpleNamespace(values=zeros(2**31, 1))),
+        lambda: Paper().build(1, SimpleNamespace(values=zeros(2**31, 1))),
         f"values of the stimulus: at most {MOST_INDICES} can be numbered, got {2**31}",
     ),
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -9,7 +12,7 @@ from biospike.theory import paper
 from validation.study.claims import IMPLIED, OURS, REPORTED, Claims, Finding, judged
 from validation.study.results import Missing, Results
 from validation.study.thresholds import CLOSE, SMALL
-from validation.study.verdict import FAILS, FASTER, ROOT, SLOWER, Case, order
+from validation.study.verdict import FAILS, FASTER, HOLDS, ROOT, SLOWER, UNDECIDED, Case, number, order
 from validation.study.words import between, conditions
 
 CLAIMS, TOY_CLAIMS = Claims(), Claims()
@@ -106,23 +109,18 @@ def attention_energy(results: Results) -> Finding:
 def toy_converges(results: Results) -> Finding:
     """TV from softmax attention after n^2/eps^2 timesteps, with inhibition by the mean and by the sum."""
     table = _toy(results)
-    last = table.groupby(["mode", "feedback"], sort=False).first().reset_index()
-    verdicts = {
-        row.feedback: "does not hold" if row.low > SMALL else "holds" if row.high < SMALL else "undecided"
-        for row in last.itertuples()
-    }
-    worst = last.loc[last["tv"].idxmax()]
-    said = "; ".join(
-        f"{row.mode}, {row.feedback}: TV {row.tv:.4f} ({between(row.low, row.high)}), limit {row.limit_tv:.4f}"
-        for row in last.itertuples()
+    last = table[table["bound"] == table["bound"].max()]
+    return judged(
+        f"after {last['bound'].max():.0f} timesteps "
+        + "; ".join(
+            f"{row.mode}, {row.feedback}: TV {row.tv:.4f} ({between(row.low, row.high)}), limit {row.limit_tv:.4f}"
+            for row in last.itertuples()
+        ),
+        [_within(f"{row['mode']}, {row['feedback']}", row, SMALL) for row in last.to_dict("records")],
+        on="the mode and the feedback",
+        threshold_from=f"{SMALL:g}: below it a circuit is said to compute softmax",
+        conditions=TOY,
     )
-    return Finding(
-        f"after {int(table['bound'].max())} timesteps {said}",
-        between(worst["low"], worst["high"]),
-        _joined(verdicts, "the feedback"),
-        estimate=worst["tv"], low=worst["low"], high=worst["high"], level=0.95, threshold=SMALL,
-        threshold_from="TV below which a circuit is said to compute softmax", conditions=TOY,
-    )  # fmt: skip
 
 
 @TOY_CLAIMS.add(
@@ -130,18 +128,22 @@ def toy_converges(results: Results) -> Finding:
     place="its toy example",
 )  # fmt: skip
 def toy_steps(results: Results) -> Finding:
-    """Timesteps from which the TV from softmax attention stays at eps or below."""
-    table = _toy(results)
-    verdicts, said = {}, []
-    for row in table.itertuples():
-        late = np.isnan(row.steps) or row.steps > row.bound
-        verdict = "does not hold" if row.low > row.eps else "holds" if row.high < row.eps and not late else "undecided"
-        verdicts[f"{row.mode}, {row.feedback}, eps = {row.eps:g}"] = verdict
-        reached = "never" if np.isnan(row.steps) else f"{row.steps:.0f}"
-        own = "never" if np.isnan(row.steps_to_limit) else f"{row.steps_to_limit:.0f}"
-        said.append(f"{row.mode}, {row.feedback}, eps = {row.eps:g}: {reached} of {row.bound} (its own limit: {own})")
-    return Finding(
-        f"timesteps to eps of n^2/eps^2: {'; '.join(said)}", "", _joined(verdicts, "feedback and eps"), conditions=TOY
+    """TV from softmax attention after n^2/eps^2 timesteps, and how many there are until it stays at eps or below."""
+    table, said, cases = _toy(results), [], []
+    for row in table.to_dict("records"):
+        name = f"{row['mode']}, {row['feedback']}, eps = {row['eps']:g}"
+        # In units of eps, so that accuracies can be held against each other.
+        cases.append(_within(name, row, 1.0, scale=row["eps"]))
+        reached, own = (
+            "never" if np.isnan(row[column]) else f"{row[column]:.0f}" for column in ("steps", "steps_to_limit")
+        )
+        said.append(f"{name}: {reached} of {row['bound']:.0f} (to its own limit: {own})")
+    return judged(
+        f"timesteps until the TV stays within eps, of n^2/eps^2: {'; '.join(said)}",
+        cases,
+        on="the mode, the feedback and eps",
+        threshold_from="eps; the number is the TV after n^2/eps^2 timesteps in units of it",
+        conditions=TOY,
     )
 
 
@@ -152,15 +154,15 @@ def exponential_decay(results: Results) -> Finding:
     curve, fits = results.table("decay"), results.table("decay_fit", reading="V")
     if results.table()["softmax"].iloc[0] != "subtractive":
         raise Missing("rows without lateral inhibition")
-    verdicts, said = {}, []
+    said, cases = [], []
     for drive, mine in curve.groupby("drive", sort=False):
         known = mine[mine["V"].notna()]
         two = fits[fits["drive"] == drive].set_index("law")
         if known.empty or two["rate"].isna().any():
             raise Missing("too few windows in which every row has spiked")
         first, last = known.iloc[0], known.iloc[-1]
-        verdicts[str(drive)] = decays_exponentially(first["V"], last["low"], last["high"], *two["r_squared"])
         one, rates = two.loc["exponential"], mine[mine["V_rate"].notna()]
+        cases.append(decays_exponentially(str(drive), first["V"], last, one))
         then, now = rates.iloc[0], rates.iloc[-1]
         said.append(
             f"{drive} drive: V {first['V']:.3g} at {first['timesteps']:.0f}, {last['V']:.3g} "
@@ -170,31 +172,41 @@ def exponential_decay(results: Results) -> Finding:
             f"{two.loc['power', 'r_squared']:.3f}; V of the rates at that time goes from {then['V_rate']:.2g} at "
             f"{then['timesteps']:.0f} (sampling leaves {then['sampling']:.1g}) to {now['V_rate']:.3g}"
         )
-    one = fits[fits["law"] == "exponential"].iloc[0]
-    return Finding(
-        "; ".join(said), between(one["low"], one["high"]), _joined(verdicts, "the drive"),
-        estimate=one["rate"], low=one["low"], high=one["high"], level=0.95, threshold=DECAYED,
-        threshold_from="part of its first value that V must fall below", conditions=f"subtractive rows, {READING}",
-    )  # fmt: skip
+    return judged(
+        "; ".join(said),
+        cases,
+        on="the drive",
+        threshold_from=f"{DECAYED:g} of its first value, below which V must fall, and R^2 of ln V better by {CLOSE:g} "
+        "than that of a power of time: of the two that which fails, or is least sure",
+        conditions=f"subtractive rows, {READING}",
+    )
 
 
-def decays_exponentially(first: float, low: float, high: float, exponential: float, power: float) -> str:
-    """Verdict of one curve: V must fall below `DECAYED` of its first value, and better as an exponential.
+def decays_exponentially(name: str, first: float, last: Mapping[str, Any], fit: Mapping[str, Any]) -> Case:
+    """Case of one curve: V must fall below `DECAYED` of its first value, and as an exponential rather than a power.
 
     Parameters
     ----------
-    first, low, high
-        First value of V, and the interval of the last.
-    exponential, power
-        R squared of ln V of both laws, each with a floor.
+    name
+        Of the curve.
+    first
+        First value of V.
+    last, fit
+        Last row of ``decay.csv`` and row of the exponential in ``decay_fit.csv``, with their intervals.
     """
-    if low > DECAYED * first:
-        return "does not hold"
-    if not high < DECAYED * first:
-        return "undecided"
-    if power - exponential > CLOSE:
-        return "does not hold"
-    return "holds" if exponential - power > CLOSE else "undecided"
+    trials = number(last, "trials")
+    left, low, high = (last[column] / first for column in ("V", "low", "high"))
+    small = Case(name=name, estimate=left, low=low, high=high, most=DECAYED, trials=trials)
+    ends = {"estimate": fit["better"], "low": fit["better_low"], "high": fit["better_high"]}
+    told = [small, Case(name=name, **ends, least=CLOSE, trials=trials)]
+    # Both are asked for: one that fails decides, and what is undecided stays so.
+    return min(told, key=lambda case: (FAILS, UNDECIDED, HOLDS).index(case.verdict))
+
+
+def _within(name: str, row: Mapping[str, Any], most: float, scale: float = 1.0) -> Case:
+    """TV of a row of ``steps.csv`` in units of `scale`."""
+    estimate, low, high = (row[column] / scale for column in ("tv", "low", "high"))
+    return Case(name=name, estimate=estimate, low=low, high=high, most=most, trials=number(row, "trials"))
 
 
 def _toy(results: Results) -> pd.DataFrame:
@@ -207,11 +219,3 @@ def _own(results: Results, table: str) -> None:
     """Require a table that only some runs have."""
     if not (results.directory / f"{table}.csv").is_file():
         raise Missing("it needs a run with --softmax subtractive --toy")
-
-
-def _joined(verdicts: dict[str, str], choice: str) -> str:
-    """One verdict of several: theirs if they agree, else what it depends on, if none is undecided."""
-    found = set(verdicts.values())
-    if len(found) == 1:
-        return found.pop()
-    return "undecided" if "undecided" in found else f"depends: on {choice}"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from biospike import metrics, simulate
 from biospike.errors import InputError
-from biospike.theory.lyapunov import V, fit_rate, sampling_floor
+from biospike.theory.lyapunov import Decay, V, fit_rate, jackknife_half, sampling_floor
 from circuits.presentation import present
 
 import brian2 as b2
@@ -32,6 +32,7 @@ Array = NDArray[np.float64]
 DECAY = {
     "drive": "fitted: constant, of the fitted logits; scores: of the streaming score membranes",
     "timesteps": "since the attention neurons were let go",
+    "trials": "presentations",
     "V": "mean over rows and trials of V of the shares of all spikes so far",
     "low": "lower end of its 95 % interval, Student's t over trials",
     "high": "upper end",
@@ -49,7 +50,11 @@ FITS = {
     "amplitude": "a, fitted",
     "floor": "fitted, at least 0",
     "r_squared": "of ln V",
+    "better": "R squared less that of the other law",
+    "better_low": "lower end of its 95 % interval, jackknife over trials; empty for a single trial",
+    "better_high": "upper end",
 }
+LAWS = ("exponential", "power")
 POINTS = 12
 """As many as a block has windows by default, so that one binary serves both."""
 LONGEST = 2000
@@ -128,6 +133,7 @@ def tabulate(found: list[Curve]) -> tuple[pd.DataFrame, pd.DataFrame]:
             values = (
                 curve.drive,
                 int(steps),
+                len(every),
                 every[:, k].mean(),
                 *map(float, metrics.t_interval(every[:, k])),
                 rate[k],
@@ -136,24 +142,31 @@ def tabulate(found: list[Curve]) -> tuple[pd.DataFrame, pd.DataFrame]:
             )
             rows.append(dict(zip(DECAY, values, strict=True)))
         for reading, values_of in (("V", every), ("V_rate", rate[None])):
-            for law in ("exponential", "power"):
-                names = {"drive": curve.drive, "reading": reading, "law": law}
-                fits.append(names | fit(curve.timesteps, values_of, law))
+            by_law = {law: fit(curve.timesteps, values_of, law) for law in LAWS}
+            for law, other in zip(LAWS, reversed(LAWS), strict=True):
+                names: dict[str, Any] = {"drive": curve.drive, "reading": reading, "law": law}
+                fits.append(names | _columns(by_law[law]) | _better(by_law[law], by_law[other]))
     return pd.DataFrame(rows, columns=list(DECAY)), pd.DataFrame(fits, columns=list(FITS))
 
 
-def fit(timesteps: NDArray[np.int64], values: Array, law: str) -> dict[str, float]:
-    """Rate, its interval, floor and R squared of a decay of V (trials, points) to a floor; empty if none is found.
+def fit(timesteps: NDArray[np.int64], values: Array, law: str) -> Decay | None:
+    """Fit a decay of V (trials, points) to a floor; None if there is none.
 
     Points at which a row of some trial has not spiked are left out. A power of time is an exponential of its logarithm.
     """
     known = np.isfinite(values).all(axis=0) & (values.mean(axis=0) > 0)
     times = timesteps[known].astype(float)
     if known.sum() < FEWEST:
-        return {}
+        return None
     try:
-        found = fit_rate(np.log(times) if law == "power" else times, values[:, known])
+        return fit_rate(np.log(times) if law == "power" else times, values[:, known])
     except InputError:
+        return None
+
+
+def _columns(found: Decay | None) -> dict[str, float]:
+    """Columns of one law; empty without a fit."""
+    if found is None:
         return {}
     return {
         "rate": found.rate,
@@ -163,3 +176,14 @@ def fit(timesteps: NDArray[np.int64], values: Array, law: str) -> dict[str, floa
         "floor": found.floor,
         "r_squared": found.r_squared,
     }
+
+
+def _better(one: Decay | None, other: Decay | None) -> dict[str, float]:
+    """How much better one law fits than the other, with its interval; empty without both."""
+    if one is None or other is None:
+        return {}
+    more = one.r_squared - other.r_squared
+    if not one.r_squared_without:
+        return {"better": more}
+    half = jackknife_half(np.subtract(one.r_squared_without, other.r_squared_without))
+    return {"better": more, "better_low": more - half, "better_high": more + half}

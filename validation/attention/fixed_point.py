@@ -43,9 +43,10 @@ STEPS = {
     "feedback": "mean: w times the mean of the row's spikes; sum: w times their sum; own: as the circuit is",
     "eps": "accuracy, TV, mean over rows and trials",
     "bound": "n^2/eps^2 timesteps, n tokens",
+    "trials": "presentations",
     "steps": "T from which the TV from ordinary softmax attention stays at eps or below; empty: in no window",
     "steps_to_limit": "the same of the TV from the limit of the circuit",
-    "tv": "TV from ordinary softmax attention in the longest window",
+    "tv": "TV from ordinary softmax attention after `bound` timesteps",
     "low": "lower end of its 95 % interval, Student's t over trials",
     "high": "upper end",
     "limit_tv": "TV of the limit from ordinary softmax attention",
@@ -129,7 +130,10 @@ def steps_table(
     """
     tokens = len(np.asarray(x))
     bounds = [round((tokens / eps) ** 2) for eps in ACCURACIES]
-    windows = np.unique(np.rint(np.geomspace(FIRST, bounds[-1], WINDOWS)))
+    windows = np.rint(np.geomspace(FIRST, bounds[-1], WINDOWS))
+    for bound in bounds[:-1]:  # at which it is read
+        windows[np.abs(np.log(windows[:-1] / bound)).argmin()] = bound
+    windows = np.unique(windows)
     rows = []
     for mode, block in blocks.items():
         for feedback, one in feedbacks(block).items():
@@ -144,17 +148,18 @@ def steps_table(
                 np.nan_to_num(metrics.total_variation(share.values, to), nan=1.0).mean(axis=(2, 3, 4))
                 for to in (ordinary, limit)
             )
-            last = from_softmax[-1]
-            known = dict(zip(("low", "high"), map(float, metrics.t_interval(last)), strict=True)) | {
-                "tv": float(last.mean()),
-                "limit_tv": float(metrics.total_variation(limit, ordinary).mean()),
-            }
+            steps, limit_tv = data["timesteps"].values, float(metrics.total_variation(limit, ordinary).mean())
             for eps, bound in zip(ACCURACIES, bounds, strict=True):
-                reached = {
-                    "steps": reach(data["timesteps"].values, from_softmax.mean(axis=1), eps),
-                    "steps_to_limit": reach(data["timesteps"].values, from_limit.mean(axis=1), eps),
-                }
-                rows.append({"mode": mode, "feedback": feedback, "eps": eps, "bound": bound} | reached | known)
+                then = from_softmax[np.flatnonzero(steps == bound)[0]]
+                low, high = map(float, metrics.t_interval(then))
+                rows.append(
+                    {
+                        "mode": mode, "feedback": feedback, "eps": eps, "bound": bound, "trials": trials,
+                        "steps": reach(steps, from_softmax.mean(axis=1), eps),
+                        "steps_to_limit": reach(steps, from_limit.mean(axis=1), eps),
+                        "tv": float(then.mean()), "low": low, "high": high, "limit_tv": limit_tv,
+                    }
+                )  # fmt: skip
     return pd.DataFrame(rows, columns=list(STEPS))
 
 
