@@ -26,12 +26,15 @@ Table = list[list[str]]
 
 
 def read(directory: Path, left_out: tuple[str, ...] = ()) -> dict[str, Table]:
-    """Read every csv file of a directory, without the columns that are left out."""
+    """Read every csv file of a directory, without the columns that are left out: ``column``, or ``table.column``."""
     tables = {}
     for path in sorted(directory.glob("*.csv")):
         with path.open(newline="") as file:
             rows = list(csv.reader(file))
-        kept = [place for place, column in enumerate(rows[0]) if column not in left_out]
+        kept = [
+            place for place, column in enumerate(rows[0])
+            if column not in left_out and f"{path.stem}.{column}" not in left_out
+        ]  # fmt: skip
         tables[path.name] = [[row[place] for place in kept] for row in rows]
     return tables
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.assumptions.crossings import COLUMNS
 from validation.assumptions.lab import Lab, audit_rows
 from validation.assumptions.sweep import COSTLY, LIMIT, Sweep
 from validation.assumptions.table import tabulate
 from validation.study.claims import Finding, findings_text
-from validation.study.report import made, markdown
+from validation.study.report import described, made, markdown
 
 HEADINGS = {
     "breaks": "What breaks softmax",
@@ -60,6 +61,7 @@ def report(
     parts += ["## How well the closed forms hold", _laws(sweeps)]
     if crossed is not None and len(crossed):
         parts += ["## Thresholds depend on the rate and on the rows", _crossings(crossed), markdown(crossed)]
+        parts += [described(COLUMNS)]
     parts += ["## Table", markdown(tabulate(sweeps).drop(columns=["metric"]))]
     parts += [_metrics(sweeps), LIMITS, "## Claims", findings_text(findings), made(revision=revision)]
     return "\n\n".join(parts) + "\n"

@@ -11,10 +11,10 @@ from biospike.recording import versions as packages
 from biospike.theory import paper
 from biospike.theory.energy import AC, ARITHMETIC, DEVICES, MAC
 from validation.frameworks.blocks import INPUT_RATE, MODELS
-from validation.frameworks.energy_curve import ATTENTION_RATES, CURVES, input_rate_for
+from validation.frameworks.energy_curve import ATTENTION_RATES, COLUMNS, CURVES, input_rate_for
 from validation.frameworks.neurons import MUTANTS
 from validation.study.claims import Finding, findings_text
-from validation.study.report import made, markdown
+from validation.study.report import described, made, markdown
 
 PUBLISHED_MASK = (0.348, 0.083)
 """QKFormer, stage 1: firing rates of the mask and of the masked keys."""
@@ -49,6 +49,7 @@ def report(
         parts += ["## Energy", *_energy(energy), "![energy](energy.png)", markdown(_energy_shown(energy))]
     if curve is not None:
         parts += ["## Energy over the rates that are not published", *_curve(curve), "![curve](energy_curve.png)"]
+        parts += ["`energy_curve.csv`: " + described(COLUMNS)]
     softmax = summary[summary["block"].str.startswith("spike softmax")]
     if len(softmax):
         parts += ["## Spike softmax", _softmax(softmax)]

@@ -11,6 +11,7 @@ import xarray as xr
 from biospike.tables import CONVERGENCE_MEANINGS
 from biospike.theory import design_rule, paper
 from validation.rule.claims import PIXELS
+from validation.rule.constant_curve import CONSTANT_CURVE
 from validation.rule.orders import ORDERS
 from validation.rule.record import ENCODING_ONLY
 from validation.rule.verdicts import (
@@ -106,6 +107,7 @@ def _over_the_rate(curve: pd.DataFrame | None) -> list[str]:
         "attention is what errs:",
         "\n".join(lines),
         markdown(curve),
+        described(CONSTANT_CURVE),
     ]
 
 

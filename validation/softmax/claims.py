@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from biospike.ideal.softmax import softmax
 from biospike.theory.concentration import spikes_for_tv
 from biospike.verdicts import NO_ERROR
 from circuits.softmax import COMMON_GATES, GROUPS
+from validation.softmax.by_rows import judged_by_rows, on_all_rows
+from validation.softmax.row_sets import FACTORS, GIVEN
 from validation.softmax.tables import regularity_law
 from validation.study.claims import OURS, PAPER, REPORTED, Claims, Finding, judged
 from validation.study.results import Missing, Results
@@ -23,13 +27,9 @@ OF_SMALL = f"{SMALL:g}: below it a circuit is said to compute softmax"
 FREE_WEIGHT = "at the study's inhibition in units of the threshold, which the sources leave free"
 
 
-def _erring(results: Results, circuits: list[str]) -> pd.DataFrame:
-    """Longest windows of those of the circuits that err: of the others there is nothing to say."""
-    rows = results.last("circuit", circuit=circuits)
-    rows = rows[rows["tv"] > NO_ERROR]
-    if rows.empty:
-        raise Missing(f"no error of {', '.join(circuits)} to explain")
-    return rows
+def _given(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those of the study's own rows, by circuit: what a sentence says first."""
+    return rows[rows["rows_kind"] == GIVEN].set_index("circuit")
 
 
 def _tv(name: str, row: pd.Series, scale: float = 1.0, *, least: float = -np.inf, most: float = np.inf) -> Case:
@@ -71,21 +71,25 @@ def _trivial(results: Results) -> str:
 )  # fmt: skip
 def subtractive(results: Results) -> Finding:
     """Error of the circuit in the longest window, beside the fixed point of its closed form."""
-    row = _erring(results, ["subtractive"]).iloc[0]
-    cases, predicted = [_tv("", row, most=SMALL)], f"{row['limit_tv']:.4f}"
+    rows, curve, on = on_all_rows(results, ["subtractive"]), [], "the rows"
+    row = _given(rows).iloc[0]
+    predicted = f"{row['limit_tv']:.4f}"
     if (results.directory / "floor_curve.csv").is_file():
         # The weight and the kind of feedback are free in the sources, which have the mean and the sum.
-        cases = [
+        curve = [
             _tv(f"{one['feedback']}, w = {one['w']:g}", one, most=SMALL)
             for _, one in results.table("floor_curve").iterrows()
         ]
+        on = "the weight, the kind of feedback and the rows"
     if row["limit_tv"] > NO_ERROR:
         predicted += f" ({row['tv'] / row['limit_tv'] - 1:+.2%} off)"
-    return judged(
+    return judged_by_rows(
         f"TV {row['tv']:.4f} after {row['spikes_per_row']:.0f} spikes a row; its threshold-linear fixed point has "
         f"{predicted}",
-        cases,
-        on="the weight and the kind of feedback",
+        rows,
+        lambda name, one: _tv(name, one, most=SMALL),
+        more=curve,
+        on=on,
         threshold_from=OF_SMALL,
         control=_trivial(results),
         conditions=conditions(row, FREE_WEIGHT),
@@ -95,16 +99,17 @@ def subtractive(results: Results) -> Finding:
 @CLAIMS.add("inhibition by a common factor gives softmax without bias, whatever its delay", OURS)
 def common_gate(results: Results) -> Finding:
     """Bias of the shares in the longest window."""
-    rows = _erring(results, list(COMMON_GATES))
-    return judged(
+    every = on_all_rows(results, list(COMMON_GATES))
+    rows = _given(every)
+    return judged_by_rows(
         "TV of the shares pooled over trials, with what sampling leaves of it: "
         + "; ".join(
             f"{name} {row.bias_tv:.4f}" + (f" ({row.bias_floor:.4f})" if np.isfinite(row.bias_floor) else "")
             for name, row in rows.iterrows()
         )
         + _seen(rows),
-        [_bias(str(name), row) for name, row in rows.iterrows()],
-        on="the circuit",
+        every,
+        _bias,
         threshold_from=f"rms L2 bias of a row within {SMALL:g}",
         control=_trivial(results),
         conditions=conditions(rows.iloc[0], "each at its own delay"),
@@ -133,11 +138,12 @@ def shares(results: Results) -> Finding:
 )  # fmt: skip
 def convergence(results: Results) -> Finding:
     """Whether the error of the circuit of Lemma 3 falls at least so fast."""
-    row = results.table("convergence", circuit="subtractive").iloc[0]
-    last = _erring(results, ["subtractive"]).iloc[0]
-    return judged(
-        f"the network of Lemma 3: {row['verdict']}{_reason(row)}, TV {last['tv']:.4f} in the longest window",
-        [order("", row, holds=(*ROOT, *FASTER), fails=SLOWER)],
+    rows = on_all_rows(results, ["subtractive"])
+    last = _given(rows).iloc[0]
+    return judged_by_rows(
+        f"the network of Lemma 3: {last['verdict']}{_reason(last)}, TV {last['tv']:.4f} in the longest window",
+        rows,
+        lambda name, row: order(name, row, holds=(*ROOT, *FASTER), fails=SLOWER),
         decision="order",
         threshold=-0.5,
         threshold_from="an upper bound, so that faster holds too",
@@ -153,16 +159,16 @@ def _reason(row: pd.Series) -> str:
 @CLAIMS.add("spiking softmax errs as 1/sqrt(N), whatever the circuit", OURS)
 def orders(results: Results) -> Finding:
     """Orders of every circuit with inhibition."""
-    rows = results.table("convergence")
-    rows = rows[~rows["circuit"].isin(CONTROLS) & ~rows["reason"].isin(["not run"])]
-    if rows.empty:
+    ran = results.table("convergence")
+    ran = ran[~ran["circuit"].isin(CONTROLS) & ~ran["reason"].isin(["not run"])]
+    if ran.empty:
         raise Missing("no circuit of compare_softmax was run")
-    verdicts = rows.groupby("verdict", sort=False)["circuit"].agg(", ".join)
-    cases = [order(row["circuit"], row, holds=ROOT, fails=(*FASTER, *SLOWER)) for row in rows.to_dict("records")]
-    return judged(
+    rows = on_all_rows(results, list(ran["circuit"]), erring=False)
+    verdicts = _given(rows).reset_index().groupby("verdict", sort=False)["circuit"].agg(", ".join)
+    return judged_by_rows(
         "; ".join(f"{verdict}: {names}" for verdict, names in verdicts.items()),
-        cases,
-        on="the circuit",
+        rows,
+        lambda name, row: order(name, row, holds=ROOT, fails=(*FASTER, *SLOWER)),
         decision="order",
         threshold=-0.5,
         conditions=conditions(results.last("circuit").iloc[0]),
@@ -172,18 +178,19 @@ def orders(results: Results) -> Finding:
 @CLAIMS.add("TV = (2 pi N)^-1/2 sum sqrt(p(1-p)) for stochastic keys, nothing fitted", OURS)
 def multinomial(results: Results) -> Finding:
     """Race and escape against the multinomial law, and the spikes that it asks for."""
-    rows = _erring(results, ["race", "escape"])
-    rows = rows[rows["tv_expected"] > 0]
+    every = on_all_rows(results, ["race", "escape"])
+    every = every[every["tv_expected"] > 0]
+    rows = _given(every)
     if rows.empty:
         raise Missing("no error that the law could be held against")
     p = softmax(results.dataset("counts")["logits"].values)
-    return judged(
+    return judged_by_rows(
         "; ".join(f"{name} TV {row.tv:.4f}, {row.tv / row.tv_expected - 1:+.1%} from the law"
                   for name, row in rows.iterrows())
         + f"; for TV {SMALL:g} such a code needs {spikes_for_tv(p, SMALL).mean():.0f} spikes a row on average over "
         "these rows, N = (sum sqrt(p(1-p)))^2/(2 pi eps^2), which does not grow as n^2",
-        [_tv(str(name), row, row["tv_expected"], least=1 - CLOSE, most=1 + CLOSE) for name, row in rows.iterrows()],
-        on="the circuit",
+        every,
+        lambda name, row: _tv(name, row, row["tv_expected"], least=1 - CLOSE, most=1 + CLOSE),
         threshold_from=f"within {CLOSE:.0%} of the law",
         conditions=conditions(rows.iloc[0]),
     )  # fmt: skip
@@ -192,24 +199,20 @@ def multinomial(results: Results) -> Finding:
 @CLAIMS.add("regular keys under a common gate reach 1/N", OURS)
 def regular_keys(results: Results) -> Finding:
     """Integrate and divisive."""
-    errors = _erring(results, ["integrate", "divisive"])
-    rows = results.table("convergence", circuit=list(errors.index))
-    cases = [
-        order(row["circuit"], row, holds=["1/N"], fails=(*ROOT, *SLOWER, "between", "between 1/sqrt(N) and 1/N"))
-        for row in rows.to_dict("records")
-    ]
-    return judged(
+    rows = on_all_rows(results, ["integrate", "divisive"])
+    given = _given(rows)
+    fails = (*ROOT, *SLOWER, "between", "between 1/sqrt(N) and 1/N")
+    return judged_by_rows(
         "; ".join(
-            f"{row.circuit}: {row.verdict}, TV {errors.loc[row.circuit, 'tv']:.5f} at "
-            f"{errors.loc[row.circuit, 'spikes_per_row']:.0f} spikes a row, law "
-            f"{errors.loc[row.circuit, 'tv_expected']:.5f}"
-            for row in rows.itertuples()
+            f"{name}: {row.verdict}, TV {row.tv:.5f} at {row.spikes_per_row:.0f} spikes a row, law "
+            f"{row.tv_expected:.5f}"
+            for name, row in given.iterrows()
         ),
-        cases,
-        on="the circuit",
+        rows,
+        lambda name, row: order(name, row, holds=["1/N"], fails=fails),
         decision="order",
         threshold=-1.0,
-        conditions=conditions(errors.iloc[0]),
+        conditions=conditions(given.iloc[0]),
     )
 
 
@@ -218,13 +221,14 @@ def regular_keys(results: Results) -> Finding:
 )  # fmt: skip
 def decay(results: Results) -> Finding:
     """What is left of V in the longest window, without what sampling adds: the mean square bias of a row."""
-    row = _erring(results, ["subtractive"]).iloc[0]
-    case = _bias("", row)
-    V = [end**2 for end in (case.low, case.high)]
-    return judged(
+    rows = on_all_rows(results, ["subtractive"])
+    row = _given(rows).iloc[0]
+    V = [number(row, end) ** 2 for end in ("bias_low", "bias_high")]
+    return judged_by_rows(
         f"V of the shares of the longest window lies between {V[0]:.3g} and {V[1]:.3g} without sampling"
         if np.isfinite(V).all() else "these tables have no interval of the bias, whose square V is",
-        [case],
+        rows,
+        _bias,
         threshold_from=f"the root of V within {SMALL:g}",
         control=_trivial(results),
         conditions=conditions(row, FREE_WEIGHT),
@@ -236,16 +240,21 @@ def regularity(results: Results) -> Finding:
     """Measured error over the law with the measured CV."""
     counts = results.dataset("counts")
     table = regularity_law(counts, results.table("summary", circuit=list(counts["circuit"].values)))
-    laws = table.set_index("circuit")["cv_law"]
-    rows = _erring(results, list(laws.index[laws > NO_ERROR]))
-    cases = [_tv(str(name), row, laws[name], least=1 - 2 * CLOSE, most=1 + 2 * CLOSE) for name, row in rows.iterrows()]
-    return judged(
+    laws, every = table.set_index("circuit")["cv_law"], on_all_rows(results, list(table["circuit"]))
+    own = every["circuit"].map(laws)
+    # What is measured on the study's own rows, and what is stored of the others.
+    every["cv_law"] = own.where(every["rows_kind"] == GIVEN, every.get("cv_law", own))
+    every = every[every["cv_law"] > NO_ERROR]
+    rows = _given(every)
+    if rows.empty:
+        raise Missing("no error that the law could be held against")
+    return judged_by_rows(
         "measured / law: "
-        + "; ".join(f"{case.name} {case.estimate:.2f}" for case in cases)
+        + "; ".join(f"{name} {row.tv / row.cv_law:.2f}" for name, row in rows.iterrows())
         + ". The law knows nothing of a circuit but its limit, its spike count and the measured CV of its intervals; "
         "codes in which a long interval is followed by a short one stray less than it says",
-        cases,
-        on="the circuit",
+        every,
+        lambda name, row: _tv(name, row, row["cv_law"], least=1 - 2 * CLOSE, most=1 + 2 * CLOSE),
         threshold_from=f"within {2 * CLOSE:.0%} of the law, which is of renewal codes and to first order",
         conditions=conditions(rows.iloc[0], "the measured CV taken as exact"),
     )
@@ -258,25 +267,28 @@ def family(results: Results) -> Finding:
     rows = rows[(rows["tv"] > NO_ERROR) & (rows["cv_law"] > NO_ERROR)]
     if rows.empty:
         raise Missing("no member errs")
-    cases = [
-        _tv(
-            f"k = {row['k']:g} at {row['spikes_per_row']:.0f} spikes",
-            row,
-            row["cv_law"],
-            least=1 - CLOSE,
-            most=1 + CLOSE,
-        )
-        for _, row in rows.iterrows()
-    ]
-    count = sum(case.verdict == HOLDS for case in cases)
+    ratios: list[Case] = []
+    cases: list[Case] = []
+    for k, mine in rows.groupby("k", sort=False):
+        windows = {
+            f"{row['spikes_per_row']:.0f}": _tv("", row, row["cv_law"], least=1 - CLOSE, most=1 + CLOSE)
+            for _, row in mine.iterrows()
+        }
+        ratios += windows.values()
+        # Of the windows of a member with one verdict the farthest from the law stands for all, which it names.
+        for word in dict.fromkeys(case.verdict for case in windows.values()):
+            same = {spikes: case for spikes, case in windows.items() if case.verdict == word}
+            worst = max(same.values(), key=lambda case: case.excess)
+            cases.append(attrs.evolve(worst, name=f"k = {k:g} ({'/'.join(same)})"))
+    count = sum(case.verdict == HOLDS for case in ratios)
     return judged(
-        f"within {CLOSE:.0%} of the law in {count} of {len(cases)} windows",
+        f"within {CLOSE:.0%} of the law in {count} of {len(ratios)} windows",
         cases,
-        on="the CV and the window",
-        interval=f"ratios {between(min(case.low for case in cases), max(case.high for case in cases))}",
+        on="the CV and the spikes of a row, in brackets",
+        interval=f"ratios {between(min(case.low for case in ratios), max(case.high for case in ratios))}",
         threshold_from=f"within {CLOSE:.0%} of the law",
         conditions=f"{rows['spikes_per_row'].min():.0f} to {rows['spikes_per_row'].max():.0f} spikes a row",
-    )  # fmt: skip
+    )
 
 
 @CLAIMS.add("keys more than 5 nats below the maximum may be silenced", OURS, place="threshold codes need it")
@@ -290,7 +302,7 @@ def dynamic_range(results: Results) -> Finding:
         "; ".join(f"{nats} nats: TV {cost.mean():.4f} (mean of the rows)" for nats, cost in lost.items())
         + f"; above {SMALL:g} at 5 nats in {(lost[5] > SMALL).sum()} of {len(p)} rows",
         [Case.exact("rows that lose least", few, most=SMALL), Case.exact("rows that lose most", many, most=SMALL)],
-        on="the row",
+        on="the rows",
         decision="closed form",
         threshold_from=OF_SMALL,
         conditions=f"{len(p)} rows",
@@ -302,10 +314,12 @@ def dynamic_range(results: Results) -> Finding:
 )  # fmt: skip
 def shunting(results: Results) -> Finding:
     """Floor of the conductance circuit."""
-    row = _erring(results, ["shunting"]).iloc[0]
-    return judged(
+    rows = on_all_rows(results, ["shunting"])
+    row = _given(rows).iloc[0]
+    return judged_by_rows(
         f"TV {row['tv']:.4f}; its self-consistent limit predicts {row['limit_tv']:.4f}",
-        [_tv("", row, most=SMALL)],
+        rows,
+        lambda name, one: _tv(name, one, most=SMALL),
         threshold_from=OF_SMALL,
         control=_trivial(results),
         conditions=conditions(row),
@@ -317,10 +331,12 @@ def shunting(results: Results) -> Finding:
 )
 def diffusive(results: Results) -> Finding:
     """Bias of the diffusive circuit, beside its mean field."""
-    row = _erring(results, ["diffusive"]).iloc[0]
-    return judged(
+    rows = on_all_rows(results, ["diffusive"])
+    row = _given(rows).iloc[0]
+    return judged_by_rows(
         f"pooled bias TV {row['bias_tv']:.4f}; mean field {row['limit_tv']:.4f}{_seen(row.to_frame('it').T)}",
-        [_bias("", row)],
+        rows,
+        _bias,
         threshold_from=f"rms L2 bias of a row within {SMALL:g}",
         control=_trivial(results),
         conditions=conditions(row),
@@ -333,16 +349,24 @@ def diffusive(results: Results) -> Finding:
 )  # fmt: skip
 def self_inhibition(results: Results) -> Finding:
     """Its error over the best of uniform shares, the largest key and no inhibition: the read-out makes shares too."""
-    row = _erring(results, ["self_inhibition"]).iloc[0]
-    none = results.last("circuit", circuit=["none"]).iloc[0]
-    p = softmax(results.dataset("counts")["logits"].values)
-    keys = (p > 0).sum(axis=1, keepdims=True)
-    uniform = float(0.5 * np.abs(p - (p > 0) / keys).sum(axis=1).mean())
-    best = min(none["tv"], uniform, float((1 - p.max(axis=1)).mean()))
-    return judged(
-        f"TV {row['tv']:.4f}, {row['tv'] / best:.3g} times the best trivial read-out's",
-        [_tv("", row, best, most=TRIVIAL)],
+    rows = on_all_rows(results, ["self_inhibition"])
+    none = on_all_rows(results, ["none"], erring=False).set_index("rows_kind")["tv"]
+    logits = results.dataset("counts")["logits"].values
+    best = {kind: _best(softmax(FACTORS[kind] * logits), none[kind]) for kind in rows["rows_kind"] if kind in none}
+    rows = rows[rows["rows_kind"].isin(best)]
+    row = _given(rows).iloc[0]
+    return judged_by_rows(
+        f"TV {row['tv']:.4f}, {row['tv'] / best[GIVEN]:.3g} times the best trivial read-out's",
+        rows,
+        lambda name, one: _tv(name, one, best[one["rows_kind"]], most=TRIVIAL),
         threshold_from=f"{TRIVIAL:g} of the best trivial read-out",
         control=_trivial(results),
         conditions=conditions(row),
     )
+
+
+def _best(p: NDArray[np.float64], none: float) -> float:
+    """Error of the best of uniform shares, the largest key and no inhibition."""
+    keys = (p > 0).sum(axis=1, keepdims=True)
+    uniform = 0.5 * np.abs(p - (p > 0) / keys).sum(axis=1).mean()
+    return float(min(none, uniform, (1 - p.max(axis=1)).mean()))

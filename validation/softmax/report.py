@@ -11,7 +11,9 @@ import xarray as xr
 from biospike.plots import RASTER_KEYS
 from biospike.tables import CONVERGENCE_MEANINGS, NOT_RUN, SUMMARY_MEANINGS
 from biospike.verdicts import FLOOR, NO_ERROR, UNDECIDED
-from validation.softmax.controls import NORMALISATION
+from validation.softmax.controls import FLOOR_CURVE, NORMALISATION
+from validation.softmax.regularity import REGULARITY
+from validation.softmax.row_sets import ROW_SETS
 from validation.softmax.tables import regularity_law
 from validation.study.claims import Finding, findings_text
 from validation.study.left_out import paragraphs
@@ -20,6 +22,12 @@ from validation.study.thresholds import CLOSE, SMALL
 
 HELD = 0.05
 """Spread of the row's rate, and nats by which it moves, up to which the circuit is said to hold it."""
+
+SHOWN_OF_SETS = (
+    *("rows_kind", "circuit", "spikes_per_row", "tv", "tv_low", "tv_high", "tv_expected", "limit_tv", "tv_fixed"),
+    *("rate_spread", "order", "order_of_law", "order_of_law_low", "order_of_law_high", "verdict", "reason"),
+)
+"""Columns of ``row_sets.csv`` that the report has."""
 
 
 def report(
@@ -47,6 +55,7 @@ def report(
         *normalising(last),
         "![controls](controls.png)",
         *_floor_curve(curves.get("floor_curve")),
+        *row_sets_text(curves.get("row_sets")),
         "## Order of convergence",
         markdown(convergence),
         described(CONVERGENCE_MEANINGS),
@@ -102,9 +111,31 @@ def _floor_curve(floors: pd.DataFrame | None) -> list[str]:
     return [
         "## The floor of Lemma 3 against its weight",
         markdown(floors),
+        described(FLOOR_CURVE),
         "The weight w, in thresholds, is free in the sources, which give the feedback once as the mean and once as the "
         "sum of the row's spikes. `tv_law` is the closed form of the fixed point for beta = 1, with which the "
-        f"simulated floors agree to {worst:.1g}.",
+        f"simulated floors agree to {worst:.2g}.",
+    ]
+
+
+def row_sets_text(table: pd.DataFrame | None) -> list[str]:
+    """The main table on every set of rows, and what they turn over."""
+    if table is None or table["rows_kind"].nunique() < 2:
+        return []
+    told = table[table["verdict"] != UNDECIDED]
+    turned = [
+        f"{name} ({', '.join(f'{row.rows_kind} {row.verdict}' for row in mine.itertuples())})"
+        for name, mine in told.groupby("circuit", sort=False)
+        if mine["verdict"].nunique() > 1
+    ]
+    text = f"The verdict turns with the rows of: {'; '.join(turned)}." if turned else "No verdict turns with the rows."
+    open_ = ", ".join(f"{row.circuit} on {row.rows_kind} rows ({row.reason})" for row in
+                      table[table["verdict"] == UNDECIDED].itertuples())  # fmt: skip
+    return [
+        "## The same on peaked and on flat rows",
+        markdown(table[[name for name in SHOWN_OF_SETS if name in table]]),
+        described(ROW_SETS),
+        text + (f" Undecided: {open_}." if open_ else ""),
     ]
 
 
@@ -132,6 +163,7 @@ def family_text(table: pd.DataFrame | None) -> list[str]:
         f"intervals do not average. Within {CLOSE:.0%} of the law, by the 95 % interval of the error:",
         "\n".join(lines),
         markdown(table),
+        described(REGULARITY),
     ]
 
 

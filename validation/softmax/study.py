@@ -26,6 +26,7 @@ from biospike.tables import CONVERGENCE, converge, summarise
 from validation.data import attention_rows
 from validation.inputs.circuits import chosen_circuits
 from validation.inputs.logits import Rows, read_rows
+from validation.softmax import row_sets
 from validation.softmax import sweep as softmax_sweep
 from validation.softmax.claims import CLAIMS
 from validation.softmax.control_figure import control_figure
@@ -65,6 +66,7 @@ FILES = (
         "convergence.csv",
         "floor_curve.csv",
         "regularity.csv",
+        "row_sets.csv",
         "counts.nc",
         "traces.nc",
         "report.md",
@@ -137,6 +139,8 @@ class Study:
     """Lemma 3 at other weights, if it is among the circuits."""
     family: list[Plan]
     """`escape` at other regularities, if it is among the circuits."""
+    sets: dict[tuple[str, str], Plan]
+    """Peaked and flat rows, by their kind and the circuit."""
     row_names: list[str] | None = None
     """Of the rows of a dump, such as "b0 h3 q5"."""
 
@@ -171,7 +175,10 @@ def prepare(config: Config) -> Study:
     again = [perturbed(circuit, logits, windows, config.seed) for circuit in circuits.values()]
     floors = floor_plans(logits, duration, config.seed) if "subtractive" in circuits else []
     family = regularity_plans(logits, duration, config.seed) if "escape" in circuits else []
-    return Study(config, logits, circuits, left_out, duration, plans, halved, again, floors, family, rows.names)
+    sets = row_sets.set_plans(
+        circuits.values(), logits, duration=duration, windows=windows, trials=config.trials, seed=config.seed
+    )
+    return Study(config, logits, circuits, left_out, duration, plans, halved, again, floors, family, sets, rows.names)
 
 
 def run(study: Study) -> Iterator[xr.Dataset]:
@@ -210,10 +217,14 @@ def run(study: Study) -> Iterator[xr.Dataset]:
         yield data.assign_coords(window_ms=windows, window_halved_ms=float(halved["window_ms"][-1]), **names)
 
 
-def run_curves(study: Study) -> dict[str, pd.DataFrame]:
-    """Tables ``floor_curve`` and ``regularity``, of what they are about if that is among the circuits."""
-    curves = {}
+def run_curves(study: Study, given: dict[str, dict[str, object]]) -> dict[str, pd.DataFrame]:
+    """Tables ``row_sets``, and ``floor_curve`` and ``regularity``, if what they are about is among the circuits.
+
+    `given` is what is known of every circuit on the study's own rows, as of `row_sets.table`.
+    """
     options: dict[str, Any] = {"target": study.config.target, "check": not study.config.no_check}
+    done = simulate_each(list(study.sets.values()), **options)
+    curves = {"row_sets": row_sets.table(given, study.sets, done)}
     if study.floors:
         curves["floor_curve"] = floor_curve(simulate_each(study.floors, **options))
     if study.family:
@@ -263,11 +274,13 @@ def main(config: Config) -> None:
     beside = bool(neurons * steps >= WORTH_A_PROCESS)
     with Results.of(config) as out, drawing(raster, out.directory, beside=beside) as draw:
         results, summaries, fits, halvings = [], [], [], []
+        given: dict[str, dict[str, object]] = {}
         for one in run(study):
             results.append(one)
             summary = summarise(one, study.circuits[one.attrs["circuit"]])
             summaries.append(summary.assign(**normalisation(one)))
             fits.append(converge(one, summaries[-1]))
+            given[one.attrs["circuit"]] = summaries[-1].iloc[-1].to_dict() | fits[-1]
             halvings.append(halving(one))
         for name in study.left_out:
             rows, fit = not_run(name, summaries[0])
@@ -280,7 +293,9 @@ def main(config: Config) -> None:
         data = join(results)
         out.save("counts", data)
         out.tables(summary=summary, convergence=convergence)
-        curves = run_curves(study)
+        for name, row in given.items():
+            row["cv_law"] = row_sets.cv_law(data.sel(circuit=[name]), summary[summary["circuit"] == name])
+        curves = run_curves(study, given)
         out.tables(**curves)
         out.figures(controls=control_figure(summary, curves))
         verdicts = convergence[["circuit", *FITTED]]

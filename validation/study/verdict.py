@@ -176,7 +176,7 @@ def _why(undecided: Sequence[Case], holds: str) -> str:
 
 def named(names: Iterable[str]) -> str:
     """Names in a list, the first few of them if they are many."""
-    found = [name or "it" for name in names]
+    found = list(dict.fromkeys(name or "it" for name in names))
     more = len(found) - MOST_NAMED
     return ", ".join(found) if more <= 0 else f"{', '.join(found[:MOST_NAMED])} and {more} more"
 

@@ -13,11 +13,11 @@ from biospike.metrics import pooled_floor
 from biospike.recording import load_groups
 from biospike.share_verdicts import decide_rows
 from biospike.tables import CONVERGENCE, SUMMARY
-from circuits.softmax import GROUPS, Integrate
+from circuits.softmax import GROUPS, Integrate, Subtractive
 from validation.compare_softmax import Config, main, prepare
 from validation.inputs.circuits import named_circuits
 from validation.inputs.logits import read_logits
-from validation.softmax import controls, figures, regularity
+from validation.softmax import controls, figures, regularity, row_sets
 from validation.softmax import study as compare_softmax
 from validation.softmax.controls import NORMALISATION
 from validation.softmax.figures import Raster, drawing, raster_row
@@ -27,7 +27,7 @@ import brian2 as b2
 LOGITS = np.random.default_rng(4).normal(0, 1.2, (4, 7))
 LOGITS[1, 5:] = np.nan
 FILES = {
-    "summary.csv", "convergence.csv", "floor_curve.csv", "regularity.csv", "counts.nc", "traces.nc", "report.md",
+    "summary.csv", "convergence.csv", "floor_curve.csv", "regularity.csv", "row_sets.csv", "counts.nc", "traces.nc", "report.md",
     "convergence.png", "convergence.pdf", "raster.png", "raster.pdf", "controls.png", "controls.pdf",
 }  # fmt: skip
 
@@ -49,6 +49,7 @@ def out(tmp_path_factory):
         patch.setattr(compare_softmax, "WORTH_A_PROCESS", 0)  # as a large study, which draws while it runs
         patch.setattr(regularity, "REGULARITIES", (4, np.inf))
         patch.setattr(controls, "WEIGHTS", (0.1, 1.0))
+        patch.delitem(row_sets.FACTORS, "flat")
         main(config)
     return directory / "out"
 
@@ -78,6 +79,24 @@ def test_verdicts_are_decided_by_the_data(out):
         counts = data["spike_count"].sel(circuit=name).transpose("checkpoint", "trial", "row", "key").values
         found = decide_rows(counts, softmax(data["logits"].values), independent=True)
         assert (row["verdict"], row["reason"]) == (found.verdict, found.reason)
+
+
+def test_other_rows_stand_beside_the_given_ones(out):
+    """The given rows as in the other tables, and peaked ones whose floor is that of twice the logits."""
+    table = pd.read_csv(out / "row_sets.csv", keep_default_na=False).set_index(["rows_kind", "circuit"])
+    assert list(table.reset_index().columns) == row_sets.COLUMNS
+    assert [list(table.loc[kind].index) for kind in ("given", "peaked")] == [["subtractive", "integrate", "escape"]] * 2
+    last = pd.read_csv(out / "summary.csv").groupby("circuit").tail(1).set_index("circuit")
+    verdicts = pd.read_csv(out / "convergence.csv", keep_default_na=False).set_index("circuit")["verdict"]
+    for name in last.index:
+        assert float(table.loc[("given", name), "tv"]) == pytest.approx(last.loc[name, "tv"])
+        assert table.loc[("given", name), "verdict"] == verdicts[name]
+    limit = Subtractive().limit(2 * LOGITS)
+    floor = np.abs(limit - softmax(2 * LOGITS)).sum(axis=1).mean() / 2
+    assert float(table.loc[("peaked", "subtractive"), "limit_tv"]) == pytest.approx(floor)
+    # T = 400 spike times of whole spikes: half a spike of each of 7 keys in about 100.
+    assert float(table.loc[("peaked", "subtractive"), "tv"]) == pytest.approx(floor, abs=0.03)
+    assert float(table.loc[("peaked", "escape"), "spikes_per_row"]) > 100
 
 
 def test_summary_agrees_with_the_counts(out):

@@ -85,6 +85,11 @@ def member(k: float, ratio: float) -> Row:
     return row("escape", 0.1 * ratio, 0.002, k=k, cv_law=0.1)
 
 
+def elsewhere(circuits: list[Row], kind: str = "flat") -> list[Row]:
+    """Rows of ``row_sets.csv`` of another kind."""
+    return [one | {"rows_kind": kind} for one in circuits]
+
+
 NETWORK, SHARES = "the lateral-inhibition network", "a key that inhibits itself"
 CASES = [
     ("lateral inhibition by the mean", "holds", {"summary": [row("subtractive", 0.002)]}),
@@ -138,6 +143,53 @@ CASES = [
     (SHARES, "does not hold", controls(0.0018)),
     (SHARES, "undecided", controls(0.0005, 0.0002)),
 ]
+
+
+GATES = {"summary": [bias("race", 0.0, 0.004), bias("escape", 0.0, 0.005)]}
+ROOTS = orders("1/sqrt(N)", "1/sqrt(N)")
+ON_OTHER_ROWS = [
+    # The same there: holds of all.
+    ("inhibition by a common", "holds", GATES, [bias("race", 0.0, 0.004)]),
+    ("inhibition by a common", "depends: on the rows (", GATES, [bias("race", 0.02, 0.03)]),
+    ("inhibition by a common", "undecided: race on flat rows (", GATES, [bias("race", 0.0, 0.03)]),
+    ("lateral inhibition by the mean", "depends: on the rows (", {"summary": [row("subtractive", 0.2)]},
+     [row("subtractive", 0.002)]),
+    (NETWORK, "depends: on the rows (", fits("floor"), [row("subtractive") | fit("subtractive", "1/N")]),
+    ("spiking softmax errs as 1/sqrt(N)", "depends: on the rows (", ROOTS, [row("race") | fit("race", "1/N")]),
+    ("spiking softmax errs as 1/sqrt(N)", "depends: on the circuit (", orders("1/N", "1/sqrt(N)"), []),
+    ("spiking softmax errs as 1/sqrt(N)", "depends: on the circuit and the rows (", orders("1/N", "1/sqrt(N)"),
+     [row("race") | fit("race", "1/sqrt(N)")]),
+    ("TV = (2 pi N)^-1/2", "depends: on the rows (", law(0.101, 0.002), [row("race", 0.12, 0.002)]),
+    ("regular keys", "depends: on the rows (", keys("1/N", "1/N"), [row("divisive") | fit("divisive", "between")]),
+    ("V(r) = sum", "depends: on the rows (", {"summary": [bias("subtractive", 0.2, 0.21)]},
+     [bias("subtractive", 0.0, 0.002)]),
+    ("TV = CV of the intervals", "depends: on the rows (", law(renewal(), 0.01 * renewal()),
+     [row("race", 0.1, 0.001, cv_law=0.07)]),
+    ("shunting", "depends: on the rows (", {"summary": [row("shunting", 0.13)]}, [row("shunting", 0.005)]),
+    ("noisy LIF", "depends: on the rows (", {"summary": [bias("diffusive", 0.11, 0.12)]},
+     [bias("diffusive", 0.0, 0.008)]),
+    (SHARES, "depends: on the rows (", controls(0.0018), [row("self_inhibition", 0.0001, 1e-5), row("none", 0.001)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("claim", "begins", "tables", "there"), ON_OTHER_ROWS)
+@pytest.mark.parametrize("kind", ["flat", "peaked"])
+def test_a_verdict_that_other_rows_turn_over_depends_on_them(
+    claim: str, begins: str, tables: Any, there: list[Row], kind: str, read: Callable[..., Finding]
+) -> None:
+    found = read(CLAIMS, claim, tables | ({"row_sets": elsewhere(there, kind)} if there else {}))
+    assert found.verdict.startswith(begins.replace("flat", kind))
+    for one in there:
+        if one["circuit"] == "none":  # the trivial read-out of those rows
+            continue
+        assert f"; on {kind} rows" in found.sentence
+        assert f"{one['circuit']} TV {one['tv']:.3g}" in found.sentence
+
+
+def test_a_member_of_the_family_names_its_windows(read: Callable[..., Finding]) -> None:
+    windows = [member(2.0, ratio) | {"spikes_per_row": n} for ratio, n in ((1.5, 30.0), (1.0, 500.0), (1.01, 1000.0))]
+    found = read(CLAIMS, "the same law where nothing", {"regularity": windows})
+    assert found.verdict.endswith("(holds: k = 2 (500/1000); does not hold: k = 2 (30))")
 
 
 @pytest.mark.parametrize(("claim", "verdict", "tables"), CASES)
