@@ -55,6 +55,25 @@ def test_every_study_exists_and_takes_the_options_of_both_presets() -> None:
             assert {option[2:] for option in options if option.startswith("--")} <= fields
 
 
+FEWEST_TRIALS = 8
+"""Of an interval over trials, at the presets."""
+WITHOUT_TRIALS = ("calibrate_verdicts", "compare_frameworks")
+"""Trials are a factor of the one; the other compares blocks spike by spike."""
+
+
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+def test_presets_have_trials_enough(preset: str) -> None:
+    """By their options, by a preset of their own, or by default."""
+    for name, options in prepare(Config(preset=preset)).items():
+        if name in WITHOUT_TRIALS:
+            continue
+        given = dict(zip(options, options[1:], strict=False))
+        own = getattr(sys.modules[STUDIES[name].main.__module__], "PRESETS", {}).get(given.get("--preset"), {})
+        default = next(field.default for field in STUDIES[name].config.__attrs_attrs__ if field.name == "trials")
+        of_preset = own["trials"] if isinstance(own, dict) and own else getattr(own, "trials", default)
+        assert int(given.get("--trials", of_preset or 0)) >= FEWEST_TRIALS, name
+
+
 def test_a_complete_study_is_not_run_again(tmp_path: Path, ran: Callable[..., Ran]) -> None:
     recorder = ran()
     options = prepare(Config())["compare_softmax"]

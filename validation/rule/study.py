@@ -75,8 +75,8 @@ PRESETS = {
     "quick": Preset(
         patches=(2, 3, 4),
         low_rank=((8, 8, 2), (8, 8, 16), (8, 8, 48), (2, 6, 4), (8, 12, 4)),
-        samples=6,
-        trials=1,
+        samples=3,
+        trials=8,
         regular_with=("integrate",),
         encoding=(1, 2, 4, 11, 23, 47, 137, 397, 797),
         attention=(47, 137, 397),
@@ -87,8 +87,8 @@ PRESETS = {
             *((8, 8, rank) for rank in (2, 4, 8, 16, 32, 60)),
             *((2, 6, 4), (4, 8, 4), (8, 16, 4), (8, 24, 4), (8, 24, 24), (8, 24, 96)),
         ),
-        samples=32,
-        trials=2,
+        samples=8,
+        trials=8,
         regular_with=tuple(COMMON_GATES),
         encoding=(1, 2, 4, 11, 23, 47, 97, 197, 397, 797, 1597, 3203),
         attention=(47, 97, 197, 397, 797, 1597),
@@ -105,8 +105,7 @@ class Config:
     circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = tuple(COMMON_GATES)
     """Softmax circuits of the attention: those under a common gate, whose limit is softmax."""
     trials: int | None = None
-    """Repetitions of every input in the attention; the encoders alone have four times as many. Default: 1 in the quick
-    preset, 2 in the paper one."""
+    """Repetitions of every input in the attention; the encoders alone have four times as many. Default: 8."""
     seed: int = 1
     """Same seed, same inputs, weights and spikes, on every target."""
     target: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
