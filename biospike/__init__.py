@@ -15,14 +15,19 @@ refuse_shadows()
 
 __version__ = versions()["biospike"]
 
-LATE = {"summarise": "tables", "converge": "tables", "cite": "citing", "check_circuit": "checking"}
-"""Modules of what is imported late."""
-
 __all__ = ["LIF", "InputError", "InputWarning", "load", "rows_of", "save", "simulate"]
+
+LATER = {
+    "summarise": "biospike.tables",
+    "converge": "biospike.tables",
+    "record": "biospike.row_recording",
+    "cite": "biospike.citing",
+    "check_circuit": "biospike.checking",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """What a simulation does not need is imported when it is asked for: tables, which need pandas, and the bench."""
-    if name in LATE:
-        return getattr(importlib.import_module(f"biospike.{LATE[name]}"), name)
+    """What a simulation does not need, such as tables and pandas, is imported when it is asked for."""
+    if name in LATER:
+        return getattr(importlib.import_module(LATER[name]), name)
     raise AttributeError(f"module 'biospike' has no attribute {name!r}")

@@ -166,15 +166,19 @@ def build_plans(plans: Sequence[Plan], target: str, *, progress: bool) -> None:
         raise next(iter(failed.values()))
 
 
-def settle_targets(plans: Sequence[Plan], target: str, *, progress: bool = False) -> list[tuple[str, str]]:
+def settle_targets(
+    plans: Sequence[Plan], target: str, *, progress: bool = False, kernels: bool = True
+) -> list[tuple[str, str]]:
     """Return the target that runs each plan and why; what ``auto`` chose to compile is compiled, or numpy runs it.
+
+    Without `kernels` it is one of Brian2's.
 
     Raises
     ------
     InputError, biospike.standalone.BuildError
         As `choose_target`, which chooses.
     """
-    chosen = [choose_target(plan, target) for plan in plans]
+    chosen = [choose_target(plan, target, kernels=kernels) for plan in plans]
     compiled = [(plan, own) for plan, (own, _) in zip(plans, chosen, strict=True)]
     failed = _build(compiled, progress) if target == "auto" else {}
     return [
@@ -217,7 +221,7 @@ def _shorten(error: standalone.BuildError) -> str:
     return " ".join(dict.fromkeys([lines[0], lines[-1]]))
 
 
-def choose_target(plan: Plan, target: str) -> tuple[str, str]:
+def choose_target(plan: Plan, target: str, *, kernels: bool = True) -> tuple[str, str]:
     """Return the target to use and why; nothing is built.
 
     Raises
@@ -227,10 +231,11 @@ def choose_target(plan: Plan, target: str) -> tuple[str, str]:
     biospike.standalone.BuildError
         If a compiled target is asked for by name and there is no compiler.
     """
-    if target not in TARGETS:
-        raise InputError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+    possible = TARGETS if kernels else OF_BRIAN2
+    if target not in possible:
+        raise InputError(f"target must be one of {', '.join(possible)}, got {target!r}")
     if target == "auto":
-        return _choose(plan)
+        return _choose(plan, kernels)
     if target in ("cpp_standalone", "cython") and standalone.compiler() is None:
         raise standalone.BuildError(f"target '{target}' needs a C++ compiler: {standalone.missing_compiler()}")
     if target in fused.TARGETS:
@@ -238,10 +243,10 @@ def choose_target(plan: Plan, target: str) -> tuple[str, str]:
     return target, "asked for"
 
 
-def _choose(plan: Plan) -> tuple[str, str]:
+def _choose(plan: Plan, kernels: bool) -> tuple[str, str]:
     seconds = plan.numpy_seconds
     hindrance = standalone.hindrance()
-    if fused.is_for(plan.circuit):
+    if kernels and fused.is_for(plan.circuit):
         worth = WORTH_A_REPLAY if fused.is_built() else WORTH_A_BUILD
         if seconds > worth:
             return "fused", f"the same spikes as Brian2's, where numpy would take about {seconds:.0f} s"

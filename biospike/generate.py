@@ -13,6 +13,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
+
+from biospike.recorder import stored
 from biospike.standalone import Buildable, BuildError, Sized, code_digest
 from biospike.state import changing, constants
 
@@ -64,6 +67,7 @@ def generate(circuit: Buildable, shape: Sized, directory: str, code: str) -> Non
         "arrays": arrays,
         "constants": constants(network),
         "changing": changing(network),
+        "stored": attrs.asdict(stored(network)),
         "independent": sorted(code.name for code in _independent(network.objects)),
     }
     Path(directory, "arrays.json").write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")

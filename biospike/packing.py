@@ -93,18 +93,10 @@ class Plan:
         return len(self.starts) - 1
 
     def packing(self, number: int) -> Packing:
-        """Batch `number`, with one padding row, which stays silent."""
-        hubs, neurons, _ = self.sizes
-        slot = np.arange(self.starts[number], self.starts[number + 1])
-        trial, row = (np.append(part, 0) for part in np.divmod(slot, len(self.logits)))
-        logits = np.full((len(slot) + 1, self.logits.shape[1]), np.nan)
-        logits[:-1] = self.logits[row[:-1]]
-        unmasked = np.flatnonzero(~np.isnan(logits))
-        position = np.full(neurons, logits.size - 1)
-        position[: len(unmasked)] = unmasked
-        hub_index = position // logits.shape[1]
+        """Batch `number`."""
+        trial, row = np.divmod(np.arange(self.starts[number], self.starts[number + 1]), len(self.logits))
         shift = np.broadcast_to(self.shift, len(self.logits))[row]
-        return Packing(Batch(logits, trial, row, self.seed, shift), hubs, hub_index, position, len(unmasked))
+        return pack(self.logits[row], trial, row, self.seed, sizes=self.sizes, shift=shift)
 
     def shape(self, number: int | None = None) -> Shape:
         """Size of the network, and for a batch its wiring, which a compiled network reads when it starts."""
@@ -118,19 +110,9 @@ class Plan:
 
     def state(self, number: int) -> dict[str, Any]:
         """State of a batch: the circuit's own, and what the kernel's bookkeeping needs."""
-        packing = self.packing(number)
-        batch = packing.batch
         marks = np.zeros(self.sizes[2], dtype=np.int64)
         marks[: len(self.marks)] = self.marks
-        return {
-            **packing.pack(self.circuit.state(batch, self.dt * b2.second)),
-            "keys.occupied": packing.used,
-            "keys.seed": batch.seed,
-            "keys.hub_index": packing.hub_index,
-            "keys.trial": batch.trial[packing.hub_index],
-            "keys.index": batch.index.ravel()[packing.position],
-            **{f"keys.checkpoint_{c}": mark for c, mark in enumerate(marks)},
-        }
+        return initial_state(self.circuit, self.packing(number), marks, self.dt)
 
     def collect(self, number: int, result: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Counts (rows, keys, checkpoints) and moments of a batch, once its sums agree.
@@ -159,6 +141,60 @@ class Plan:
         """Rough time on the numpy target."""
         neurons = self.batches * self.sizes[1]
         return self.steps * (NUMPY_SECONDS_PER_STEP * self.batches + NUMPY_SECONDS_PER_NEURON * neurons)
+
+
+def pack(
+    logits: NDArray[np.float64],
+    trial: NDArray[np.int64],
+    row: NDArray[np.int64],
+    seed: int,
+    *,
+    sizes: tuple[int, int, int],
+    shift: NDArray[np.float64] | float = 0.0,
+) -> Packing:
+    """Batch of these rows, with one padding row, which stays silent.
+
+    Parameters
+    ----------
+    logits : ndarray (rows, keys)
+        Nats; NaN masks a key.
+    trial, row : ndarray (rows,)
+        As of `biospike.circuit.Batch`, and so are `seed` and `shift`.
+    sizes
+        Hubs, key neurons and checkpoints of the network.
+    """
+    hubs, neurons, _ = sizes
+    padded = np.append(logits, np.full((1, logits.shape[1]), np.nan), axis=0)
+    unmasked = np.flatnonzero(~np.isnan(padded))
+    position = np.full(neurons, padded.size - 1)
+    position[: len(unmasked)] = unmasked
+    hub_index = position // padded.shape[1]
+    # The padding is of row and trial 0, whose numbers it draws and does not use.
+    shift = np.append(np.broadcast_to(shift, len(logits)), np.broadcast_to(shift, len(logits))[0])
+    batch = Batch(padded, np.append(trial, 0), np.append(row, 0), seed, shift)
+    return Packing(batch, hubs, hub_index, position, len(unmasked))
+
+
+def initial_state(circuit: Circuit, packing: Packing, marks: NDArray[np.int64], dt: float) -> dict[str, Any]:
+    """State of a batch: the circuit's own, and what the kernel's bookkeeping needs.
+
+    Parameters
+    ----------
+    marks : ndarray (checkpoints,)
+        In steps; 0 for those that are not used.
+    dt
+        Step, second.
+    """
+    batch = packing.batch
+    return {
+        **packing.pack(circuit.state(batch, dt * b2.second)),
+        "keys.occupied": packing.used,
+        "keys.seed": batch.seed,
+        "keys.hub_index": packing.hub_index,
+        "keys.trial": batch.trial[packing.hub_index],
+        "keys.index": batch.index.ravel()[packing.position],
+        **{f"keys.checkpoint_{c}": mark for c, mark in enumerate(marks)},
+    }
 
 
 def cut(keys: NDArray[np.int64], trials: int, hubs: int, neurons: int) -> NDArray[np.int64]:

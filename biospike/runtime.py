@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.errors import RunError
+from biospike.recorder import Request, Tape, recording, stored
 from biospike.session import own_session as preferences
 from biospike.standalone import Buildable, Sized
 from biospike.state import changing, check_finite, check_set, constants, fitting
@@ -78,6 +79,33 @@ def run(
             group, variable = name.split(".")
             results[name] = np.array(getattr(network[group], f"{variable}_")[:])
         return results
+
+
+def run_recording(
+    circuit: Buildable,
+    shape: Sized,
+    state: dict[str, Any],
+    *,
+    dt: float,
+    duration: float,
+    request: Request,
+    target: str,
+) -> Tape:
+    """Build and start a circuit in this process, and return what it recorded; errors as of `run`.
+
+    Raises
+    ------
+    biospike.errors.InputError
+        If a variable or neuron does not exist.
+    """
+    with preferences(target, dt), _compiler_failures():
+        network = circuit.build(shape)
+        assign(network, state, circuit.name)
+        known = stored(network)
+        with recording(network, known.resolved(circuit.name, request)) as tapes:
+            network.run(duration * b2.second, namespace={})
+        check_ending(network, circuit.name)
+        return known.answered(request, tapes[0])
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -29,6 +30,8 @@ from biospike import source
 from biospike.directories import cache_directory, obstacle, scratch_directory, starts_programs
 from biospike.errors import RunError
 from biospike.files import owned_prefix, remove_abandoned
+from biospike.recorder import FILE as RECORD
+from biospike.recorder import Request, Stored, Tape
 from biospike.state import check_finite, check_set, fitting
 from biospike.toolchain import (
     compiler,
@@ -174,6 +177,8 @@ class Binary:
         Name of the circuit, for messages.
     constants, changing : tuple of str
         Variables that a state must set, and real ones that a run may change.
+    stored : Stored
+        What can be recorded.
     """
 
     directory: Path
@@ -182,6 +187,7 @@ class Binary:
     circuit: str = "binary"
     constants: tuple[str, ...] = ()
     changing: tuple[str, ...] = ()
+    stored: Stored = attrs.field(factory=lambda: Stored({}, {}, {}))
 
 
 def _open(directory: Path, reused: bool) -> Binary | None:
@@ -193,7 +199,8 @@ def _open(directory: Path, reused: bool) -> Binary | None:
     except (OSError, ValueError):
         return None
     arrays = {name: tuple(entry) for name, entry in told["arrays"].items()}
-    return Binary(directory, arrays, reused, told["circuit"], tuple(told["constants"]), tuple(told["changing"]))
+    constants, changing = tuple(told["constants"]), tuple(told["changing"])
+    return Binary(directory, arrays, reused, told["circuit"], constants, changing, Stored(**told["stored"]))
 
 
 def _seal(directory: Path) -> dict[str, str]:
@@ -374,10 +381,36 @@ def run(
         If the state lacks a constant or does not fit, the binary fails, is interrupted, prints to standard error or
         writes short files, or a variable is not finite at the end.
     """
+    with _ran(binary, state, dt, duration) as private:
+        return _results(binary, private, wanted)
+
+
+def run_recording(binary: Binary, state: dict[str, Any], dt: float, duration: float, request: Request) -> Tape:
+    """Start a binary as `run` does, and return what it recorded.
+
+    Raises
+    ------
+    biospike.errors.InputError
+        If a variable or neuron does not exist.
+    RunError
+        As `run`.
+    """
+    kept = binary.stored.resolved(binary.circuit, request)
+    with _ran(binary, state, dt, duration, kept) as private:
+        _results(binary, private, [])
+        return binary.stored.answered(
+            request, kept.read(private, {n: kind for n, (_, kind, _) in binary.arrays.items()})
+        )
+
+
+@contextlib.contextmanager
+def _ran(
+    binary: Binary, state: dict[str, Any], dt: float, duration: float, request: Request | None = None
+) -> Iterator[Path]:
+    """Directory in which a binary has run."""
     check_set(binary.circuit, binary.constants, state)
-    with tempfile.TemporaryDirectory(
-        dir=scratch_directory(_bytes(binary)), prefix=owned_prefix("biospike-")
-    ) as private:
+    needed = _bytes(binary) + (request.memory if request else 0)
+    with tempfile.TemporaryDirectory(dir=scratch_directory(needed), prefix=owned_prefix("biospike-")) as private:
         arguments = []
         for name, value in state.items():
             if name not in binary.arrays:
@@ -387,6 +420,8 @@ def run(
             file = Path(private, f"{name}.in")
             fitting(f"{binary.circuit}: {name}", value, dtype, length).tofile(file)
             arguments.append(f"{name}={file}")
+        if request is not None:
+            Path(private, RECORD).write_text(request.text(), encoding="utf-8")
         # The binary looks for its constants in the working directory, which is private as well.
         Path(private, "static_arrays").symlink_to(binary.directory / "static_arrays")
         environment = {"LD_BIND_NOW": "1", "BIOSPIKE_DT": repr(dt), "BIOSPIKE_DURATION": repr(duration)}
@@ -407,7 +442,7 @@ def run(
         if done.returncode != 0 or done.stderr:
             raise RunError(f"the compiled run failed with status {done.returncode}: {_tail(done.stderr)}")
         try:
-            return _results(binary, Path(private), wanted)
+            yield Path(private)
         except OSError as error:
             raise RunError(f"the compiled run left no result: {error}; is the disk full?") from None
 

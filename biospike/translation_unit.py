@@ -16,6 +16,8 @@ import warnings
 from collections.abc import Collection
 from pathlib import Path
 
+from biospike.recorder import with_recorder
+
 import brian2 as b2
 
 # Without contraction to fused multiply-add and without fast-math, C++ rounds as NumPy does. Nobody reads errno or traps
@@ -120,7 +122,8 @@ def unite(project: Path, independent: Collection[str] = ()) -> str:
     left: list[str] = []
     includes: dict[str, None] = {}
     bodies: list[str] = []
-    arrays = set(re.findall(r"\b_array_\w+\b", (project / "objects.h").read_text(encoding="utf-8")))
+    objects = (project / "objects.h").read_text(encoding="utf-8")
+    arrays = set(re.findall(r"\b_array_\w+\b", objects))
     for number, source in enumerate(sorted((project / "code_objects").glob("*.cpp"))):
         lines = source.read_text(encoding="utf-8").splitlines()
         length = next(k for k, line in enumerate(lines) if line.strip() and not line.startswith("#include"))
@@ -147,9 +150,8 @@ def unite(project: Path, independent: Collection[str] = ()) -> str:
     rest += [(project / name).read_text(encoding="utf-8") for name in ("run.cpp", "synapses_classes.cpp")]
     # Newer versions keep the spike queue in a source file of its own.
     rest += [source.read_text(encoding="utf-8") for source in sorted((project / "brianlib").glob("*.cpp"))]
-    return "\n".join(
-        [SUPPORT, *includes, *bodies, *rest, _configurable_main((project / "main.cpp").read_text(encoding="utf-8"))]
-    )
+    main = with_recorder(_configurable_main((project / "main.cpp").read_text(encoding="utf-8")), objects)
+    return "\n".join([SUPPORT, *includes, *bodies, *rest, main])
 
 
 def _unknown_form(where: str, what: str) -> UnknownFormError:

@@ -307,6 +307,12 @@ class SpikingAttention(Streams):
             }
         ).transpose("trial", "sample", "head", "query", "key", "unit", "checkpoint")
 
+    def record(self, tokens: ArrayLike, **options: Any) -> xr.Dataset:
+        """Spikes and variables of one presentation; options as of `circuits.spike_record.record_block`."""
+        from circuits.spike_record import record_block  # noqa: PLC0415  (which imports this class)
+
+        return record_block(self, tokens, **options)
+
     def build(self, shape: BlockShape) -> b2.Network:
         """Network from ``encoder`` to ``outputs``; runs nothing."""
         return assemble(*self.wire(shape)[0])

@@ -100,20 +100,6 @@ def test_raster_asks_the_same():
         record(Faulty(growth=np.inf), LOGITS[1], duration="60 ms")
 
 
-class Unmasked(Race):
-    """A race that forgets its mask: in a raster masked keys are simulated."""
-
-    name = "unmasked"
-
-    def state(self, batch, dt):
-        return super().state(batch, dt) | {"keys.drive": 500.0}
-
-
-def test_masked_key_that_spikes_is_named():
-    with pytest.raises(RunError, match="unmasked: key 2, which is masked, spiked"):
-        record(Unmasked(), LOGITS[0], duration="60 ms")
-
-
 class Unknown(Race):
     """A race whose state sets a variable that does not exist."""
 
@@ -200,9 +186,9 @@ def test_attention_asks_about_masked_keys(monkeypatch):
 
 
 def test_two_circuits_of_one_name_are_refused():
-    again = type("Again", (Race,), {"name": "race"})
+    again, other = (type(name, (Race,), {"name": name.lower()}) for name in ("Race", "Other"))
     unnamed = type("Unnamed", (Race,), {})
-    assert register([Race, Race, Unmasked]) == {"race": Race, "unmasked": Unmasked}
+    assert register([Race, Race, other]) == {"race": Race, "other": other}
     for other in (again, unnamed):
         with pytest.raises(TypeError, match=f"named 'race': circuits.softmax.race.Race and .*{other.__name__}"):
             register([Race, other])

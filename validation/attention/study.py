@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import attrs
-import joblib
 import numpy as np
 import pandas as pd
 import tyro
@@ -46,8 +45,6 @@ TOY_GAIN = 0.5
 """Default of ``--gain`` for two keys: half a spike a timestep leaves 0.7 nats for scores above the largest logit."""
 RASTER_WINDOW = 100 * b2.ms
 RECORDED_STAGE = 4 * b2.second
-LONG_RECORD = 5000
-"""Steps on the way to the rasters from which the modes are recorded side by side."""
 SHOWN = ["mode", "window_ms", "score_rmse", "attention_tv", "tv_low", "tv_high", "output_rmse", "rmse_low", "rmse_high"]
 
 
@@ -288,17 +285,14 @@ def trace(study: Study) -> dict[str, xr.Dataset]:
     """
     mask = study.tokens.key_mask
     mask = mask[0] if mask is not None and mask.ndim == 2 else mask
-    jobs, steps = [], 0
+    traces = {}
     for mode, plan in study.plans.items():
         window = int(plan.marks[-1]) * plan.dt * b2.second
         window = min(window, RECORDED_STAGE) if mode == "staged" else window
-        steps += plan.circuit.timing(round(float(window / plan.circuit.dt)), plan.circuit.dt).onset
-        options = {"duration": window, "shown": min(window, RASTER_WINDOW), "seed": study.config.seed, "key_mask": mask}
-        jobs.append(joblib.delayed(record_spikes)(study.blocks[mode], plan.x[0], **options))
-    # A process of its own costs seconds to start.
-    workers = min(len(jobs), execution.check_jobs(None)) if steps > LONG_RECORD else 1
-    traces = {}
-    for mode, data in zip(study.plans, joblib.Parallel(n_jobs=workers)(jobs), strict=True):
+        data = record_spikes(
+            study.blocks[mode], plan.x[0], duration=window, shown=min(window, RASTER_WINDOW), seed=study.config.seed,
+            key_mask=mask, like=plan,
+        )  # fmt: skip
         for variable in data.data_vars.values():
             variable.encoding = {"zlib": True, "complevel": 4}
         traces[mode] = data.assign(label=("token", study.tokens.labels))

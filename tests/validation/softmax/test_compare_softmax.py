@@ -27,8 +27,8 @@ import brian2 as b2
 LOGITS = np.random.default_rng(4).normal(0, 1.2, (4, 7))
 LOGITS[1, 5:] = np.nan
 FILES = {
-    "summary.csv", "convergence.csv", "floor_curve.csv", "regularity.csv", "row_sets.csv", "counts.nc", "traces.nc", "report.md",
-    "convergence.png", "convergence.pdf", "raster.png", "raster.pdf", "controls.png", "controls.pdf",
+    "summary.csv", "convergence.csv", "floor_curve.csv", "regularity.csv", "row_sets.csv", "counts.nc", "traces.nc",
+    "report.md", "convergence.png", "convergence.pdf", "raster.png", "raster.pdf", "controls.png", "controls.pdf",
 }  # fmt: skip
 
 
