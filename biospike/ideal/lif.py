@@ -65,7 +65,8 @@ def bit_exact() -> Iterator[None]:
             b2.prefs[name] = value
 
 
-def _rows(inputs: ArrayLike, dtype: DTypeLike) -> Array:
+def rows_of_input(inputs: ArrayLike, dtype: DTypeLike) -> Array:
+    """Input of shape (T, n) in a precision; `InputError` if it is not finite or not of two dimensions."""
     rows = np.asarray(inputs, dtype=dtype)
     if rows.ndim != 2:
         raise InputError(f"inputs must have the shape (T, n), got {rows.shape}")
@@ -86,7 +87,7 @@ class DiscreteLIF(abc.ABC):
         """Brian2 statements of the update at the start of every step, and of the reset after a spike."""
 
     @abc.abstractmethod
-    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[np.uint8], Array]:
+    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[Any], Array]:
         """Run the formula and keep the membrane.
 
         Parameters
@@ -99,7 +100,7 @@ class DiscreteLIF(abc.ABC):
         Returns
         -------
         spikes
-            0 or 1, shape (T, n).
+            0 or 1, shape (T, n), of uint8; a whole number where a convention has several spikes in a step.
         membrane
             The value that was compared with the threshold, shape (T, n).
 
@@ -109,7 +110,7 @@ class DiscreteLIF(abc.ABC):
             If the inputs are not finite or not of two dimensions.
         """
 
-    def run(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> NDArray[np.uint8]:
+    def run(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """Spikes of `trace`, shape (T, n)."""
         return self.trace(inputs, dtype)[0]
 
@@ -173,9 +174,9 @@ class Paper(DiscreteLIF):
         """
         return update, "s = 1"
 
-    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[np.uint8], Array]:
+    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[Any], Array]:
         """See `DiscreteLIF.trace`."""
-        inputs = _rows(inputs, dtype)
+        inputs = rows_of_input(inputs, dtype)
         spikes, membrane = np.zeros(inputs.shape, np.uint8), np.zeros_like(inputs)
         u = np.zeros_like(inputs[0])
         s = np.zeros_like(inputs[0])
@@ -217,9 +218,9 @@ class SpikingJellyHard(DiscreteLIF):
         group.v = self.v_reset
         return group
 
-    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[np.uint8], Array]:
+    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[Any], Array]:
         """See `DiscreteLIF.trace`."""
-        inputs = _rows(inputs, dtype)
+        inputs = rows_of_input(inputs, dtype)
         spikes, membrane = np.zeros(inputs.shape, np.uint8), np.zeros_like(inputs)
         V = np.full_like(inputs[0], self.v_reset)
         for t, X in enumerate(inputs):
@@ -250,9 +251,9 @@ class SpikingJellySoft(DiscreteLIF):
         charge = "H = v + (stim(t, i) - v)/tau" if self.decay_input else "H = v - v/tau + stim(t, i)"
         return charge + "\nv = H", "v -= v_th"
 
-    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[np.uint8], Array]:
+    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[Any], Array]:
         """See `DiscreteLIF.trace`."""
-        inputs = _rows(inputs, dtype)
+        inputs = rows_of_input(inputs, dtype)
         spikes, membrane = np.zeros(inputs.shape, np.uint8), np.zeros_like(inputs)
         V = np.zeros_like(inputs[0])
         for t, X in enumerate(inputs):
@@ -289,9 +290,9 @@ class SnnTorch(DiscreteLIF):
         )
         return update + "\nR = 0", "R = 1"
 
-    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[np.uint8], Array]:
+    def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[Any], Array]:
         """See `DiscreteLIF.trace`."""
-        inputs = _rows(inputs, dtype)
+        inputs = rows_of_input(inputs, dtype)
         spikes, membrane = np.zeros(inputs.shape, np.uint8), np.zeros_like(inputs)
         mem = np.zeros_like(inputs[0])
         for t, I in enumerate(inputs):  # noqa: E741

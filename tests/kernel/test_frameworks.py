@@ -20,6 +20,7 @@ from biospike.ideal.attention import (
 )
 from biospike.ideal.frameworks import (
     FRAMEWORKS,
+    NEURON_FRAMEWORKS,
     FrameworkMissing,
     available,
     difference,
@@ -117,9 +118,10 @@ def test_missing_torch_is_named_where_the_framework_is_there(monkeypatch: pytest
 
 def test_versions_are_those_of_what_is_installed() -> None:
     found = versions()
-    assert set(found) == {p for p in ("torch", "spikingjelly", "snntorch") if importlib.util.find_spec(p) is not None}
+    known = ("torch", *NEURON_FRAMEWORKS)
+    assert set(found) == {package for package in known if importlib.util.find_spec(package) is not None}
     for package, version in found.items():
-        if package != "spikingjelly":  # it does not say
+        if package in ("torch", "snntorch", "sinabs"):  # others do not say
             assert sys.modules.get(package, importlib.import_module(package)).__version__ == version
     assert FRAMEWORKS == ("spikingjelly", "snntorch")
 
@@ -296,14 +298,14 @@ def test_leaky_rounds_parameters_that_are_python_numbers() -> None:
 
 def test_unknown_names_are_refused() -> None:
     for call in (
-        lambda: available("norse"),
-        lambda: framework_conventions("norse"),
-        lambda: framework_neuron("norse", SnnTorch(), np.ones((2, 2))),
-        lambda: framework_attention("norse", BLOCK, np.ones((2, 1, 2, 4))),
-        lambda: shipped_attention("norse"),
-        lambda: difference("norse", BLOCK),
+        lambda: available("nengo"),
+        lambda: framework_conventions("nengo"),
+        lambda: framework_neuron("nengo", SnnTorch(), np.ones((2, 2))),
+        lambda: framework_attention("nengo", BLOCK, np.ones((2, 1, 2, 4))),
+        lambda: shipped_attention("nengo"),
+        lambda: difference("nengo", BLOCK),
     ):
-        with pytest.raises(ValueError, match=r"framework must be one of .*'norse'"):
+        with pytest.raises(ValueError, match=r"framework must be one of .*'nengo'"):
             call()
     with pytest.raises(ValueError, match=r"dtype must be one of .*'float16'"):
         framework_neuron("snntorch", SnnTorch(), np.ones((2, 2)), "float16")

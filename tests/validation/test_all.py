@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -67,7 +68,7 @@ def test_presets_have_trials_enough(preset: str) -> None:
     for name, options in prepare(Config(preset=preset)).items():
         if name in WITHOUT_TRIALS:
             continue
-        given = dict(zip(options, options[1:], strict=False))
+        given = dict(itertools.pairwise(options))
         own = getattr(sys.modules[STUDIES[name].main.__module__], "PRESETS", {}).get(given.get("--preset"), {})
         default = next(field.default for field in STUDIES[name].config.__attrs_attrs__ if field.name == "trials")
         of_preset = own["trials"] if isinstance(own, dict) and own else getattr(own, "trials", default)

@@ -7,17 +7,22 @@ SpikingJelly 2.0.0        LIFNode, IFNode: `SpikingJellyHard`,   SpikingSelfAtte
                           `SpikingJellySoft`                     TokenQKAttention, ChannelQKAttention,
                                                                  SpikeDrivenSelfAttention
 snnTorch 1.0.0            Leaky: `SnnTorch`                      none: assembled from Leaky
+Norse 1.1.0               LIFCell, LIFBoxCell: `Norse`,          none: neurons only
+                          `NorseBox`
+sinabs 3.1.3              LIF, IAF: `Sinabs`                     none: neurons only
+BindsNET 0.3.4            LIFNodes: `BindsNET`                   none: neurons only
 ========================= ====================================== ===================================
 
 In float64 a neuron equals its reference bit for bit, membrane and spikes, and in float32 the reference run in float32;
-`spikingjelly` and `snntorch` tell what changed between versions.
+the modules of the frameworks tell what changed between versions, or what a default rounds.
 
 A block in float64 is fed by torch's sums, whose last bit depends on the order of the terms: its spikes can differ from
 the reference's only where a membrane is within that rounding of the threshold, and not at all where the weights make
 every sum exact. In float32, which is what models are run in, a mismatch is a membrane within float32 rounding of the
 threshold, and all that follows from it; it is counted like any other.
 
-The extra ``biospike[ml]`` installs what is needed. Nothing is imported before it is used.
+The extra ``biospike[ml]`` installs SpikingJelly and snnTorch; `installed.INSTALL` says how the others are. Nothing is
+imported before it is used.
 
 References
 ----------
@@ -35,9 +40,11 @@ from numpy.typing import ArrayLike, NDArray
 from biospike.errors import InputError
 from biospike.ideal.attention import SpikingBertAttention
 from biospike.ideal.attention.layers import check_spikes
-from biospike.ideal.frameworks import assembled, snntorch, spikingjelly
+from biospike.ideal.framework_lif import Sinabs
+from biospike.ideal.frameworks import assembled, bindsnet, norse, sinabs, snntorch, spikingjelly
 from biospike.ideal.frameworks.installed import (
     FRAMEWORKS,
+    NEURON_FRAMEWORKS,
     FrameworkMissing,
     available,
     check_framework,
@@ -50,6 +57,7 @@ from biospike.ideal.lif import DiscreteLIF
 
 __all__ = [
     "FRAMEWORKS",
+    "NEURON_FRAMEWORKS",
     "FrameworkMissing",
     "available",
     "difference",
@@ -60,6 +68,15 @@ __all__ = [
     "versions",
 ]
 
+NEURONS: dict[str, Any] = {
+    "spikingjelly": spikingjelly,
+    "snntorch": snntorch,
+    "norse": norse,
+    "sinabs": sinabs,
+    "bindsnet": bindsnet,
+}
+"""Framework -> the module that drives its neurons, and knows what they can be set to."""
+
 
 def framework_conventions(framework: str) -> dict[str, DiscreteLIF]:
     """Return what the framework's neuron can be set to -> the reference that it is claimed to equal.
@@ -69,19 +86,19 @@ def framework_conventions(framework: str) -> dict[str, DiscreteLIF]:
     InputError
         If the framework is unknown.
     """
-    check_framework(framework)
-    return dict(spikingjelly.CONVENTIONS if framework == "spikingjelly" else snntorch.CONVENTIONS)
+    check_framework(framework, NEURON_FRAMEWORKS)
+    return dict(NEURONS[framework].CONVENTIONS)
 
 
 def framework_neuron(
     framework: str, kind: DiscreteLIF, inputs: ArrayLike, dtype: str = "float32"
-) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Drive the framework's own neuron, as `DiscreteLIF.trace` does the formula.
 
     Parameters
     ----------
     framework
-        One of `FRAMEWORKS`.
+        One of `NEURON_FRAMEWORKS`.
     kind
         A convention that this framework has, with its parameters.
     inputs
@@ -92,7 +109,7 @@ def framework_neuron(
     Returns
     -------
     spikes
-        0 or 1, shape (T, n).
+        As `DiscreteLIF.trace` gives them, shape (T, n).
     membrane
         The value that was compared with the threshold, shape (T, n), in that precision.
 
@@ -103,15 +120,15 @@ def framework_neuron(
     InputError
         If the framework has no such neuron, or the inputs are not finite or not of two dimensions.
     """
-    check_framework(framework)
+    check_framework(framework, NEURON_FRAMEWORKS)
     check_precision(dtype)
     rows = np.array(inputs, dtype=dtype)
     if rows.ndim != 2 or not np.all(np.isfinite(rows)):
         raise InputError(f"inputs must be finite, of shape (T, n), got the shape {rows.shape}")
     with one_thread(framework) as torch:
-        drive = spikingjelly.drive if framework == "spikingjelly" else snntorch.drive
-        spikes, membrane = drive(torch, kind, torch.from_numpy(rows))
-        return spikes.numpy().astype(np.uint8), membrane.numpy()
+        spikes, membrane = NEURONS[framework].drive(torch, kind, torch.from_numpy(rows))
+        counts = spikes.numpy().astype(np.int64)
+        return counts if isinstance(kind, Sinabs) else counts.astype(np.uint8), membrane.numpy()
 
 
 def shipped_attention(framework: str) -> tuple[str, ...]:

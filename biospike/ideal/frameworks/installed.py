@@ -7,23 +7,34 @@ import importlib
 import importlib.metadata
 import importlib.util
 import logging
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from biospike.errors import InputError
 
 FRAMEWORKS = ("spikingjelly", "snntorch")
+"""Those in which whole attention blocks are run; the extra ``ml`` installs them."""
+NEURON_FRAMEWORKS = (*FRAMEWORKS, "norse", "sinabs", "bindsnet")
+"""Those whose neurons are driven."""
+ML = "pip install 'biospike[ml]'"
+INSTALL = dict.fromkeys(("torch", *FRAMEWORKS), ML) | {
+    "norse": "pip install torch==2.13.0 nir nirtorch, then pip install --no-deps norse",
+    "sinabs": "in an environment of its own, pip install --no-deps sinabs nir==1.0.4 nirtorch==2.0.2",
+    "bindsnet": "in an environment of its own, pip install bindsnet",
+}
+"""How each is installed: the last three cannot share an environment, whatever is left out."""
 PRECISIONS = ("float32", "float64")
 
 
 class FrameworkMissing(InputError):  # noqa: N818 - it names a state of the machine, and its text is the message to users
-    """A package of the extra ``ml`` is not installed, or not in a version that can be used."""
+    """A framework, or torch, is not installed, or not in a version that can be used."""
 
 
-def check_framework(framework: str) -> None:
-    """Raise `InputError` unless the framework is one of `FRAMEWORKS`."""
-    if framework not in FRAMEWORKS:
-        raise InputError(f"framework must be one of {FRAMEWORKS}, got {framework!r}")
+def check_framework(framework: str, known: tuple[str, ...] = FRAMEWORKS) -> None:
+    """Raise `InputError` unless the framework is one of those that are known."""
+    if framework not in known:
+        raise InputError(f"framework must be one of {known}, got {framework!r}")
 
 
 def check_precision(dtype: str) -> None:
@@ -40,14 +51,14 @@ def available(framework: str) -> bool:
     InputError
         If the framework is unknown.
     """
-    check_framework(framework)
+    check_framework(framework, NEURON_FRAMEWORKS)
     return all(importlib.util.find_spec(package) is not None for package in ("torch", framework))
 
 
 def versions() -> dict[str, str]:
-    """Versions of torch, spikingjelly and snntorch: those that are installed."""
+    """Versions of torch and of `NEURON_FRAMEWORKS`: those that are installed."""
     found = {}
-    for package in ("torch", *FRAMEWORKS):
+    for package in ("torch", *NEURON_FRAMEWORKS):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
     return found
@@ -59,15 +70,20 @@ def load(module: str) -> Any:
     Raises
     ------
     FrameworkMissing
-        If it cannot be imported; the text names the package that is missing, and the extra.
+        If it cannot be imported; the text names the package that is missing, and how it is installed.
     """
     try:
-        return importlib.import_module(module)
+        with warnings.catch_warnings():
+            # Norse is compiled as it is imported, by what torch 2.13 calls deprecated.
+            warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
+            warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
+            return importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = (error.name or module).partition(".")[0]
-        raise FrameworkMissing(f"{missing} is not installed: pip install 'biospike[ml]'") from error
+        raise FrameworkMissing(f"{missing} is not installed: {INSTALL.get(missing, ML)}") from error
     except ImportError as error:
-        raise FrameworkMissing(f"{module} cannot be imported ({error}): pip install 'biospike[ml]'") from error
+        how = INSTALL.get(module.partition(".")[0], ML)
+        raise FrameworkMissing(f"{module} cannot be imported ({error}): {how}") from error
 
 
 def require(framework: str) -> None:
@@ -82,7 +98,7 @@ def require(framework: str) -> None:
     """
     if not available(framework):
         missing = next(package for package in (framework, "torch") if importlib.util.find_spec(package) is None)
-        raise FrameworkMissing(f"{missing} is not installed: pip install 'biospike[ml]'")
+        raise FrameworkMissing(f"{missing} is not installed: {INSTALL[missing]}")
     load("torch")
     load(framework)
 
