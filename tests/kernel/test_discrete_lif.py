@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from biospike.ideal.framework_lif import FRAMEWORK_LIF, BindsNET, Norse, NorseBox, Sinabs
+from biospike.ideal.framework_lif import BindsNET, Norse, NorseBox, Sinabs
 from biospike.ideal.lif import (
     DiscreteLIF,
     Paper,
