@@ -26,6 +26,7 @@ from biospike.tables import CONVERGENCE, converge, summarise
 from validation.data import attention_rows
 from validation.inputs.circuits import chosen_circuits
 from validation.inputs.logits import Rows, read_rows
+from validation.inputs.parameters import with_parameters
 from validation.softmax import row_sets
 from validation.softmax import sweep as softmax_sweep
 from validation.softmax.claims import CLAIMS
@@ -76,7 +77,7 @@ FILES = (
 )
 """What a run or a sweep may write: those of an older one are removed before the first is written."""
 
-ADVICE = "the file of --sweep sets it under [{name}]"
+ADVICE = "--set {name}.PARAMETER=VALUE sets it, or the file of --sweep under [{name}]"
 
 FITTED = ["order", "order_low", "order_high", "verdict", "reason"]
 SHOWN = ["circuit", "spikes_per_row", "tv", "tv_low", "tv_high", "tv_expected", "limit_tv", "bias_tv", "isi_cv"]
@@ -95,6 +96,8 @@ class Config:
     circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ("circuit", "control")
     """Circuits to run, by name or group: circuit for the seven, control for those that normalise nothing. One of your
     own is FILE.py:CLASS; the file is executed."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CIRCUIT.PARAMETER=VALUE ...")] = ()
+    """Parameters of these circuits, such as diffusive.tau_m="10 ms" race.rate="50 Hz"; default their own."""
     duration: Annotated[str, tyro.conf.arg(metavar="TIME")] = "2 s"
     """Longest window, with its unit; shorter windows are read from the same run."""
     trials: int = 8
@@ -155,7 +158,8 @@ def prepare(config: Config) -> Study:
     """
     rows = Rows(attention_rows()) if config.logits is None else read_rows(config.logits, frame=not config.no_frame)
     logits = rows.logits
-    chosen = {name: kind() for name, kind in chosen_circuits("--circuits", config.circuits).items()}
+    kinds = chosen_circuits("--circuits", config.circuits)
+    chosen = with_parameters("--set", {name: kind() for name, kind in kinds.items()}, config.set)
     circuits, left_out = those_that_take(chosen, logits, ADVICE)
     duration = parse_quantity(config.duration, like=2 * b2.second)
     grid = max(circuit.dt for circuit in circuits.values())
@@ -300,9 +304,9 @@ def main(config: Config) -> None:
         out.figures(controls=control_figure(summary, curves))
         verdicts = convergence[["circuit", *FITTED]]
         out.show(summary.groupby("circuit", sort=False).tail(1)[SHOWN].merge(verdicts, on="circuit"))
-        out.report(
-            report(data, summary, convergence, pd.DataFrame(halvings), CLAIMS.findings(out), study.left_out, curves)
-        )
+        # Claims name the circuits' own constants.
+        findings = () if study.config.set else CLAIMS.findings(out)
+        out.report(report(data, summary, convergence, pd.DataFrame(halvings), findings, study.left_out, curves))
 
 
 def redraw(results: Results, out: Path) -> None:

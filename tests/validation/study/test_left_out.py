@@ -43,7 +43,7 @@ def test_lines_of_terminal_and_report(capsys):
 
 
 STUDIES = {
-    "compare_softmax": (compare_softmax, "the file of --sweep sets it under .race."),
+    "compare_softmax": (compare_softmax, "--set race.PARAMETER=VALUE sets it"),
     "compare_simulators": (compare_simulators, "here it is run as it ships"),
     "spike_bounds": (spike_bounds, "here it is run as it ships"),
 }
