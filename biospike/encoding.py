@@ -17,11 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, runtime
 from biospike.arrays import float_array
-from biospike.circuit import ADDRESS, WIDE, check_indices, count_spikes
+from biospike.circuit import check_indices
 from biospike.errors import InputError
 from biospike.parameters import number
 from biospike.random import BRIAN_FUNCTIONS, MOST_STEPS, exponential, uniform
 from biospike.session import assemble
+from biospike.wiring import ADDRESS, WIDE, count_spikes
 
 import brian2 as b2
 

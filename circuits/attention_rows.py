@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import Source, each_step_of
+from biospike.circuit import Source
 from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
+from biospike.wiring import each_step_of
 from circuits.coincidence import score_size
 from circuits.fluctuation import score_variance
 from circuits.projection import BlockShape, Slots

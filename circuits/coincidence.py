@@ -27,11 +27,11 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from biospike.circuit import each_step_of
 from biospike.encoding import Bernoulli
 from biospike.errors import InputError
 from biospike.session import assemble
 from biospike.spike_words import COINCIDENCES, words
+from biospike.wiring import each_step_of
 from circuits.projection import BlockShape, Slots, Vocabulary, checkpoint_state
 from circuits.streams import Streams, weights_come_first
 from circuits.token_circuit import NEVER, Timing, as_samples, read_marks, read_total

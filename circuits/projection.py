@@ -23,10 +23,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import WIDE, check_indices, count_spikes, each_step_of
+from biospike.circuit import check_indices
 from biospike.encoding import Encoder
 from biospike.random import uniform
 from biospike.spike_words import BITS, bit, words
+from biospike.wiring import WIDE, count_spikes, each_step_of, is_compiled
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -125,7 +126,12 @@ def connect(source: b2.NeuronGroup, target: b2.NeuronGroup, features: int, fan: 
     Their weights ``w``, in thresholds a spike, have the shape (tokens, features, fan).
     """
     synapses = b2.Synapses(source, target, "w : 1", on_pre="current_post += w", namespace={}, name=name)
-    synapses.connect(j=f"u for u in range((i//{features})*{fan}, (i//{features} + 1)*{fan})")
+    if is_compiled():
+        synapses.connect(j=f"u for u in range((i//{features})*{fan}, (i//{features} + 1)*{fan})")
+    else:
+        neuron = np.arange(len(source))
+        units = neuron[:, None] // features * fan + np.arange(fan)
+        synapses.connect(i=neuron.repeat(fan), j=units.ravel())
     return synapses
 
 

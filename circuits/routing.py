@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from biospike.circuit import count_spikes, each_step_of
 from biospike.spike_words import COINCIDENCES, words
+from biospike.wiring import count_spikes, each_step_of
 from circuits.projection import BlockShape, Vocabulary
 
 import brian2 as b2

@@ -39,7 +39,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Circuit, Shape, check_multiple, rows_of_keys
+from biospike.circuit import Batch, Circuit, Shape, check_multiple
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
 from biospike.neurons import LIF
@@ -48,6 +48,7 @@ from biospike.random import uniform
 from biospike.roots import row_roots
 from biospike.theory.noisy_lif import draw_membrane, interval_cv, on_grid
 from biospike.theory.regularity import binomial_deviation_mean
+from biospike.wiring import rows_of_keys
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity

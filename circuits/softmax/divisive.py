@@ -23,11 +23,12 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Shape, check_rate, rows_of_keys
+from biospike.circuit import Batch, Shape, check_rate
 from biospike.ideal.softmax import softmax
 from biospike.parameters import number, quantity
 from biospike.random import uniform
 from biospike.theory.regularity import regular_tv
+from biospike.wiring import rows_of_keys
 from circuits.softmax.gate import CommonGate
 
 import brian2 as b2

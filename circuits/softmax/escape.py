@@ -28,12 +28,13 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Shape, check_rate, rows_of_keys
+from biospike.circuit import Batch, Shape, check_rate
 from biospike.errors import InputError
 from biospike.parameters import number, quantity, real
 from biospike.random import MOST_DRAWS, gamma, uniform
 from biospike.theory.concentration import multinomial_tv, renewal_tv
 from biospike.theory.regularity import regular_tv
+from biospike.wiring import rows_of_keys
 from circuits.softmax.gate import NEVER_REACHED, CommonGate
 
 import brian2 as b2

@@ -23,19 +23,13 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import (
-    Batch,
-    Shape,
-    check_multiple,
-    check_rate,
-    relative_exponential,
-    rows_of_keys,
-)
+from biospike.circuit import Batch, Shape, check_multiple, check_rate, relative_exponential
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
 from biospike.parameters import quantity
 from biospike.roots import row_roots
 from biospike.theory.race import race_rate, race_tv
+from biospike.wiring import rows_of_keys
 from circuits.softmax.gate import CommonGate
 
 import brian2 as b2

@@ -23,12 +23,13 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Circuit, Shape, Source, relative_exponential, rows_of_keys
+from biospike.circuit import Batch, Circuit, Shape, Source, relative_exponential
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
 from biospike.parameters import number, quantity
 from biospike.random import uniform
 from biospike.theory.regularity import regular_tv
+from biospike.wiring import rows_of_keys
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity

@@ -16,9 +16,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import each_step_of
 from biospike.ideal.attention import Affine
 from biospike.ideal.lif import DiscreteLIF
+from biospike.wiring import each_step_of
 from circuits.projection import connect
 from circuits.transformers.tape import DT, FUNCTIONS, recording
 

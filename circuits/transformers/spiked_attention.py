@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from biospike import runtime, standalone
-from biospike.circuit import check_indices, each_step_of
+from biospike.circuit import check_indices
 from biospike.ideal.attention import SpikeSoftmax
 from biospike.ideal.attention.spiked_attention import OneSpike
 from biospike.session import assemble
+from biospike.wiring import each_step_of
 from circuits.transformers.layers import synapses
 from circuits.transformers.tape import DT
 

@@ -24,12 +24,12 @@ from typing import Any, ClassVar
 import attrs
 import numpy as np
 
-from biospike.circuit import each_step_of
 from biospike.errors import InputError
 from biospike.ideal.attention import IF, SpikingBertAttention
 from biospike.ideal.lif import DiscreteLIF, SpikingJellySoft
 from biospike.session import assemble
 from biospike.spike_words import bit
+from biospike.wiring import each_step_of
 from circuits.projection import spell, word_group
 from circuits.transformers.block import BlockSize, TransformerCircuit, check_word
 from circuits.transformers.layers import (

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from biospike import simulate
-from biospike.circuit import Circuit, rows_of_keys
+from biospike.circuit import Circuit
 from biospike.errors import RunError
 from biospike.ideal.softmax import softmax
 from biospike.state import check_finite, fitting
 from biospike.traces import record
+from biospike.wiring import rows_of_keys
 from circuits import SpikingAttention, present
 from circuits.presentation import check_masked
 from circuits.softmax import Race, register

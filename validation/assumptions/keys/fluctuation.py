@@ -8,10 +8,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Shape, Source, each_step_of
+from biospike.circuit import Batch, Shape, Source
 from biospike.ideal.softmax import softmax
 from biospike.parameters import number, quantity
 from biospike.random import normal
+from biospike.wiring import each_step_of
 from validation.assumptions.keys.hazard_keys import HazardKeys
 from validation.assumptions.keys.membrane import TV
 from validation.assumptions.lab import Lab

@@ -8,8 +8,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import Batch, Shape, relative_exponential, rows_of_keys
+from biospike.circuit import Batch, Shape, relative_exponential
 from biospike.roots import row_roots
+from biospike.wiring import rows_of_keys
 from circuits.softmax.escape import HUB, Escape
 from circuits.softmax.race import Race
 from validation.assumptions.keys.hazard_keys import HazardKeys

@@ -25,12 +25,13 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.circuit import KEY_STRIDE, Batch, Shape, check_multiple, relative_exponential, rows_of_keys
+from biospike.circuit import KEY_STRIDE, Batch, Shape, check_multiple, relative_exponential
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits, softmax
 from biospike.parameters import number, quantity
 from biospike.random import gamma, normal
 from biospike.roots import row_roots
+from biospike.wiring import rows_of_keys
 from circuits.softmax.escape import check_regularity, initial_charge
 from circuits.softmax.gate import NEVER_REACHED, CommonGate
 
