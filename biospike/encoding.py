@@ -34,6 +34,8 @@ class Encoder(abc.ABC):
     """Base of the encoders: an input population whose neurons each emit the train of one value."""
 
     name: ClassVar[str]
+    fused: ClassVar[str | None] = None
+    """What the kernel of a block calls the encoder, of this very class and not of those derived from it."""
     equations: ClassVar[str]
     threshold: ClassVar[str]
     reset: ClassVar[str] = ""
@@ -74,6 +76,7 @@ class Bernoulli(Encoder):
     """
 
     name: ClassVar[str] = "bernoulli"
+    fused: ClassVar[str | None] = "bernoulli"
     equations: ClassVar[str] = ""
     threshold: ClassVar[str] = "bernoulli(x, seed, trial, index, t_in_timesteps) > 0"
 
@@ -94,6 +97,7 @@ class Poisson(Encoder):
     """
 
     name: ClassVar[str] = "poisson"
+    fused: ClassVar[str | None] = "poisson"
     rate_per_step: float = number(0.1, above=0, maximum=0.1)
     equations: ClassVar[str] = """
     dv/dt = x*rate_per_step/dt     : 1
@@ -126,6 +130,7 @@ class Regular(Encoder):
     """
 
     name: ClassVar[str] = "regular"
+    fused: ClassVar[str | None] = "regular"
     equations: ClassVar[str] = "dv/dt = x/dt : 1"
     threshold: ClassVar[str] = "v >= 1"
     reset: ClassVar[str] = "v -= 1"

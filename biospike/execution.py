@@ -146,8 +146,8 @@ def _make(
             return standalone.run(binary, state, plan.dt, duration, plan.wanted)
     if target in fused.TARGETS:
         with processors:
-            kernel = fused.check(plan.circuit, target)
-            return fused.run(kernel, plan.shape(), state, dt=plan.dt, steps=round(duration / plan.dt))
+            steps = round(duration / plan.dt)
+            return fused.run_circuit(plan.circuit, target, plan.shape(), state, dt=plan.dt, steps=steps)
     return runtime.run(
         plan.circuit, plan.shape(number), state, dt=plan.dt, duration=duration, wanted=plan.wanted, target=target
     )

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from biospike import execution, recording
 from biospike.circuit import Circuit, check_rows
 from biospike.errors import InputError
-from biospike.fused.replay import replay_once
+from biospike.fused.replay import cut_plan, replay_once
 from biospike.ideal.softmax import check_logits
 from biospike.packing import MOMENTS, Plan, cut, fitted
 from biospike.rows import row_names
@@ -128,7 +128,7 @@ def simulate_each(
     sized = [work if own == "cpp_standalone" else fitted(work) for work, own in zip(plans, targets, strict=True)]
     for work, own in zip(sized, targets, strict=True):
         if own == "fused" and check:
-            replay_once(work)
+            replay_once(work, cut_plan)
     done = execution.execute_each(list(zip(sized, targets, strict=True)), jobs=workers, progress=progress)
     for work, own, reason, joined in zip(sized, targets, reasons, done, strict=True):
         yield _dataset(work, joined, own, reason, limit=limit)

@@ -39,7 +39,7 @@ Paninski, *Neuronal Dynamics* (2014), section 9.1.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import attrs
 import numpy as np
@@ -141,6 +141,7 @@ class SpikingAttention(Streams):
 
     name: ClassVar[str] = "attention"
     references: ClassVar[tuple[str, ...]] = ("guo2026", "gerstner2014")
+    fused: ClassVar[str | None] = "attention"
     streams: ClassVar[tuple[str, ...]] = ("query", "key", "value")
     dims: ClassVar[dict[str, tuple[str, ...]]] = {
         "coincidences": SCORE_DIMS,
@@ -171,6 +172,24 @@ class SpikingAttention(Streams):
     def given_biases(self) -> tuple[NDArray[np.float64] | None, ...]:
         """Biases of the streams, None for none."""
         return self.b_q, self.b_k, self.b_v
+
+    @property
+    def fused_parts(self) -> tuple[Any, ...]:
+        """See `TokenCircuit`: inputs and rows."""
+        return self.encoder, self.softmax
+
+    def cut(self, features: int, heads: int) -> Self:
+        """See `TokenCircuit`: scores forget within 20 steps, and rows settle within 128."""
+        units, streams = heads * self.width, [stream[0] for stream in self.streams]
+        small: dict[str, Any] = {
+            "heads": heads,
+            "scales": self.known_scales[:, :heads],
+            "tau_s": min(self.tau_s, 20 * self.dt),
+            "settle": min(self.settle, 128),
+        }
+        for stream, matrix, bias in zip(streams, self.matrices, self.given_biases, strict=True):
+            small |= {f"W_{stream}": matrix[:features, :units], f"b_{stream}": None if bias is None else bias[:units]}
+        return attrs.evolve(self, **small)
 
     @property
     def staged(self) -> bool:  # type: ignore[override]

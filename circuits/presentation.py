@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, recording
 from biospike.errors import InputError, RunError
+from biospike.fused.replay import TRIALS, replay_once
 from biospike.packing import NUMPY_SECONDS_PER_NEURON, NUMPY_SECONDS_PER_STEP
 from biospike.random import MOST_STEPS
 from circuits.projection import BlockShape, Slots, check_sizes
@@ -25,6 +26,9 @@ FIRST_WINDOW = 1 / 64
 NEURONS_PER_BATCH = 2**13
 OBJECTS = 12
 """Objects that the numpy target visits in a step."""
+REPLAYED_TOKENS, REPLAYED_FEATURES, REPLAYED_HEADS = 3, 32, 2
+REPLAYED_MARKS = {False: (1, 10, 100, 400), True: (400,)}
+"""Windows in steps, by whether each is a run of its own."""
 
 
 @attrs.frozen(eq=False)
@@ -117,6 +121,24 @@ class Presentation:
         return mine
 
 
+def cut_presentation(plan: Presentation) -> Presentation:
+    """Study of a sample, two trials, few tokens and up to 1000 steps, whose last key only its own query attends to."""
+    tokens, features = min(plan.x.shape[1], REPLAYED_TOKENS), min(plan.x.shape[2], REPLAYED_FEATURES)
+    unmasked = plan.unmasked[:1, :tokens, :tokens] | np.eye(tokens, dtype=bool)
+    unmasked[:, :-1, -1] = False
+    marks = REPLAYED_MARKS[plan.circuit.staged]
+    return attrs.evolve(
+        plan,
+        circuit=plan.circuit.cut(features, min(plan.circuit.heads, REPLAYED_HEADS)),
+        x=plan.x[:1, :tokens, :features],
+        unmasked=unmasked,
+        trials=TRIALS,
+        marks=np.array(marks),
+        slots=TRIALS,
+        room=1 + len(marks),
+    )
+
+
 def check_masked(circuit: str, spikes: NDArray[np.int64], unmasked: NDArray[np.bool_]) -> None:
     """Raise `RunError` if a key spiked that its query may not attend to.
 
@@ -151,6 +173,7 @@ def present(
     key_mask: ArrayLike | None = None,
     jobs: int | None = None,
     progress: bool = False,
+    check: bool = True,
 ) -> xr.Dataset:
     """Present tokens to a circuit and count its spikes.
 
@@ -164,8 +187,9 @@ def present(
     duration
         Longest window, such as ``"10 s"``: T steps of the circuit's `dt`. In the staged mode the score stage and the
         attention stage take so long each, and every window is a run of its own.
-    trials, seed, target, jobs, progress
-        As of `biospike.simulate`.
+    trials, seed, target, jobs, progress, check
+        As of `biospike.simulate`. Target ``fused`` is for `circuits.SpikingAttention` with rows of ``race``,
+        ``escape``, ``integrate`` or ``divisive``.
     windows
         How many windows to read, spaced evenly in the logarithm up to the duration, or the windows themselves.
     key_mask : array (tokens,) or (samples, tokens) of bool, optional
@@ -192,6 +216,8 @@ def present(
     )
     workers = execution.check_jobs(jobs)
     [(target, reason)] = execution.settle_targets([plan], target, progress=progress)
+    if target == "fused" and check:
+        replay_once(plan, cut_presentation)
     joined = execution.execute(plan, target, jobs=workers, progress=progress)
     return _dataset(plan, joined, target, reason)
 

@@ -279,8 +279,8 @@ def pair_state(
 
 
 def synaptic_weights(weights: NDArray[np.float64], shape: BlockShape) -> NDArray[np.float64]:
-    """Weights (..., features, fan) for the synapses of `connect`, the same for every token of every slot."""
-    return np.broadcast_to(weights, (shape.slots * shape.tokens, *weights.shape)).ravel()
+    """Weights (..., features, fan) for the synapses of `connect`, the same for every token of every slot: a view."""
+    return np.broadcast_to(weights, (shape.slots * shape.tokens, *weights.shape))
 
 
 def checkpoint_state(groups: Sequence[str], marks: NDArray[np.int64]) -> dict[str, int]:

@@ -65,9 +65,12 @@ class TokenCircuit(abc.ABC):
         Values of a token, heads, and units of a head (d_k).
     dt : Quantity
         Grid.
+    fused : str or None
+        Kernel of `biospike.fused`, as of `biospike.circuit.Circuit`.
     """
 
     name: ClassVar[str]
+    fused: ClassVar[str | None] = None
     staged: bool
     dims: ClassVar[dict[str, tuple[str, ...]]]
     features: int
@@ -79,6 +82,15 @@ class TokenCircuit(abc.ABC):
     @abc.abstractmethod
     def structure(self) -> dict[str, Any]:
         """Everything that `build` reads besides the size."""
+
+    @property
+    def fused_parts(self) -> tuple[Any, ...]:
+        """What must have a kernel of its own if the circuit has one."""
+        return ()
+
+    def cut(self, features: int, heads: int) -> Self:
+        """Return the circuit of the first features and heads that is fast at its window: one that has a kernel."""
+        raise NotImplementedError(f"{self.name} has no kernel")
 
     @abc.abstractmethod
     def sizes(self, shape: BlockShape) -> dict[str, int]:

@@ -2,63 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from biospike import runtime
 from biospike.errors import RunError
-from biospike.fused import kernel_of, run
+from biospike.fused import parts_of, run_circuit
 from biospike.packing import Plan, fitted
 
 ROWS, TRIALS, STEPS = 2, 2, 1000
 MARKS = (1, 10, 100, 500, 1000)
 """Checkpoints of the batch, in steps."""
 
-_replayed: set[type] = set()
-"""Circuits of which this process has compared a batch."""
+_replayed: set[tuple[type, ...]] = set()
+"""Circuits of which this process has compared a batch, with those within."""
 
 
-def replay_once(plan: Plan) -> None:
-    """Compare a batch of a study, unless this process has compared one of the same circuit.
+def replay_once(plan: Any, cut: Callable[[Any], Any]) -> None:
+    """Compare what is cut of a study, unless this process has compared a batch of the same circuit.
 
-    Raises
-    ------
-    RunError
-        If a count differs.
-    """
-    if type(plan.circuit) not in _replayed:
-        replay(plan)
-        _replayed.add(type(plan.circuit))
-
-
-def replay(plan: Plan) -> int:
-    """Compare a batch of `ROWS` rows and `TRIALS` trials for `STEPS` steps; returns how many spikes it has.
+    Parameters
+    ----------
+    plan
+        The study, a `biospike.execution.Plan`.
+    cut
+        Makes a small study of one like it.
 
     Raises
     ------
     RunError
         If a count differs.
     """
-    name = kernel_of(plan.circuit)
-    assert name is not None
-    batch = cut_plan(plan)
-    state, shape = batch.state(0), batch.shape(0)
-    expected = runtime.run(
-        batch.circuit, shape, state, dt=batch.dt, duration=batch.duration(0), wanted=batch.wanted, target="numpy"
-    )
-    found = run(name, shape, state, dt=batch.dt, steps=batch.steps)
-    for variable in batch.wanted:
-        if not np.array_equal(expected[variable], found[variable]):
-            raise RunError(
-                f"{batch.circuit.name}: target 'fused' and Brian2 differ in {variable} of a batch of {ROWS} rows and "
-                f"{TRIALS} trials, which must not be: take target 'cpp_standalone', and report it"
-            )
-    return int(found["hub.row_spikes"].sum())
+    kind = (type(plan.circuit), *map(type, parts_of(plan.circuit)))
+    if kind not in _replayed:
+        replay(cut(plan))
+        _replayed.add(kind)
+
+
+def replay(plan: Any) -> int:
+    """Compare every batch of a small study; returns how many spikes its rows have.
+
+    Raises
+    ------
+    RunError
+        If a count differs.
+    """
+    spikes = 0
+    for number in range(plan.batches):
+        circuit, state, shape, duration = plan.circuit, plan.state(number), plan.shape(number), plan.duration(number)
+        expected = runtime.run(circuit, shape, state, dt=plan.dt, duration=duration, wanted=plan.wanted, target="numpy")
+        found = run_circuit(circuit, "fused", shape, state, dt=plan.dt, steps=round(duration / plan.dt))
+        for variable in plan.wanted:
+            if not np.array_equal(expected[variable], found[variable]):
+                raise RunError(
+                    f"{circuit.name}: target 'fused' and Brian2 differ in {variable} of a small batch, which must not "
+                    "be: take target 'cpp_standalone', and report it"
+                )
+        spikes += int(found["hub.row_spikes"].sum())
+    return spikes
 
 
 def cut_plan(plan: Plan) -> Plan:
-    """Study of one small batch, with a masked key if any row has two keys."""
+    """Study of `ROWS` rows and `TRIALS` trials for `STEPS` steps, with a masked key if any row has two keys."""
     logits = _two_rows(plan.logits)
     small = attrs.evolve(
         plan,

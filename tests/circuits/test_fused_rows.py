@@ -234,7 +234,7 @@ def test_the_batch_that_is_replayed_says_something(kind: type[Circuit]) -> None:
     assert masked.any()
     assert not masked.all(axis=0).any()
     assert (small.trials, small.steps, small.batches) == (2, 1000, 1)
-    assert replay.replay(plan) > 50
+    assert replay.replay(small) > 50
 
 
 def test_rows_without_masks_are_given_one() -> None:

@@ -99,7 +99,9 @@ class Config:
     seed: int = 1
     """Same seed, same spikes, on every target."""
     target: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
-    """auto, cpp_standalone, cython or numpy."""
+    """auto, cpp_standalone, cython, numpy, or fused (a kernel that finds Brian2's spikes)."""
+    no_check: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Do not replay a small batch on Brian2's numpy target if target fused runs."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results/compare_attention")
     """Directory for tables, counts, figures and report."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -225,6 +227,7 @@ def run(study: Study) -> xr.Dataset:
             windows=config.windows,
             key_mask=study.tokens.key_mask,
             progress=not quiet,
+            check=not config.no_check,
         )
         steps = [block.timing(int(T), block.dt).onset + int(T) for T in data["timesteps"].values]
         data = data.assign(steps=("checkpoint", steps, {"long_name": "steps from the start to the end of a window"}))
