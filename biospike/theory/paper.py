@@ -12,6 +12,9 @@ from __future__ import annotations
 
 PAPER = "arXiv:2604.15769"
 DIGEST = "a third-party digest (Theory Digest, 28 April 2026)"
+RANK, SORT = "arXiv:2604.23681", "arXiv:2604.25295"
+"""Two more works that the digest tells of: on the rank of tokens and heads, and on the order of causes. Their numbers
+were found by search; nothing but the digest is at hand."""
 
 R_SQUARED = 0.97
 """Of the predictions (abstract)."""
