@@ -1,10 +1,10 @@
-"""Depth: attention blocks with residual connections, layer after layer of the same spikes.
+"""Depth: attention blocks with residual connections, or without, layer after layer of the same spikes.
 
-    y_0 = x,    y_l = y_{l-1} + attention_l(y_{l-1}) W^o_l
+    y_0 = x,    y_l = y_{l-1} + attention_l(y_{l-1}) W^o_l          (without: y_l = attention_l(y_{l-1}) W^o_l)
 
 A residual population of every layer, ON and OFF neurons of y_l (`circuits.projection`), receives the spikes that stand
 for y_{l-1} through one synapse each, and the output spikes of block l through W^o_l. Its own spikes are the tokens of
-the next block. Nothing is decoded and encoded again in between.
+the next block. Nothing is decoded and encoded again in between. Pure attention has no synapses for y_{l-1}.
 
 An output spike stands for 1/(R0*dt) times what a spike a step would stand for, R0 being the rate at which the rows are
 pinned, so residual neurons are driven by few large jumps and answer with short bursts. Query and key of a token see the
@@ -27,6 +27,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from biospike.errors import InputError
+from biospike.parameters import flag
 from biospike.session import assemble
 from circuits import projection
 from circuits.attention import SpikingAttention
@@ -56,7 +57,7 @@ def _matrices(values: Any) -> tuple[NDArray[np.float64], ...]:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Stack(TokenCircuit):
-    """Attention blocks with residual connections.
+    """Attention blocks with residual connections, or without.
 
     Parameters
     ----------
@@ -68,6 +69,8 @@ class Stack(TokenCircuit):
         Spikes per step that stand for a residual value of 1. None: `fitted` chooses them.
     peak_rate
         Spikes per step of the largest residual value that `fitted` aims at.
+    residual
+        Whether a layer adds to its tokens or takes their place.
     """
 
     name: ClassVar[str] = "stack"
@@ -83,6 +86,7 @@ class Stack(TokenCircuit):
     W_o: tuple[NDArray[np.float64], ...] = attrs.field(converter=_matrices)
     residual_scales: NDArray[np.float64] | None = None
     peak_rate: float = 0.5
+    residual: bool = flag(True)
 
     def __attrs_post_init__(self) -> None:
         if not self.blocks or len(self.W_o) != len(self.blocks):
@@ -139,7 +143,8 @@ class Stack(TokenCircuit):
     @property
     def structure(self) -> dict[str, Any]:
         """Everything that `build` reads besides the size."""
-        return {f"block {number}": block.structure for number, block in enumerate(self.blocks)}
+        blocks = {f"block {number}": block.structure for number, block in enumerate(self.blocks)}
+        return blocks | {"residual": self.residual}
 
     def sizes(self, shape: BlockShape) -> dict[str, int]:
         """See `TokenCircuit`; behind the first block every feature is an ON and an OFF neuron."""
@@ -159,7 +164,7 @@ class Stack(TokenCircuit):
         scales = []
         for number, (block, out) in enumerate(zip(self.blocks, self.W_o, strict=True)):
             fitted = block.fit(y)
-            y = y + _attended(fitted.limit_of(y)["output"].values, out)
+            y = self._next(y, fitted.limit_of(y), out)
             known = None if self.residual_scales is None else self.residual_scales[number]
             blocks.append(fitted)
             scales.append(self.peak_rate / np.abs(y).max() if known is None else known)
@@ -188,9 +193,14 @@ class Stack(TokenCircuit):
         found = []
         for block, out in zip(self.blocks, self.W_o, strict=True):
             layer = block.limit_of(y, key_mask)
-            y = y + _attended(layer["output"].values, out)
+            y = self._next(y, layer, out)
             found.append(layer.assign(residual=(("sample", "query", "feature"), y)))
         return found
+
+    def _next(self, y: NDArray[np.float64], layer: xr.Dataset, out: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Tokens behind a layer, (samples, tokens, features)."""
+        attended = _attended(layer["output"].values, out)
+        return y + attended if self.residual else attended
 
     def limit(self, x: ArrayLike, key_mask: ArrayLike | None = None) -> xr.Dataset:
         """Rate-domain limit, the datasets of `layers` along a dimension `layer`."""
@@ -228,6 +238,9 @@ class Stack(TokenCircuit):
             dendrites = projection.dendrites(shape.slots * shape.tokens * shape.features, f"{name}_dendrites")
             source = projection.lif_pairs(dendrites, name, shape.checkpoints)
             attended = projection.connect(outputs, dendrites, 2 * shape.units, shape.features, f"{name}_attended")
+            objects += [*wired, dendrites, source, attended]
+            if not self.residual:
+                continue
             # Of several encoders of a token the residual reads the first.
             sent = np.arange(len(before)).reshape(-1, stride)[:, : (1 if number == 0 else 2) * shape.features]
             skip = b2.Synapses(
@@ -235,7 +248,7 @@ class Stack(TokenCircuit):
             )
             signs = 1 if number == 0 else 2
             skip.connect(i=sent.ravel(), j=np.arange(len(dendrites)).repeat(signs))
-            objects += [*wired, dendrites, source, attended, skip]
+            objects.append(skip)
         return assemble(*objects)
 
     def _origins(self, window: int, dt: Quantity) -> list[int]:
@@ -272,7 +285,9 @@ class Stack(TokenCircuit):
                 skip = np.tile(scale * signed.ravel(), shape.slots * shape.tokens * features)
             else:
                 skip = np.full(slots.x.size, scale / block.encoder.full_count(1))
-            state |= {f"{name}_skip.w": skip, f"{name}_dendrites.bias": 0.0}
+            state[f"{name}_dendrites.bias"] = 0.0
+            if self.residual:
+                state[f"{name}_skip.w"] = skip
             row_rate = float(block.gate.rate) * float(dt)
             per_spike = scale * out / (row_rate * block.known_scales[2].repeat(block.width)[:, None])
             both = np.stack([per_spike, -per_spike], axis=1).reshape(2 * shape.units, features)
