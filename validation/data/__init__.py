@@ -67,3 +67,18 @@ def token_block(path: Path | None = None) -> TokenBlock:
     with np.load(path, allow_pickle=False) as archive:
         X, W_q, W_k, W_v = (np.asarray(archive[name], dtype=np.float64) for name in ("X", "W_q", "W_k", "W_v"))
         return TokenBlock(X, W_q, W_k, W_v, heads=len(archive["heads"]), tokens=archive["tokens"].tolist())
+
+
+def output_spectra() -> tuple[FloatArray, FloatArray]:
+    """
+    Load singular values of the output projections W_O of MiniLM.
+
+    Returns
+    -------
+    whole : ndarray, shape (6, 384)
+        Of every layer, largest first.
+    heads : ndarray, shape (6, 12, 32)
+        Of the rows of every head alone.
+    """
+    with as_file(files(__name__) / "output_spectra.npz") as path, np.load(path, allow_pickle=False) as archive:
+        return np.asarray(archive["whole"], dtype=np.float64), np.asarray(archive["heads"], dtype=np.float64)
