@@ -33,6 +33,7 @@ from validation.attention import study as attention
 from validation.bounds import study as bounds
 from validation.dimension import study as dimension
 from validation.frameworks import study as frameworks
+from validation.rank import study as rank
 from validation.rule import study as rule
 from validation.simulators import study as simulators
 from validation.softmax import study as softmax
@@ -64,6 +65,7 @@ STUDIES: dict[str, StudyRecord] = {
         simulators.STUDY,
         frameworks.STUDY,
         verdicts.STUDY,
+        rank.STUDY,
         attention.STUDY,
         attention.TOY,
         softmax.STUDY,

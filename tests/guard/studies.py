@@ -96,6 +96,14 @@ def small_approximation(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
     patch.setattr(module, "WINDOWS", 2)
 
 
+def small_rank(patch: pytest.MonkeyPatch, module: Any) -> None:
+    """Few tokens, one short window, and weights of a small model in the place of BERT's."""
+    sizes = module.collapse.Sizes(tokens=3, features=3, depth=3, trials=2, windows=(100,))
+    patch.setitem(module.PRESETS, "quick", module.Preset(sizes, (1, 4), 24, 30))
+    patch.setattr(module.kernel, "BERT", (8, 3, 4, 12))
+    patch.setattr("validation.rank.tables.ROUNDING", 1e-9)  # below, digits are those of the machine
+
+
 def small_verdicts(patch: pytest.MonkeyPatch, module: Any) -> None:
     """The first cells of the list, and few studies of each."""
     patch.setitem(sys.modules["validation.verdicts.cells"].SIZES, "quick", 8)
@@ -175,6 +183,7 @@ CASES = (
         small_assumptions,
     ),
     Case("calibrate_verdicts", {"jobs": 1}, small_verdicts),
+    Case("rank_collapse", {}, small_rank, left_out=("condition",)),
     Case("calibrate_design_rule", {"circuits": ("integrate",)}, small_rule),
     Case("effective_dimension", {"sets": ("tokens", "patches-4"), "patches": 30, "trials": 2}),
     Case(
