@@ -8,7 +8,8 @@ is *state* (`Circuit.state`), so one compiled network serves all logits, seeds, 
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar
+import importlib
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import numpy as np
@@ -263,3 +264,13 @@ def check_multiple(name: str, field: str, value: Quantity, dt: Quantity) -> None
     steps = float(value / dt)
     if abs(steps - round(steps)) > 1e-6:
         raise InputError(f"{name}: {field} = {value} must be a multiple of dt = {dt}")
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Return what `biospike.wiring` has taken over, for circuits that import it from here."""
+        wiring = importlib.import_module("biospike.wiring")
+        if name.startswith("_") or not hasattr(wiring, name):
+            raise AttributeError(f"module 'biospike.circuit' has no attribute {name!r}")
+        return getattr(wiring, name)

@@ -43,6 +43,7 @@ TOUCHED = {
     "validation/simulators/mapping.py": (False, False),
     "validation/bounds/claims.py": (False, False),
     "validation/rule/figures.py": (False, False),
+    "validation/rank/tables.py": (False, False),
     "validation/dimension/report.py": (False, False),
     "validation/approximation/targets.py": (False, False),
     "validation/assumptions/report.py": (False, False),

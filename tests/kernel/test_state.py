@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 import pytest
 
-from biospike import simulate
+from biospike import circuit, simulate, wiring
 from biospike.circuit import Circuit
 from biospike.errors import RunError
 from biospike.ideal.softmax import softmax
@@ -202,3 +202,9 @@ def test_empty_slots_of_a_batch_stay_finite():
     block = SpikingAttention(weights, weights, weights, score_scale=1.0, mode="staged", settle=80)
     data = present(block, np.tile([[0.8, 0.2], [0.3, 0.7]], (3, 1, 1)), duration="4 s", windows=1, target="numpy")
     assert data["attention_count"].sum() > 1000
+
+
+def test_circuits_of_before_find_the_wiring_where_it_was():
+    assert getattr(circuit, "rows_of_keys") is wiring.rows_of_keys  # noqa: B009  (type checkers know the new place)
+    assert getattr(circuit, "each_step_of") is wiring.each_step_of  # noqa: B009
+    assert not hasattr(circuit, "rows_of_locks")

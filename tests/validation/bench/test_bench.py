@@ -50,6 +50,7 @@ def mine(tmp_path, monkeypatch):
 
 
 def run(monkeypatch, *arguments):
+    monkeypatch.delitem(sys.modules, "validation.compare_softmax", raising=False)  # as in a process of its own
     monkeypatch.setattr(sys, "argv", ["biospike", *arguments])
     with pytest.raises(SystemExit) as stop:
         command.main()
