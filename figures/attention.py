@@ -1,4 +1,7 @@
-"""Draw the three figures of ``validation/compare_attention.py`` again from its stored results."""
+"""Draw the figures of ``validation/compare_attention.py`` again from its stored results.
+
+Of a run whose inhibition is subtracted, such as ``results/compare_attention_toy``, the decay in time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from validation.attention.study import STUDY
+from validation.attention.study import STUDY, TOY
 from validation.study import command_line, redraw
 
 
@@ -22,7 +25,7 @@ class Config:
 
 def main(config: Config) -> None:
     """Read what the study wrote, and draw it again."""
-    redraw.redraw(STUDY, config.results, config.out)
+    redraw.redraw(TOY if (config.results / "decay.csv").is_file() else STUDY, config.results, config.out)
 
 
 if __name__ == "__main__":

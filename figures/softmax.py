@@ -1,4 +1,4 @@
-"""Draw the two figures of ``validation/compare_softmax.py`` again from its stored results."""
+"""Draw the figures of ``validation/compare_softmax.py`` again from its stored results."""
 
 from __future__ import annotations
 

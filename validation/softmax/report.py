@@ -233,6 +233,10 @@ def _steps(steps: pd.DataFrame) -> list[str]:
     text = "`change_low` to `change_high` is the 95 % interval of the change in TV (Welch). " + (
         f"Halving the step moves the error significantly in: {names}." if names else "No error moves significantly."
     )
+    untold = steps[steps["change_low"].isna() & steps["tv"].notna() & steps["tv_halved"].notna()]
+    if len(untold):
+        each = ", ".join(f"{row.circuit} ({row.tv:.4f} to {row.tv_halved:.4f})" for row in untold.itertuples())
+        text += f" Without an interval, since nothing scatters over these trials, or there is one: {each}."
     if "subtractive" in set(steps["circuit"]):
         text += " For `subtractive` a step is a timestep of the paper, so half of it doubles T, not the accuracy."
     return [text]

@@ -30,7 +30,7 @@ from validation.inputs.parameters import with_parameters
 from validation.softmax import row_sets
 from validation.softmax import sweep as softmax_sweep
 from validation.softmax.claims import CLAIMS
-from validation.softmax.control_figure import control_figure
+from validation.softmax.control_figure import CURVES, control_figure
 from validation.softmax.controls import floor_curve, floor_plans, late_spikes, normalisation, perturbed
 from validation.softmax.figures import Raster, draw_convergence, drawing
 from validation.softmax.regularity import regularity_plans, regularity_table
@@ -310,9 +310,11 @@ def main(config: Config) -> None:
 
 
 def redraw(results: Results, out: Path) -> None:
-    """Draw ``softmax_convergence`` and ``softmax_raster`` again."""
-    tables = (results.table(name) for name in ("summary", "convergence"))
-    plots.save_figure(plots.convergence_figure(*tables), out, "softmax_convergence")
+    """Draw ``softmax_convergence``, ``softmax_controls`` and ``softmax_raster`` again."""
+    summary, convergence = (results.table(name) for name in ("summary", "convergence"))
+    plots.save_figure(plots.convergence_figure(summary, convergence), out, "softmax_convergence")
+    there = {name: results.table(name) for name in CURVES if (results.directory / f"{name}.csv").is_file()}
+    plots.save_figure(control_figure(summary, there), out, "softmax_controls")
     traces = load_groups(results.directory / "traces.nc")
     plots.save_figure(plots.raster_figure(traces), out, "softmax_raster")
 

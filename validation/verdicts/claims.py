@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from validation.study.claims import OURS, Claims, Finding
+from validation.study.claims import OURS, Claims, Finding, judged
 from validation.study.results import Results
+from validation.study.verdict import FAILS, HOLDS, Case
 from validation.study.words import between
 from validation.verdicts.tables import FALSE, LEVEL
 
@@ -16,13 +17,15 @@ def false_verdicts(results: Results) -> Finding:
     cells = results.table("cells")
     worst = cells.loc[cells["false"].idxmax()]
     above = int((cells["p_holm"] < LEVEL).sum())
-    return Finding(
+    return judged(
         f"{len(cells)} codes of known truth, {int(cells['repetitions'].min())} studies each: "
         f"{cells['false'].mean():.1%} of the verdicts are false in the mean, {worst['false']:.1%} in the worst code; "
         f"{above} codes exceed {FALSE:.0%} (exact binomial test, Holm)",
-        between(worst["low"], worst["high"]),
-        "does not hold" if above else "holds",
-        estimate=worst["false"], low=worst["low"], high=worst["high"], level=0.95, threshold=FALSE,
-        threshold_from="chosen before the first run", p_value=cells["p_holm"].min(),
+        [Case(estimate=worst["false"], low=worst["low"], high=worst["high"], most=FALSE,
+              word=FAILS if above else HOLDS)],
+        decision="interval",
+        interval=between(worst["low"], worst["high"]),
+        threshold_from="chosen before the first run; by the test of all codes together",
+        p_value=cells["p_holm"].min(),
         conditions="synthetic codes: multinomial, scaled multinomial and regular",
     )  # fmt: skip

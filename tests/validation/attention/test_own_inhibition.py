@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from biospike import load
+from biospike.errors import InputError
 from circuits.softmax import Subtractive, ThresholdLinear
 from validation.attention import claims, decay, fixed_point
 from validation.attention import study as compare_attention
@@ -14,6 +15,7 @@ from validation.attention.decay_figure import decay_figure
 from validation.attention.fixed_point import COLUMNS, reach
 from validation.attention.own_report import own_inhibition
 from validation.compare_attention import Config, main, prepare
+from validation.study.redraw import redraw
 from validation.study.results import Missing, Results
 
 TOY = np.array([[0.8, 0.2], [0.3, 0.7]])
@@ -74,6 +76,13 @@ def test_every_table_is_described_and_drawn(out):
     assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log"]
     assert figure.axes[0].get_xlim() == (0, 60)
     assert all(len(axes.lines) >= 4 for axes in figure.axes)
+
+
+def test_stored_results_draw_the_decay_again(out, tmp_path):
+    redraw(compare_attention.TOY, out, tmp_path)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["attention_decay.pdf", "attention_decay.png"]
+    with pytest.raises(InputError, match="was not run"):
+        redraw(compare_attention.TOY, tmp_path, tmp_path / "none")
 
 
 def test_report_says_beyond_and_disagrees_where_it_does(out):

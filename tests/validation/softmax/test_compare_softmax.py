@@ -21,6 +21,7 @@ from validation.softmax import controls, figures, regularity, row_sets
 from validation.softmax import study as compare_softmax
 from validation.softmax.controls import NORMALISATION
 from validation.softmax.figures import Raster, drawing, raster_row
+from validation.study.redraw import redraw
 
 import brian2 as b2
 
@@ -130,6 +131,9 @@ def test_stored_results_draw_the_same_figures_again(out, tmp_path):
     assert set(traces) == {"subtractive", "integrate", "escape"}
     assert all(trace.sizes["spike"] > 10 for trace in traces.values())
     ordered = {name: traces[name] for name in ("subtractive", "integrate", "escape")}
+    redraw(compare_softmax.STUDY, out, tmp_path / "gallery")
+    drawn = {f"softmax_{name}.png" for name in ("convergence", "controls", "raster")}
+    assert drawn <= {path.name for path in (tmp_path / "gallery").iterdir()}
     plots.save_figure(plots.raster_figure(ordered), tmp_path, "raster")
     assert (tmp_path / "raster.png").stat().st_size > 10_000
     # Drawn in a process of its own there, and in this one here.
