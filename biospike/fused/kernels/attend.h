@@ -103,9 +103,16 @@ struct Attention {
     void set_bound(int64_t step) { bound = BOUND * (double)(step - job.attend_from + 1) * largest; }
 
     template <bool ATTENDING, bool ARRIVING>
-    void update(int64_t row, int64_t step) {
+    __attribute__((noinline)) void update(int64_t row, int64_t step) {
         const int64_t line = row * padded, head = row / tokens, first = line / 8;
-        const double charge = job.charge[slot * rows + row];
+        const double charge = job.charge[slot * rows + row], keep = job.keep, held_bound = bound;
+        const double dt = job.dt, R0 = job.R0, step_charge = charge_of_step;
+        const int64_t index = job.row_index[slot * rows + row], end = padded, parts = words;
+        double *__restrict scores = &u[line], *__restrict charges = &v[line];
+        const double* __restrict thresholds = &theta[line];
+        int32_t* __restrict sums = &coincidences[line];
+        const uint8_t* __restrict alive = &live[first];
+        bool doubtful = false;
         const uint64_t* asked = &query[row * words];
         const int64_t ring = step % (job.delay + 1) * held + head * words * padded;
         const uint64_t *told = &key[ring], *crossed = &other[ring];
@@ -124,42 +131,45 @@ struct Attention {
             }
         }
         const double down = reference[row];
-        for (int64_t k = 0; k < padded; k += 8) {
+        for (int64_t k = 0; k < end; k += 8) {
             Ints8 arrived = {};
             if (ARRIVING) {
-                for (int64_t word = 0; word < words; word++) {
-                    const Words8 asks = words8(asked[word]);
-                    arrived += (Ints8)ones8(asks & load8<Words8>(told + word * padded + k));
-                    arrived -= (Ints8)ones8(asks & load8<Words8>(crossed + word * padded + k));
-                }
-                int32_t* sum = &coincidences[line + k];
-                store8(sum, load8<Counts8>(sum) + __builtin_convertvector(arrived, Counts8));
+                arrived = shared(asked, told, crossed, k);
+                for (int64_t word = 1; word < parts; word++)
+                    arrived += shared(asked + word, told + word * end, crossed + word * end, k);
+                store8(sums + k, load8<Counts8>(sums + k) + __builtin_convertvector(arrived, Counts8));
             }
-            const Reals8 score =
-                job.keep * load8<Reals8>(&u[line + k]) + charge * __builtin_convertvector(arrived, Reals8);
-            store8(&u[line + k], score);
-            if (!ATTENDING || !open || !live[first + k / 8]) continue;
+            const Reals8 score = keep * load8<Reals8>(scores + k) + charge * __builtin_convertvector(arrived, Reals8);
+            store8(scores + k, score);
+            if (!ATTENDING || !open || !alive[k / 8]) continue;
             const Reals8 distance = score - down, intensity = NEARLY ? nearly_exp8(distance) : exactly(distance);
             Ints8 over, near;
             if (KIND == RACE) {
-                const Words8 draw = draws.eight(of, job.row_index[slot * rows + row] + k);
+                const Words8 draw = draws.eight(of, index + k);
                 const Reals8 drawn = __builtin_convertvector(draw, Reals8);
-                const Reals8 chance = (job.dt * (job.R0 * intensity)) * TOP, gap = drawn - chance;
+                const Reals8 chance = (dt * (R0 * intensity)) * TOP, gap = drawn - chance;
                 over = drawn < chance;
                 near = (gap <= BOUND * chance) & (gap >= -BOUND * chance);
             } else {
-                const Reals8 charged = charge_of_step * (gain * intensity) + load8<Reals8>(&v[line + k]);
-                store8(&v[line + k], charged);
-                const Reals8 gap = charged - load8<Reals8>(&theta[line + k]);
+                const Reals8 charged = step_charge * (gain * intensity) + load8<Reals8>(charges + k);
+                store8(charges + k, charged);
+                const Reals8 gap = charged - load8<Reals8>(thresholds + k);
                 over = gap >= reals8(0.0);
-                near = (gap <= reals8(bound)) & (gap >= reals8(-bound));
+                near = (gap <= reals8(held_bound)) & (gap >= reals8(-held_bound));
             }
-            if (NEARLY) doubt |= (bits8(near | (distance > reals8(700.0))) & live[first + k / 8]) != 0;
-            for (unsigned found = bits8(over) & live[first + k / 8]; found; found &= found - 1)
+            if (NEARLY) doubtful |= (bits8(near | (distance > reals8(700.0))) & alive[k / 8]) != 0;
+            for (unsigned found = bits8(over) & alive[k / 8]; found; found &= found - 1)
                 fired.push_back({row, k + __builtin_ctz(found)});
         }
+        doubt |= doubtful;
         if (ATTENDING)
             for (size_t n = fired.size(); n > 0 && fired[n - 1].row == row; n--) spike(row, fired[n - 1].key, step);
+    }
+
+    // Coincidences of a word of a query and those of eight keys: of one sign without those of the other.
+    static Ints8 shared(const uint64_t* asked, const uint64_t* told, const uint64_t* crossed, int64_t k) {
+        const Words8 asks = words8(*asked);
+        return (Ints8)(ones8(asks & load8<Words8>(told + k)) - ones8(asks & load8<Words8>(crossed + k)));
     }
 
     static Reals8 exactly(Reals8 of) {
@@ -283,8 +293,8 @@ bool run_slot(const BlockJob& job, const Matrix& matrix, int64_t slot, bool& fin
         for (int64_t mark = 0; mark < job.marks; mark++) {
             const int64_t* of = job.mark + mark;
             const auto due = [&](int kind) { return end ? of[kind * job.marks] >= step : of[kind * job.marks] == step; };
-            if (due(0)) inputs.keep(mark, step);
-            if (due(1)) pairs.keep(mark, step);
+            if (due(0)) inputs.keep(mark);
+            if (due(1)) pairs.keep(mark);
             if (due(2)) attention.keep(mark);
             if (due(3)) outputs.keep(mark);
         }

@@ -40,27 +40,38 @@ inline void put_bits(uint64_t* to, int64_t start, int64_t count, const uint64_t*
     }
 }
 
-// How often each bit was set: plane p of a word holds bit p of its 64 counts.
+// How often each bit was set: in bytes, which are added to the whole counts before they are full.
 struct Counter {
-    enum { PLANES = 31 };
-    int64_t words;
-    Array<uint64_t> planes;
+    Array<uint8_t> bytes;
+    Array<int32_t> counts;
+    int unread = 0;  // steps since then
 
-    explicit Counter(int64_t count) : words(count), planes(count * PLANES) {}
+    explicit Counter(int64_t words) : bytes(words * 64), counts(words * 64) {}
 
     void add(int64_t word, uint64_t bits) {
-        for (uint64_t* plane = &planes[word]; bits; plane += words) {
-            const uint64_t carry = *plane & bits;
-            *plane ^= bits;
-            bits = carry;
-        }
+        uint8_t* to = bytes.data + word * 64;
+#if defined(__AVX512BW__)
+        const __m512i before = _mm512_load_si512(to);
+        _mm512_store_si512(to, _mm512_mask_add_epi8(before, bits, before, _mm512_set1_epi8(1)));
+#else
+        // Lane k takes byte k of the word, eight times, and of each one bit.
+        const uint64_t each = 0x0101010101010101;
+        Words8 spread = words8(bits) >> 8 * line8() & words8(0xFF);
+        spread = spread | spread << 8;
+        spread = spread | spread << 16;
+        spread = (spread | spread << 32) & words8(0x8040201008040201);
+        store8((uint64_t*)to, load8<Words8>((uint64_t*)to) + ((spread + 0x7F * each) >> 7 & words8(each)));
+#endif
     }
 
-    // The 64 counts of a word, none of which exceeds `most`.
-    void read(int64_t word, int64_t most, int32_t* counts) const {
-        std::fill(counts, counts + 64, 0);
-        for (int plane = 0; plane < PLANES && most >> plane; plane++)
-            for (int k = 0; k < 64; k++) counts[k] |= (int32_t)(planes[plane * words + word] >> k & 1) << plane;
+    void end_step() {
+        if (++unread == 255) read();
+    }
+
+    void read() {
+        for (size_t k = 0; k < counts.size; k++) counts[k] += bytes[k];
+        std::fill(bytes.data, bytes.data + bytes.size, 0);
+        unread = 0;
     }
 };
 

@@ -122,6 +122,7 @@ struct Inputs {
                 bits[group * words + word] = found;
                 counter.add(group * words + word, found);
             }
+        counter.end_step();
     }
 
     bool charge(int64_t group, int64_t feature, int64_t step) {
@@ -134,14 +135,11 @@ struct Inputs {
         return true;
     }
 
-    void keep(int64_t mark, int64_t steps) const {
-        int32_t counts[64];
+    void keep(int64_t mark) {
+        counter.read();
         int32_t* to = job.input_count + (mark * job.slots + slot) * groups * job.features;
         for (int64_t group = 0; group < groups; group++)
-            for (int64_t f = 0; f < job.features; f++) {
-                if (f % 64 == 0) counter.read(group * words + f / 64, steps, counts);
-                *to++ = counts[f % 64];
-            }
+            to = std::copy_n(&counter.counts[group * padded], job.features, to);
     }
 };
 
@@ -188,9 +186,10 @@ struct Pairs {
                     integrate(step, inputs, copy, block, token, first);
                 }
         for (int64_t word = 0; word < (int64_t)bits.size; word++) counter.add(word, bits[word]);
+        counter.end_step();
     }
 
-    void integrate(int64_t step, const Inputs& inputs, int64_t copy, int64_t block, int64_t token, int64_t first) {
+    __attribute__((noinline)) void integrate(int64_t step, const Inputs& inputs, int64_t copy, int64_t block, int64_t token, int64_t first) {
         enum { PARTS = COLUMNS / 8 };
         Reals8 sum[PARTS];
         for (int part = 0; part < PARTS; part++)
@@ -226,16 +225,12 @@ struct Pairs {
         return all;
     }
 
-    void keep(int64_t mark, int64_t steps) const {
+    void keep(int64_t mark) {
+        counter.read();
         int32_t* to = job.stream_count + mark * job.slots * job.tokens * STREAMS * units * 2;
-        Array<int32_t> counts(2 * words * 64);
-        int64_t read = -1;
-        each([&](int64_t token, int64_t bit, int64_t from) {
-            if (token != read)
-                for (int64_t word = 0; word < 2 * words; word++)
-                    counter.read((word / words * job.tokens + token) * words + word % words, steps, &counts[word * 64]);
-            read = token;
-            for (int sign = 0; sign < 2; sign++) to[from + sign] = counts[sign * words * 64 + bit];
+        each([&](int64_t token, int64_t bit, int64_t at) {
+            for (int sign = 0; sign < 2; sign++)
+                to[at + sign] = counter.counts[(sign * job.tokens + token) * words * 64 + bit];
         });
     }
 };

@@ -64,15 +64,16 @@ inline Words8 ones8(Words8 of) {
 }
 
 // exp(x) but for a part of 2^-50: x = k*log(2) + r, abs(r) <= log(2)/2 + 2^-50, and the series of exp(r) up to r^12, of
-// which r^13/13! < 2^-52 is left. Rounding of r and of the series adds less than 2^-51. 0 below -700; nothing above 700.
+// which r^13/13! < 2^-52 is left. Rounding of r and of 1 + (r + r^2*(...)) adds less than 2^-51. The terms are summed in
+// pairs, and pairs of those, so that few wait for one another. 0 below -700; nothing above 700.
 inline Reals8 nearly_exp8(Reals8 x) {
     const double shift = 6755399441055744.0;  // 1.5*2^52: what is added to it is rounded to whole numbers
     const Reals8 shifted = x * 1.4426950408889634 + shift, k = shifted - shift;
-    const Reals8 r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
-    Reals8 sum = reals8(1.0 / 479001600);
-    for (double inverse : {1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120,
-                           1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0})
-        sum = sum * r + inverse;
+    const Reals8 r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10, r2 = r * r, r4 = r2 * r2;
+    const Reals8 low = (0.5 + r * (1.0 / 6)) + r2 * (1.0 / 24 + r * (1.0 / 120));
+    const Reals8 middle = (1.0 / 720 + r * (1.0 / 5040)) + r2 * (1.0 / 40320 + r * (1.0 / 362880));
+    const Reals8 high = (1.0 / 3628800 + r * (1.0 / 39916800)) + r2 * (1.0 / 479001600);
+    const Reals8 sum = 1.0 + (r + r2 * (low + r4 * (middle + r4 * high)));
     const Reals8 power = (Reals8)(((Ints8)shifted + 1023) << 52);
     return x < -700.0 ? reals8(0.0) : sum * power;
 }
@@ -83,11 +84,14 @@ struct Draws {
     enum : uint64_t { FIRST = 0xD2511F53, SECOND = 0xCD9E8D57 };
     int64_t seed;
     uint32_t key0[10], key1[10];
+    uint64_t lanes[2][10][8];  // the same in every lane
 
     explicit Draws(int64_t given) : seed(given) {
         for (uint32_t round = 0; round < 10; round++) {
             key0[round] = (uint32_t)seed + round * 0x9E3779B9u;
             key1[round] = round * 0xBB67AE85u;
+            store8(lanes[0][round], words8(key0[round]));
+            store8(lanes[1][round], words8(key1[round]));
         }
     }
 
@@ -119,13 +123,13 @@ struct Draws {
         for (int round = 3; round < 9; round++) {
             const Words8 p0 = product8(first, c0);
             p1 = product8(second, c2);
-            c0 = (p1 >> 32) ^ c1 ^ key0[round];
-            c2 = (p0 >> 32) ^ c3 ^ key1[round];
+            c0 = (p1 >> 32) ^ c1 ^ load8<Words8>(lanes[0][round]);
+            c2 = (p0 >> 32) ^ c3 ^ load8<Words8>(lanes[1][round]);
             c1 = p1;
             c3 = p0;
         }
         p1 = product8(second, c2);
-        c0 = (p1 >> 32) ^ c1 ^ key0[9];
+        c0 = (p1 >> 32) ^ c1 ^ load8<Words8>(lanes[0][9]);
         return (c0 << 32 | (p1 & words8(0xFFFFFFFF))) >> 11;
     }
 
