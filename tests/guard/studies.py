@@ -171,6 +171,7 @@ CASES = (
         small_frameworks,
         left_out=("version",),  # of Brian2
     ),
+    Case("compare_conventions", {"join": (ROOT / "validation/conventions",)}),
     Case(
         "compare_simulators",
         {"rows": 2, "circuits": ("escape",), "trials": 3, "duration": "60 ms", "neurons": 6},

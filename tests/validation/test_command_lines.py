@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from validation import all as every
+from validation.conventions import study as conventions
 from validation.rule import study as rule
 from validation.speed import study as speed
 from validation.study import command_line
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECORDS = [
     *(study for study in every.STUDIES.values() if not study.script),
     speed.STUDY,
+    conventions.STUDY,
     StudyRecord("all", every.Config, every.main, Claims()),
 ]
 NAMES = [record.name for record in RECORDS]
