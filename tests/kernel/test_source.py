@@ -40,6 +40,8 @@ TOUCHED = {
     "validation/softmax/figures.py": (False, False),
     "validation/attention/tables.py": (False, False),
     "validation/frameworks/study.py": (False, False),
+    "validation/conventions/conventions.csv": (False, False),
+    "validation/conventions/packages/of_nest.py": (False, False),
     "validation/simulators/mapping.py": (False, False),
     "validation/bounds/claims.py": (False, False),
     "validation/rule/figures.py": (False, False),

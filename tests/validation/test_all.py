@@ -58,8 +58,8 @@ def test_every_study_exists_and_takes_the_options_of_both_presets() -> None:
 
 FEWEST_TRIALS = 8
 """Of an interval over trials, at the presets."""
-WITHOUT_TRIALS = ("calibrate_verdicts", "compare_frameworks")
-"""Trials are a factor of the one; the other compares blocks spike by spike."""
+WITHOUT_TRIALS = ("calibrate_verdicts", "compare_frameworks", "rank_collapse")
+"""Trials are a factor of the first; the second compares blocks spike by spike; the third has trials for every part."""
 
 
 @pytest.mark.parametrize("preset", ["quick", "paper"])

@@ -201,6 +201,8 @@ def regular_keys(results: Results) -> Finding:
     """Integrate and divisive."""
     rows = on_all_rows(results, ["integrate", "divisive"])
     given = _given(rows)
+    if "verdict" not in given:
+        raise Missing("no order was told")
     fails = (*ROOT, *SLOWER, "between", "between 1/sqrt(N) and 1/N")
     return judged_by_rows(
         "; ".join(
