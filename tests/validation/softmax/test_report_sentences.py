@@ -119,6 +119,13 @@ def says(printed: str, value: float) -> bool:
     return abs(number - value) <= 0.51 * unit / (100 if printed.endswith("%") else 1)
 
 
+def parts_of(pattern: str, text: str) -> tuple[str, ...]:
+    """What the groups of a pattern hold, which must be in the text."""
+    match = re.search(pattern, text)
+    assert match, f"no {pattern} in {text}"
+    return match.groups()
+
+
 def listed(words: str) -> list[str]:
     return re.split(r", | and ", words)
 
@@ -280,7 +287,7 @@ def the_family(facts: Facts, match: Match) -> None:
 def members_of_the_family(facts: Facts, match: Match) -> None:
     table = facts.tables["regularity"]
     for line in match[0].splitlines():
-        k, cv, rest = re.fullmatch(r"\* \*\*k = (\w+)\*\*, CV (\S+): (.*)\.", line).groups()
+        k, cv, rest = parts_of(r"^\* \*\*k = (\w+)\*\*, CV (\S+): (.*)\.$", line)
         mine = table[table["k"] == float(k)]
         assert says(cv, mine["cv"].iloc[0])
         inside = (mine["tv_low"] >= 0.95 * mine["cv_law"]) & (mine["tv_high"] <= 1.05 * mine["cv_law"])
@@ -382,8 +389,8 @@ def of_errors(names: list[str], least: float, most: float, scale: str = "") -> C
             unit = facts.last.loc[name, scale] if scale else 1.0
             if facts.last["tv_low"].notna().all():
                 ends.append(tuple(end / unit for end in interval(facts.tv(name))))
-            tv = re.search(rf"{name + ' ' if len(names) > 1 else ''}TV ({NUMBER})", finding.sentence)
-            assert says(tv[1], facts.tv(name).mean())
+            (tv,) = parts_of(rf"{name + ' ' if len(names) > 1 else ''}TV ({NUMBER})", finding.sentence)
+            assert says(tv, facts.tv(name).mean())
         for _, row in other_rows(facts, ran).iterrows():
             unit = row[scale] if scale else 1.0
             ends.append((row["tv_low"] / unit, row["tv_high"] / unit))
@@ -433,7 +440,7 @@ def of_readout(facts: Facts, finding: Any) -> None:
     low, high = interval(facts.tv("none"))
     spread = facts.rates("none")[0]
     assert first_words(finding) == ("holds" if spread <= 0.05 else word_of([(low, high)], 0.01, np.inf))
-    tv, of_rates = re.search(rf"TV ({NUMBER}), and the rows' rates a spread of ({NUMBER})", finding.sentence).groups()
+    tv, of_rates = parts_of(rf"TV ({NUMBER}), and the rows' rates a spread of ({NUMBER})", finding.sentence)
     assert says(tv, facts.tv("none").mean())
     assert says(of_rates, spread)
 
@@ -441,7 +448,7 @@ def of_readout(facts: Facts, finding: Any) -> None:
 def of_cv(facts: Facts, finding: Any) -> None:
     summary = facts.tables["summary"]
     law = regularity_law(facts.data, summary[summary["circuit"].isin(facts.names)]).set_index("circuit")["cv_law"]
-    told = re.match(r"measured / law: (.*?)\. The law", finding.sentence)[1]
+    (told,) = parts_of(r"^measured / law: (.*?)\. The law", finding.sentence)
     for name, ratio in (one.split(" ") for one in told.split("; ")):
         assert says(ratio, facts.tv(name).mean() / law[name])
     ends = [interval(facts.tv(name) / law[name]) for name in law.index[law > 1e-6] if facts.tv(name).mean() > 1e-6]
@@ -474,7 +481,7 @@ def of_silence(facts: Facts, finding: Any) -> None:
 def of_self_inhibition(facts: Facts, finding: Any) -> None:
     uniform = np.abs(facts.p - (facts.p > 0) / (facts.p > 0).sum(axis=1, keepdims=True)).sum(axis=1).mean() / 2
     best = min(uniform, (1 - facts.p.max(axis=1)).mean(), facts.tv("none").mean())
-    tv, times = re.match(rf"TV ({NUMBER}), ({NUMBER}) times the best", finding.sentence).groups()
+    tv, times = parts_of(rf"^TV ({NUMBER}), ({NUMBER}) times the best", finding.sentence)
     assert says(tv, facts.tv("self_inhibition").mean())
     assert says(times, facts.tv("self_inhibition").mean() / best)
 

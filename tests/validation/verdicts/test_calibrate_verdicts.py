@@ -10,6 +10,7 @@ from biospike.errors import InputError
 from biospike.theory.concentration import multinomial_tv
 from validation.verdicts import measure as measured
 from validation.verdicts.cells import FEWEST, LEVELS, SIZES, Cell, cells, legal, levels_of, pairs_of
+from validation.verdicts.claims import CLAIMS
 from validation.verdicts.codes import bias_of, draw, shares_of
 from validation.verdicts.measure import measure_all, order_in_windows
 from validation.verdicts.study import Config, prepare
@@ -183,3 +184,12 @@ def test_cells_are_kept_and_read_again(tmp_path, monkeypatch):
 def test_bad_options_are_named(options, words):
     with pytest.raises(InputError, match=words):
         prepare(Config(**options))
+
+
+@pytest.mark.parametrize(("p_holm", "verdict"), [(0.5, "holds"), (0.06, "holds"), (0.01, "does not hold")])
+def test_claim_follows_the_test_of_all_codes(p_holm, verdict, read):
+    """What decides is the test of all codes together, not the worst of them, which lies above by chance."""
+    cell = {"false": 0.07, "low": 0.04, "high": 0.12, "repetitions": 200, "p_holm": p_holm}
+    found = read(CLAIMS, "verdicts on order", {"cells": [cell, cell | {"false": 0.0, "low": 0.0, "p_holm": 1.0}]})
+    assert (found.verdict, found.p_value) == (verdict, p_holm)
+    assert (found.estimate, found.threshold) == (0.07, 0.05)
