@@ -188,7 +188,8 @@ def record_rows(
     tape, packing = some.run(chosen, names, chosen_keys, **when)
     data = _dataset(some, tape, packing, chosen_keys)
     attributes = recording.provenance(circuit, seed=seed, target=chosen, reason=reason, dt=work.dt)
-    return data.assign_attrs(attributes, duration_ms=work.steps * work.dt * 1e3)
+    ends = {f"window_{end}_ms": when[step] * work.dt / 1e-3 for end, step in (("start", "first"), ("stop", "last"))}
+    return data.assign_attrs(attributes, duration_ms=work.steps * work.dt * 1e3, **ends)
 
 
 def _dataset(some: Rows, tape: Tape, packing: Packing, keys: NDArray[np.int64]) -> xr.Dataset:
