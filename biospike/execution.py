@@ -292,10 +292,10 @@ def count_steps(duration: Any, dt: Quantity, like: Quantity) -> int:
     window = parse_quantity(duration, like=like)
     if window <= 0 * like:
         raise InputError(f"duration must be above 0 s, got {window}")
-    steps = int(np.ceil(float(window / dt) * (1 - 1e-12)))
+    steps = np.ceil(float(window) / float(dt) * (1 - 1e-12))
     if steps > MOST_STEPS:
-        raise InputError(f"duration = {window} is {steps} steps of {dt}; at most {MOST_STEPS} can be counted")
-    return steps
+        raise InputError(f"duration = {window} is {steps:.10g} steps of {dt}; at most {MOST_STEPS} can be counted")
+    return int(steps)
 
 
 def mark_windows(windows: Any, steps: int, dt: float, first_window: float) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ from circuits.coincidence import score_size
 from circuits.fluctuation import score_variance
 from circuits.projection import BlockShape, Slots
 from circuits.softmax import CommonGate, ThresholdLinear
-from circuits.softmax.gate import NEVER_REACHED
+from circuits.softmax.gate import NEVER_REACHED, check_fall
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -129,6 +129,7 @@ reference -= attending*(fall + release*int(row_spikes < first_spikes))
 
     def check(self, dt: Quantity) -> None:
         """See `Rows`: a rate that the reference can hold."""
+        check_fall(self.block.name, self.block.w, self.circuit.rate, dt)
         self.circuit.check_pinned(self.block.w, dt)
 
     def check_input(self, x: Array) -> None:

@@ -82,6 +82,10 @@ KAPPA_SHARE = math.exp(-2)
 RESOLUTION = 50
 """Points a sigma of the tabulated f-I curve: linear interpolation of its logarithm is right to 1e-4 of a rate."""
 
+LEAST_SIGMA, LEAST_RATE = 1e-4, 1e-9 * b2.Hz
+"""Noise, of the way from reset to threshold, and rate, which the table resolves: it has points in proportion to the
+first one's inverse, and ends where nothing fires."""
+
 
 def _positive_voltage(value: Any) -> Quantity | None:
     if value is None:
@@ -135,6 +139,11 @@ class Diffusive(Circuit):
     def __attrs_post_init__(self) -> None:
         if not self.v_threshold > self.v_rest:
             raise InputError(f"Diffusive: v_threshold must be above v_rest = {self.v_rest}, got {self.v_threshold}")
+        least = LEAST_SIGMA * (self.v_threshold - self.v_rest)
+        if self.sigma < least * (1 - 1e-9):
+            raise InputError(f"Diffusive: sigma must be at least {least.in_best_unit()}, got {self.sigma}")
+        if self.rate < LEAST_RATE:
+            raise InputError(f"Diffusive: rate must be at least {LEAST_RATE}, got {float(self.rate):g} Hz")
         if self.rate * self.refractory > 0.5:
             raise InputError(
                 f"Diffusive: rate must be at most {(0.5 / self.refractory).in_best_unit()}, half of what one key can "

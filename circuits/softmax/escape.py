@@ -35,7 +35,7 @@ from biospike.random import MOST_DRAWS, gamma, uniform
 from biospike.theory.concentration import multinomial_tv, renewal_tv
 from biospike.theory.regularity import regular_tv
 from biospike.wiring import rows_of_keys
-from circuits.softmax.gate import NEVER_REACHED, CommonGate
+from circuits.softmax.gate import NEVER_REACHED, CommonGate, check_fall
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -91,8 +91,12 @@ class Escape(CommonGate):
     regularity: float = attrs.field(default=1.0, converter=real, validator=check_regularity)
 
     def check(self, dt: Quantity) -> None:
-        """Require R0*dt <= 0.1: once the row is in balance a key gains at most a tenth of a threshold a step."""
+        """Require R0*dt <= 0.1: once the row is in balance a key gains at most a tenth of a threshold a step.
+
+        On the way there the gate may rise by a factor of two a step.
+        """
         check_rate(self.name, self.rate, dt)
+        check_fall(self.name, self.w, self.rate, dt)
 
     def build(self, shape: Shape) -> b2.Network:
         """See `biospike.circuit.Circuit.build`."""

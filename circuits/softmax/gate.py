@@ -7,11 +7,14 @@ proportional to exp(z_i) exactly. Inhibition that is subtracted from a membrane 
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from biospike.circuit import Circuit
+from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits, softmax
 from biospike.parameters import quantity
 
@@ -20,6 +23,22 @@ from brian2.units.fundamentalunits import Quantity
 
 NEVER_REACHED = 1e30
 """Log-domain inhibition of a row without keys: nothing ends its fall, and from 0 its exponential would overflow."""
+
+
+LARGEST_FALL = math.log(2)
+"""Nats by which log-domain inhibition may fall in a step: the gate then doubles, and what a key has gained since it was
+below its threshold is at most a threshold more. Beyond, keys owe spikes, of which they can pay one a step."""
+
+
+def check_fall(name: str, w: float, rate: Quantity, dt: Quantity) -> None:
+    """Raise `InputError` if inhibition of `w` nats a spike, at `rate` spikes a second, falls too fast for the step."""
+    fall = w * float(rate * dt)
+    if fall > LARGEST_FALL * (1 + 1e-9):
+        largest = LARGEST_FALL / float(rate * dt)
+        raise InputError(
+            f"{name}: inhibition falls by w*rate*dt = {fall:.3g} nats a step, which must be at most log(2), or keys "
+            f"owe more spikes than one a step: w at most {largest:.4g} at rate = {rate}, dt = {dt}"
+        )
 
 
 @attrs.frozen(kw_only=True)

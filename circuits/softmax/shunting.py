@@ -219,7 +219,13 @@ class Shunting(Circuit):
         low = np.zeros(len(current))
         high = opened * rates(low, slice(None)).sum(axis=1)
         g = row_roots(lambda g, row: opened * rates(g, row).sum(axis=1) - g, low, high)
-        return g, rates(g, slice(None))
+        found = rates(g, slice(None))
+        if np.any((found.sum(axis=1) == 0) & ~masked.all(axis=1)):
+            raise InputError(
+                f"{self.name}: w*tau_inh = {(self.w * self.tau_inh).in_best_unit()} opens so much conductance a spike "
+                "that no key of a row fires"
+            )
+        return g, found
 
     def limit(self, logits: Array) -> Array:
         """Shares of the mean field on the circuit's own grid; not softmax."""

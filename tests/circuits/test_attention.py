@@ -244,6 +244,7 @@ def test_bad_parameters_are_named(change, words):
         ({"score_scale": 100.0}, "largest logits of the rows"),
         ({"softmax": Escape(dt=1 * b2.ms)}, "too coarse"),
         ({"delay": "0.3 ms"}, "multiple of dt"),
+        ({"w": 7.0}, r"inhibition falls by w\*rate\*dt = 0.7 nats a step, which must be at most log\(2\)"),
         ({"scales": np.ones((2, 2))}, r"\(3, 2\)"),
     ],
 )

@@ -18,7 +18,7 @@ from biospike.neurons import LIF
 from biospike.theory import noisy_lif
 from biospike.theory.concentration import multinomial_tv, multinomial_tv_asymptotic
 from biospike.theory.noisy_lif import draw_membrane, interval_cv, on_grid
-from circuits.softmax.diffusive import Diffusive
+from circuits.softmax.diffusive import LEAST_RATE, Diffusive
 from validation.data import attention_rows
 
 import brian2 as b2
@@ -207,6 +207,12 @@ def test_softmax_in_the_limit_of_rare_spikes() -> None:
     ]
     assert np.all(np.diff(bias) < 0)
     assert bias[-1] < 0.015
+    rarest = (
+        Diffusive(rate=LEAST_RATE, sigma=2e-6 * b2.volt, w=1e-9 * b2.volt).limit(ROWS),
+        Diffusive(rate=LEAST_RATE).limit(ROWS),
+    )
+    for limit in rarest:
+        assert total_variation(limit, softmax(ROWS)).mean() < bias[-1]
 
 
 def test_kappa_is_one_nat_of_rate_a_nat_of_logit() -> None:
@@ -230,6 +236,8 @@ def test_kappa_is_one_nat_of_rate_a_nat_of_logit() -> None:
         ({"kappa": -1 * b2.mV}, "kappa must be above .* got -1. mV"),
         ({"kappa": "3 ms"}, "expected a value such as '1. mV'"),
         ({"sigma": "0 mV"}, "sigma must be above"),
+        ({"sigma": 1e-9 * b2.volt}, "sigma must be at least 2. uV, got 1. nV"),
+        ({"rate": 1e-10 * b2.Hz}, "rate must be at least 1. nHz, got 1e-10 Hz"),
         ({"v_threshold": "-70 mV"}, "v_threshold must be above v_rest .* got -70. mV"),
     ],
 )

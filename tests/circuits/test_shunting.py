@@ -9,6 +9,7 @@ import pytest
 
 from biospike import runtime, simulate
 from biospike.circuit import Batch, Shape
+from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from biospike.metrics import shares, total_variation
 from biospike.neurons import LIF
@@ -127,6 +128,15 @@ def test_masked_keys_are_silent_and_a_lone_key_takes_the_row() -> None:
 def test_bad_parameters_are_named(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Shunting(**changed)
+
+
+@pytest.mark.parametrize("changed", [{"w": 1e200 * b2.nS}, {"tau_inh": 1e200 * b2.second}])
+def test_rows_that_inhibition_silences_are_refused_before_anything_runs(
+    changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "run", None)
+    with pytest.raises(InputError, match=r"shunting: w\*tau_inh = .* no key of a row fires"):
+        simulate(Shunting(**changed), ROWS, duration="20 ms", target="numpy")
 
 
 def test_bad_grids_are_named() -> None:

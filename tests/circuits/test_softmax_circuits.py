@@ -10,12 +10,13 @@ from shipped import SHIPPED
 
 from biospike import metrics, simulate
 from biospike.circuit import Circuit
+from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from biospike.theory.concentration import multinomial_tv, renewal_tv
 from biospike.traces import record
 from circuits import SOFTMAX_CIRCUITS
 from circuits import softmax as softmax_package
-from circuits.softmax import Divisive, Escape, Integrate, Race, Subtractive
+from circuits.softmax import Divisive, Escape, Integrate, Race, Subtractive, gate
 from circuits.softmax.subtractive import threshold_linear_rates
 
 import brian2 as b2
@@ -109,6 +110,22 @@ def test_deterministic_circuits_stay_within_a_spike(runs, name):
     unmasked = (~np.isnan(LOGITS)).sum(axis=1)[:, None, None]
     # The common integral is known from the row's total to within the keys' leftover charges, which add n*p_i at most.
     assert np.all(np.abs(counts - spikes * P[:, None]) < 1 + unmasked * P[:, None])
+
+
+def test_inhibition_falls_so_slowly_that_no_key_owes_more_than_a_spike(monkeypatch):
+    """Up to the largest weight counts are those of the drive; beyond, keys fire at every step, whatever their drive."""
+
+    def stray(circuit):
+        counts = final(run(circuit, trials=2)).astype(float)
+        unmasked = (~np.isnan(LOGITS)).sum(axis=1)[:, None]
+        return (np.abs(counts - counts.sum(axis=-1, keepdims=True) * P) / (1 + unmasked * P)).max()
+
+    largest = np.log(2) / (500 * 1e-4)
+    assert stray(Integrate(w=largest)) < 2  # the spike that is left over, and the one that is owed
+    with pytest.raises(InputError, match=r"integrate: inhibition falls by .* 0.7 nats .* w at most 13.86 at rate"):
+        simulate(Integrate(w=14), LOGITS, duration="100 ms", target="numpy")
+    monkeypatch.setattr(gate, "LARGEST_FALL", np.inf)
+    assert stray(Integrate(w=1000)) > 50
 
 
 @pytest.mark.parametrize("name", ["integrate", "divisive"])

@@ -135,6 +135,8 @@ def test_result_survives_the_disk(tmp_path):
         ({"seed": 2**32}, "seed .* got 4294967296"),
         ({"target": "gpu"}, "target must be one of auto, cpp_standalone, cython, numpy, fused, continuous, got 'gpu'"),
         ({"dt": 1 * b2.ms}, "too coarse for rate = 200"),
+        ({"dt": 1e-300 * b2.second}, r"duration = 60. ms is 6e\+298 steps of .*; at most 2147483647"),
+        ({"duration": 1e200 * b2.second, "dt": 1e-200 * b2.second}, "is inf steps of"),
         ({"dt": 0.3 * b2.ms}, "t_inh = .* must be a multiple of dt"),
         ({"checkpoints": 0}, "checkpoints must be at least 1 and at most 10000, got 0"),
         ({"checkpoints": [70] * b2.ms}, "checkpoints must be"),
