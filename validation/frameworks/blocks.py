@@ -23,6 +23,7 @@ from biospike.ideal.attention import (
     SpikingBertAttention,
     fold_batch_norm,
 )
+from biospike.nir import affine_nodes
 from circuits.transformers import (
     DualSpikeCircuit,
     QKChannelCircuit,
@@ -192,11 +193,12 @@ def read_weights(path: Path, name: str, orientation: str | None = None) -> Any:
     Parameters
     ----------
     path
-        ``.npz`` with `LAYER.weight` (units, features) and optionally `LAYER.bias` (units,), as PyTorch stores them,
-        for every layer of the block; optionally its batch norm `LAYER.bn.weight`, `.bias`, `.running_mean` and
-        `.running_var`, to be folded in; `heads`; and for DSSA `p`, `size`, `rate_x` and `rate_a`. Queries, keys and
-        values also under the names of `validation.inputs.weight_names`. What `save_weights` and ``--save-blocks`` write
-        besides, `x` and `spikes.*`, is left alone.
+        ``.nir``, of which the Linear and Affine nodes are taken that have the names of layers; or ``.npz`` with
+        `LAYER.weight` (units, features) and optionally `LAYER.bias` (units,), as PyTorch stores them, for every layer
+        of the block; optionally its batch norm `LAYER.bn.weight`, `.bias`, `.running_mean` and `.running_var`, to be
+        folded in; `heads`; and for DSSA `p`, `size`, `rate_x` and `rate_a`. Queries, keys and values also under the
+        names of `validation.inputs.weight_names`. What `save_weights` and ``--save-blocks`` write besides, `x` and
+        `spikes.*`, is left alone.
     name
         Key of `MODELS`.
     orientation
@@ -210,15 +212,33 @@ def read_weights(path: Path, name: str, orientation: str | None = None) -> Any:
     """
     model = MODELS[name]
     check_orientation(orientation)
-    if path.suffix.lower() != ".npz" or not path.is_file():
-        raise InputError(f"--weights {path}: expected a file that exists and ends in .npz")
-    loaded = load_arrays(path, "--weights", (".npz",))
+    if path.suffix.lower() not in (".npz", ".nir") or not path.is_file():
+        raise InputError(f"--weights {path}: expected a file that exists and ends in .npz or .nir")
     try:
+        if path.suffix.lower() == ".nir":
+            return _block(Archive(_of_nir(path, model)), model, name, None)
+        loaded = load_arrays(path, "--weights", (".npz",))
         if isinstance(loaded, np.ndarray):
             raise InputError("it is a single array under the name of an archive")
         return _block(Archive(loaded), model, name, orientation)
     except InputError as error:
         raise InputError(f"--weights {path}: {error}") from None
+
+
+def _of_nir(path: Path, model: Model) -> dict[str, Any]:
+    """Weights and biases of the nodes that have names of the block's layers, under the names of an archive.
+
+    NIR has no product of two spike trains, so a file holds the layers of an attention block, never the block.
+    """
+    nodes = affine_nodes(path)
+    found = {f"{layer}.weight": nodes[layer].weight.T for layer in layer_names(model) if layer in nodes}
+    found |= {f"{layer}.bias": nodes[layer].bias for layer in layer_names(model) if layer in nodes}
+    if not found:
+        raise InputError(
+            f"it has no Linear or Affine node named {', '.join(layer_names(model))}; its own are "
+            f"{', '.join(nodes) or 'none'}"
+        )
+    return found
 
 
 def _block(file: Archive, model: Model, name: str, orientation: str | None) -> Any:

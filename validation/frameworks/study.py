@@ -61,7 +61,8 @@ class Config:
     weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Your own weights for the one block named by --blocks: .npz with LAYER.weight (units, features), LAYER.bias and
     LAYER.bn.{weight,bias,running_mean,running_var} for its layers q, k, v, projection or y, and heads; q, k
-    and v also as W_q (features, units) and under the names of PyTorch and Hugging Face."""
+    and v also as W_q (features, units) and under the names of PyTorch and Hugging Face. Or .nir: its
+    Linear and Affine nodes of these names."""
     orientation: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """in-out or out-in: how weights of the file lie whose name does not say it, as W_q (in-out) and q_proj.weight
     (out-in) do."""
