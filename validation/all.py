@@ -37,6 +37,7 @@ from validation.rank import study as rank
 from validation.rule import study as rule
 from validation.simulators import study as simulators
 from validation.softmax import study as softmax
+from validation.sort import study as sort
 from validation.study import command_line
 from validation.study.claims import FEWEST_ADJUSTED, KINDS, Finding, adjusted, claims_table, headline
 from validation.study.options import member
@@ -71,6 +72,7 @@ STUDIES: dict[str, StudyRecord] = {
         softmax.STUDY,
         compare_transfer.STUDY,
         compare_exponential.STUDY,
+        sort.STUDY,
         dimension.STUDY,
     )
 }

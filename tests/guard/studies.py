@@ -101,7 +101,14 @@ def small_rank(patch: pytest.MonkeyPatch, module: Any) -> None:
     sizes = module.collapse.Sizes(tokens=3, features=3, depth=3, trials=2, windows=(100,))
     patch.setitem(module.PRESETS, "quick", module.Preset(sizes, (1, 4), 24, 30))
     patch.setattr(module.kernel, "BERT", (8, 3, 4, 12))
+    patch.setattr(module.collapse, "STACKS", ("exact", "shares", "values", "network"))
     patch.setattr("validation.rank.tables.ROUNDING", 1e-9)  # below, digits are those of the machine
+
+
+def small_sort(patch: pytest.MonkeyPatch, module: Any) -> None:
+    """Few sets of everything, and small trees only."""
+    patch.setitem(module.PRESETS, "quick", module.Sizes(2, 0, 50, 2, 2, 10, 2, 1000, 2, 6))
+    patch.setattr("validation.sort.tables.SIZES", ((20, (100,)),))
 
 
 def small_verdicts(patch: pytest.MonkeyPatch, module: Any) -> None:
@@ -185,6 +192,7 @@ CASES = (
     ),
     Case("calibrate_verdicts", {"jobs": 1}, small_verdicts),
     Case("rank_collapse", {}, small_rank, left_out=("condition",)),
+    Case("sort_circuits", {}, small_sort),
     Case("calibrate_design_rule", {"circuits": ("integrate",)}, small_rule),
     Case("effective_dimension", {"sets": ("tokens", "patches-4"), "patches": 30, "trials": 2}),
     Case(
