@@ -15,8 +15,10 @@ import functools
 
 import attrs
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtri, ndtri, stdtrit
+from numpy.typing import NDArray
+from scipy.special import chdtri, ndtri
+
+from biospike.distributions import student_quantile
 
 Array = NDArray[np.float64]
 
@@ -81,11 +83,6 @@ def why_untestable(trials: int, rows: int, independent: bool) -> str:
     """
     flipped = trials >= FEWEST_TRIALS or (independent and trials > 1 and rows * (trials - 1) >= FEWEST_SIGNS)
     return "" if flipped else "few trials"
-
-
-def student_quantile(freedom: ArrayLike, confidence: float = 0.95) -> Array:
-    """Student's t of a two-sided interval."""
-    return np.asarray(stdtrit(freedom, (1 + confidence) / 2))
 
 
 @attrs.frozen

@@ -91,12 +91,22 @@ def execute_each(work: Sequence[tuple[Plan, str]], *, jobs: int, progress: bool)
     also while the caller works on what it was given.
     """
     total = sum(plan.batches for plan, _ in work)
-    with tqdm(total=total, unit="batch", disable=not progress, leave=False) as bar:
-        for threads, some in itertools.groupby(work, key=lambda one: one[1] in IN_THREADS):
-            yield from _execute(list(some), threads, jobs, bar)
+    bar = tqdm(total=total, unit="batch", disable=not progress, leave=False)
+    groups = [list(some) for _, some in itertools.groupby(work, key=lambda one: one[1] in IN_THREADS)]
+    # What runs in threads begins now, before the first result is asked for.
+    first = _execute(groups[0], jobs, bar) if groups and groups[0][0][1] in IN_THREADS else None
+    return _each(groups, jobs, bar, first)
 
 
-def _execute(work: Sequence[tuple[Plan, str]], threads: bool, jobs: int, bar: tqdm[Any]) -> Results:
+def _each(groups: list[list[tuple[Plan, str]]], jobs: int, bar: tqdm[Any], first: Results | None) -> Results:
+    with bar:
+        for number, some in enumerate(groups):
+            yield from first if first and number == 0 else _execute(some, jobs, bar)
+
+
+def _execute(work: Sequence[tuple[Plan, str]], jobs: int, bar: tqdm[Any]) -> Results:
+    """Start what runs in threads; what it returns yields the results."""
+    threads = work[0][1] in IN_THREADS
     batches = [(plan, target, number) for plan, target in work for number in range(plan.batches)]
     binaries = {}
     for plan, target in work:
@@ -115,6 +125,10 @@ def _execute(work: Sequence[tuple[Plan, str]], threads: bool, jobs: int, bar: tq
     done: Results = workers(
         joblib.delayed(_run)(plan, target, binaries.get(id(plan)), number, kept) for plan, target, number in batches
     )
+    return _collect(batches, done, bar)
+
+
+def _collect(batches: list[tuple[Plan, str, int]], done: Results, bar: tqdm[Any]) -> Results:
     collected = []
     for (plan, _, number), result in zip(batches, done, strict=True):
         bar.set_description(f"{plan.circuit.name}: run")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, rel_entr
 
 from biospike.arrays import bool_array, float_array
+from biospike.distributions import student_quantile
 from biospike.errors import InputError
 
 Array = NDArray[np.float64]
@@ -121,7 +121,7 @@ def t_interval(samples: ArrayLike, confidence: float = 0.95) -> tuple[Array, Arr
         nothing = np.full(values.shape[:-1], np.nan)
         return nothing, nothing.copy()
     mean, error = values.mean(axis=-1), values.std(axis=-1, ddof=1) / np.sqrt(number)
-    half = scipy.stats.t.ppf((1 + confidence) / 2, number - 1) * error
+    half = student_quantile(number - 1, confidence) * error
     return np.asarray(mean - half), np.asarray(mean + half)
 
 
@@ -269,10 +269,10 @@ def _fit_line(x: Array, y: Array, error: Array, replicates: Array) -> tuple[Arra
     estimator = inverse / error
     estimate = estimator @ y
     residual = float((((y - estimate[0] - estimate[1] * x) / error) ** 2).sum())
-    half = scipy.stats.t.ppf(0.975, points - 2) * np.sqrt(residual / (points - 2) * (inverse**2).sum(axis=1))
+    half = student_quantile(points - 2) * np.sqrt(residual / (points - 2) * (inverse**2).sum(axis=1))
     if trials > 1:
         spread = np.sqrt((trials - 1) * (replicates @ estimator.T).var(axis=0))
-        half = np.maximum(half, scipy.stats.t.ppf(0.975, trials - 1) * spread)
+        half = np.maximum(half, student_quantile(trials - 1) * spread)
     total = float((((y - np.average(y, weights=error**-2)) / error) ** 2).sum())
     return (
         np.stack([estimate, estimate - half, estimate + half], axis=1),

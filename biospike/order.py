@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.bias import student_quantile
+from biospike.distributions import student_quantile
 from biospike.theory.concentration import multinomial_tv
 from biospike.theory.regularity import regular_tv
 

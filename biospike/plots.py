@@ -21,7 +21,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from biospike.errors import InputError
 from biospike.metrics import total_variation
@@ -302,6 +301,8 @@ def save_figure(figure: Figure, directory: str | Path, name: str) -> tuple[Path,
 
 def spread(heights: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
     """Nearest positions, in the least squares, to ascending `heights` that are at least `gap` apart."""
+    from scipy.optimize import isotonic_regression  # noqa: PLC0415  (a tenth of a second that most need not spend)
+
     steps = gap * np.arange(heights.size)
     return np.asarray(steps + isotonic_regression(heights - steps).x) if heights.size else heights
 

@@ -104,7 +104,7 @@ def simulate_each(
     jobs: int | None = None,
     progress: bool = False,
     check: bool = True,
-    limit: bool = True,
+    limit: bool | Sequence[bool] = True,
 ) -> Iterator[xr.Dataset]:
     """Run several studies and yield what `simulate` returns for each, in their order, as soon as it is ready.
 
@@ -115,7 +115,7 @@ def simulate_each(
     plans
         Of `plan`, which takes the arguments of `simulate`.
     target, jobs, progress, check, limit
-        As of `simulate`.
+        As of `simulate`; `limit` may be one of each plan.
 
     Raises
     ------
@@ -126,12 +126,13 @@ def simulate_each(
     chosen = execution.settle_targets(plans, target, progress=progress)
     targets, reasons = zip(*chosen, strict=True) if chosen else ((), ())
     sized = [work if own == "cpp_standalone" else fitted(work) for work, own in zip(plans, targets, strict=True)]
-    for work, own in zip(sized, targets, strict=True):
+    done = execution.execute_each(list(zip(sized, targets, strict=True)), jobs=workers, progress=progress)
+    limits = [limit] * len(plans) if isinstance(limit, bool) else limit
+    for work, own, reason, limited in zip(sized, targets, reasons, limits, strict=True):
+        # Batches run meanwhile; of a circuit that fails here no result is returned.
         if own == "fused" and check:
             replay_once(work, cut_plan)
-    done = execution.execute_each(list(zip(sized, targets, strict=True)), jobs=workers, progress=progress)
-    for work, own, reason, joined in zip(sized, targets, reasons, done, strict=True):
-        yield _dataset(work, joined, own, reason, limit=limit)
+        yield _dataset(work, next(done), own, reason, limit=limited)
 
 
 def check_study(circuit: Circuit, logits: ArrayLike, *, target: str = "auto", **options: Any) -> None:

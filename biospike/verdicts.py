@@ -16,7 +16,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.bias import FEWEST_TRIALS, Bias, bias_of_products, products, student_quantile, why_untestable
+from biospike.bias import FEWEST_TRIALS, Bias, bias_of_products, products, why_untestable
+from biospike.distributions import student_quantile
 from biospike.order import CONFIDENCE, FEWEST_WINDOWS, Laws, Order, order_of_law, usable_windows
 
 Array = NDArray[np.float64]

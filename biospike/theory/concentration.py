@@ -16,10 +16,10 @@ many, `dkw_tail` about a whole distribution. All arguments broadcast.
 from __future__ import annotations
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, bdtrc, rel_entr
 
+from biospike.distributions import binomial_pmf
 from biospike.errors import InputError
 
 Array = NDArray[np.float64]
@@ -64,7 +64,7 @@ def _whole_multinomial_tv(p: Array, n: Array, factor: ArrayLike) -> Array:
     n = n[..., np.newaxis]
     # Where n*p is whole, rounding may put v one too low; the formula has the same value at both.
     v = np.floor(n * p) + 1
-    return np.asarray((v * (1 - p) * scipy.stats.binom.pmf(v, n, p) * factor).sum(axis=-1) / n[..., 0])
+    return np.asarray((v * (1 - p) * binomial_pmf(v, n, p) * np.asarray(factor)).sum(axis=-1) / n[..., 0])
 
 
 def multinomial_tv_asymptotic(p: ArrayLike, n: ArrayLike) -> Array:

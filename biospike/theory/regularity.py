@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, erf
-from scipy.stats import binom
+
+from biospike.distributions import binomial_pmf
 
 Array = NDArray[np.float64]
 
@@ -90,10 +91,12 @@ def _among_others(p: Array, tied: NDArray[np.int64], variance: Array) -> Array:
         # A larger group is normal, with the variance that it has at this f.
         sd = p * np.sqrt(variance + (tied - 1 - mates) * (f * (1 - f) - 1 / 6))
         for fired in range(mates.max(initial=0) + 1):
-            chance = weight * binom.pmf(fired, mates, f)
-            drift = p * (fired - mates * f)
-            mean += chance * f * _folded_normal((1 - p) * (1 - f) - drift, sd)
-            mean += chance * (1 - f) * _folded_normal((1 - p) * -f - drift, sd)
+            some = mates >= fired
+            own, spread = p[some], sd[some]
+            chance = weight * binomial_pmf(fired, mates[some], f)
+            drift = own * (fired - mates[some] * f)
+            mean[some] += chance * f * _folded_normal((1 - own) * (1 - f) - drift, spread)
+            mean[some] += chance * (1 - f) * _folded_normal((1 - own) * -f - drift, spread)
     return mean
 
 

@@ -145,7 +145,7 @@ def small_own_rows(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
 CASES = (
     Case(
         "compare_softmax",
-        {"circuits": ("subtractive", "integrate", "escape"), "duration": "0.1 s", "trials": 2},
+        {"circuits": ("subtractive", "integrate", "escape"), "duration": "0.1 s", "trials": 2, "curves": True},
         small_softmax,
     ),
     Case(

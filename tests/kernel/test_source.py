@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -10,10 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import xarray
 
 import biospike
+import circuits
 from biospike import source
 from circuits import SOFTMAX_CIRCUITS
+
+import brian2
 
 ROOT = Path(biospike.__file__).parents[1]
 PACKAGES = ("biospike", "circuits", "validation")
@@ -114,3 +119,40 @@ def test_what_a_fresh_process_imports_is_covered(module: str) -> None:
     assert len(files) > 20
     # The registry imports every circuit beside the one that is asked for.
     assert files - registry <= source.files_behind(module)
+
+
+def parsed(text, module, is_package):
+    """Names that Python itself finds imported in a source."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = module.split(".") if is_package else module.split(".")[:-1]
+            base = ".".join(above[: len(above) - node.level + 1]) if node.level else ""
+            name = ".".join(part for part in (base, node.module) if part)
+            yield from (name, *(f"{name}.{alias.name}" for alias in node.names if alias.name != "*"))
+
+
+@pytest.mark.long
+def test_no_import_is_missed():
+    """The pattern finds what the parser finds, in our sources and in those of large packages."""
+    seen = 0
+    for package in (biospike, circuits, brian2, xarray):
+        root = Path(package.__file__).parent
+        for path in root.rglob("*.py"):
+            module = ".".join(path.relative_to(root.parent).with_suffix("").parts).removesuffix(".__init__")
+            found = set(parsed(path.read_bytes(), module, path.name == "__init__.py"))
+            assert found <= source._imports(path, module), path
+            seen += len(found)
+    assert seen > 5000
+
+
+def test_every_form_of_an_import_is_found(tmp_path):
+    text = (
+        "x = 1; import a.b as c, d\nfrom . import e\nfrom ..f import (\n    g,  # not h\n    i as j,\n)\n"
+        "def load():\n\tfrom\tk.l  import \\\n  m, n as o\n    # from here import\n"
+    )
+    path = tmp_path / "some.py"
+    path.write_text(text)
+    expected = {"a.b", "d", "top.in", "top.in.e", "top.f", "top.f.g", "top.f.i", "k.l", "k.l.m", "k.l.n"}
+    assert expected <= source._imports(path, "top.in.some")

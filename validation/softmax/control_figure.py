@@ -46,6 +46,9 @@ def control_figure(summary: pd.DataFrame, curves: Mapping[str, pd.DataFrame]) ->
         for axes, letter, (draw, table) in zip(row[2:], "cd", drawn, strict=False):
             draw(axes, table)
             axes.set_title(f"{letter}  {axes.get_title('left')}", loc="left")
+        # Found once, and not again for every file.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     return figure
 
 

@@ -28,7 +28,7 @@ from brian2.units.fundamentalunits import Quantity
 
 MOST_ROWS, TRIALS = 8, 8
 """Rows, spread evenly over those of the study, that are run with shifted and with scaled logits, and trials of each."""
-MOST_FLOOR_ROWS, FLOOR_TRIALS = 72, 4
+MOST_FLOOR_ROWS, FLOOR_TRIALS = 36, 4
 """Rows and trials of a point of the floor curve."""
 LOWERED = 1.0
 """Nats by which the logits are lowered against the reference of the drive. Raising them would saturate keys."""
@@ -147,7 +147,7 @@ def floor_plans(logits: NDArray[np.float64], duration: Quantity, seed: int) -> l
     """Of Lemma 3 at every weight and feedback of the curve, on at most `MOST_FLOOR_ROWS` rows."""
     rows = chosen_rows(len(logits), MOST_FLOOR_ROWS)
     return [
-        plan(Subtractive(w=w, feedback=feedback), logits[rows], duration=duration, trials=TRIALS, seed=seed,
+        plan(Subtractive(w=w, feedback=feedback), logits[rows], duration=duration, trials=FLOOR_TRIALS, seed=seed,
              checkpoints=1)
         for feedback in FEEDBACKS for w in WEIGHTS
     ]  # fmt: skip

@@ -23,6 +23,7 @@ from biospike.files import owned_prefix, remove_abandoned, written
 from biospike.ideal.softmax import softmax
 from biospike.recording import save_groups
 from biospike.traces import record
+from validation.softmax.control_figure import control_figure
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -77,6 +78,11 @@ def draw_raster(raster: Raster, out: Path) -> list[Path]:
 def draw_convergence(summary: pd.DataFrame, convergence: pd.DataFrame, out: Path) -> list[Path]:
     """Write the figure of the two tables, and return its files."""
     return list(plots.save_figure(plots.convergence_figure(summary, convergence), out, "convergence"))
+
+
+def draw_controls(summary: pd.DataFrame, curves: Mapping[str, pd.DataFrame], out: Path) -> list[Path]:
+    """Write the figure of the controls, and return its files."""
+    return list(plots.save_figure(control_figure(summary, curves), out, "controls"))
 
 
 @contextlib.contextmanager

@@ -56,6 +56,7 @@ def report(
         "![controls](controls.png)",
         *_floor_curve(curves.get("floor_curve")),
         *row_sets_text(curves.get("row_sets")),
+        *([] if curves else [WITHOUT_CURVES]),
         "## Order of convergence",
         markdown(convergence),
         described(CONVERGENCE_MEANINGS),
@@ -73,6 +74,13 @@ def report(
         _made(data),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+WITHOUT_CURVES = (
+    "With `--curves`, in three times the time, the same circuits also run on rows of doubled and of quartered logits, "
+    "Lemma 3 at other weights, and `escape` at other regularities."
+)
+"""Said of a run without the further tables."""
 
 
 def normalising(last: pd.DataFrame) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ from validation.softmax import sweep as softmax_sweep
 from validation.softmax.claims import CLAIMS
 from validation.softmax.control_figure import CURVES, control_figure
 from validation.softmax.controls import floor_curve, floor_plans, late_spikes, normalisation, perturbed
-from validation.softmax.figures import Raster, draw_convergence, drawing
+from validation.softmax.figures import Raster, draw_controls, draw_convergence, drawing
 from validation.softmax.regularity import regularity_plans, regularity_table
 from validation.softmax.report import report
 from validation.softmax.tables import halving, not_run
@@ -106,6 +107,9 @@ class Config:
     """Same seed, same spikes, on every target."""
     target: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
     """auto, cpp_standalone, cython, numpy, fused (kernels that find Brian2's spikes) or continuous (without a grid)."""
+    curves: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also run the circuits on rows of doubled and of quartered logits, Lemma 3 at other weights, and escape at other
+    regularities: row_sets.csv, floor_curve.csv and regularity.csv, in three times the time."""
     no_check: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Do not replay a small batch on Brian2's numpy target of every circuit that runs on target fused."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results/compare_softmax")
@@ -139,9 +143,9 @@ class Study:
     again: list[Plan | None]
     """Some rows with shifted and with scaled logits; None where the circuit refuses them."""
     floors: list[Plan]
-    """Lemma 3 at other weights, if it is among the circuits."""
+    """Lemma 3 at other weights, if it is among the circuits and curves are asked for."""
     family: list[Plan]
-    """`escape` at other regularities, if it is among the circuits."""
+    """`escape` at other regularities, if it is among the circuits and curves are asked for."""
     sets: dict[tuple[str, str], Plan]
     """Peaked and flat rows, by their kind and the circuit."""
     row_names: list[str] | None = None
@@ -177,16 +181,38 @@ def prepare(config: Config) -> Study:
     for work in plans:
         choose_target(work, config.target)
     again = [perturbed(circuit, logits, windows, config.seed) for circuit in circuits.values()]
-    floors = floor_plans(logits, duration, config.seed) if "subtractive" in circuits else []
-    family = regularity_plans(logits, duration, config.seed) if "escape" in circuits else []
-    sets = row_sets.set_plans(
-        circuits.values(), logits, duration=duration, windows=windows, trials=config.trials, seed=config.seed
-    )
+    curves = config.curves
+    floors = floor_plans(logits, duration, config.seed) if curves and "subtractive" in circuits else []
+    family = regularity_plans(logits, duration, config.seed) if curves and "escape" in circuits else []
+    some = {"duration": duration, "windows": windows, "trials": config.trials, "seed": config.seed}
+    sets = row_sets.set_plans(circuits.values() if curves else (), logits, **some)
     return Study(config, logits, circuits, left_out, duration, plans, halved, again, floors, family, sets, rows.names)
 
 
-def run(study: Study) -> Iterator[xr.Dataset]:
+def start(study: Study) -> Iterator[xr.Dataset]:
+    """Results of all simulations of the study, one queue: what `run` and then `run_curves` take from it.
+
+    Limits are found where they are read.
+    """
+    target, progress = study.config.target, not study.config.quiet
+    build_plans(study.plans, target, progress=progress)
+    work: list[Plan] = []
+    limits: list[bool] = []
+    for full, halved, again in zip(study.plans, study.halved, study.again, strict=True):
+        own = [full, halved, *([] if again is None else [again])]
+        work, limits = [*work, *own], [*limits, True, *[False] * (len(own) - 1)]
+    work += [*study.sets.values(), *study.floors, *study.family]
+    limits += [True] * (len(work) - len(limits))
+    return simulate_each(work, target=target, progress=progress, check=not study.config.no_check, limit=limits)
+
+
+def run(study: Study, done: Iterator[xr.Dataset] | None = None) -> Iterator[xr.Dataset]:
     """Simulate every circuit at its own step and at half of it, and yield its result while the next ones run.
+
+    Parameters
+    ----------
+    done
+        Of `start`, for who wants the curves as well.
 
     Yields
     ------
@@ -194,15 +220,8 @@ def run(study: Study) -> Iterator[xr.Dataset]:
         As of `biospike.simulate`, with `row_name` of a dump; `spike_count_halved` was counted at half the step, in the
         window `window_halved_ms`; `late_spikes_lowered` and `late_spikes_scaled` as of `controls.late_spikes`.
     """
-    target, progress = study.config.target, not study.config.quiet
-    build_plans(study.plans, target, progress=progress)
-    in_turn = [work for all_of_it in zip(study.plans, study.halved, study.again, strict=True) for work in all_of_it]
-    done = simulate_each(
-        [work for work in in_turn if work is not None],
-        target=target,
-        progress=progress,
-        check=not study.config.no_check,
-    )
+    progress = not study.config.quiet
+    done = start(study) if done is None else done
     windows_ms = study.plans[0].marks * study.plans[0].dt * 1e3
     for again in study.again:
         data, halved = next(done), next(done)
@@ -221,19 +240,25 @@ def run(study: Study) -> Iterator[xr.Dataset]:
         yield data.assign_coords(window_ms=windows, window_halved_ms=float(halved["window_ms"][-1]), **names)
 
 
-def run_curves(study: Study, given: dict[str, dict[str, object]]) -> dict[str, pd.DataFrame]:
+def run_curves(
+    study: Study, done: Iterator[xr.Dataset], given: dict[str, dict[str, object]]
+) -> dict[str, pd.DataFrame]:
     """Tables ``row_sets``, and ``floor_curve`` and ``regularity``, if what they are about is among the circuits.
 
-    `given` is what is known of every circuit on the study's own rows, as of `row_sets.table`.
+    Parameters
+    ----------
+    done
+        Of `start`, of which `run` has taken its own.
+    given
+        What is known of every circuit on the study's own rows, as of `row_sets.table`.
     """
-    options: dict[str, Any] = {"target": study.config.target, "check": not study.config.no_check}
-    done = simulate_each(list(study.sets.values()), **options)
-    curves = {"row_sets": row_sets.table(given, study.sets, done)}
+    if not study.config.curves:
+        return {}
+    curves = {"row_sets": row_sets.table(given, study.sets, itertools.islice(done, len(study.sets)))}
     if study.floors:
-        curves["floor_curve"] = floor_curve(simulate_each(study.floors, **options))
+        curves["floor_curve"] = floor_curve(itertools.islice(done, len(study.floors)))
     if study.family:
-        done = simulate_each(study.family, **options)
-        curves["regularity"] = regularity_table(study.family, done)
+        curves["regularity"] = regularity_table(study.family, itertools.islice(done, len(study.family)))
     return curves
 
 
@@ -279,7 +304,8 @@ def main(config: Config) -> None:
     with Results.of(config) as out, drawing(raster, out.directory, beside=beside) as draw:
         results, summaries, fits, halvings = [], [], [], []
         given: dict[str, dict[str, object]] = {}
-        for one in run(study):
+        done = start(study)
+        for one in run(study, done):
             results.append(one)
             summary = summarise(one, study.circuits[one.attrs["circuit"]])
             summaries.append(summary.assign(**normalisation(one)))
@@ -299,9 +325,9 @@ def main(config: Config) -> None:
         out.tables(summary=summary, convergence=convergence)
         for name, row in given.items():
             row["cv_law"] = row_sets.cv_law(data.sel(circuit=[name]), summary[summary["circuit"] == name])
-        curves = run_curves(study, given)
+        curves = run_curves(study, done, given)
         out.tables(**curves)
-        out.figures(controls=control_figure(summary, curves))
+        draw(draw_controls, summary, curves, out.directory)
         verdicts = convergence[["circuit", *FITTED]]
         out.show(summary.groupby("circuit", sort=False).tail(1)[SHOWN].merge(verdicts, on="circuit"))
         # Claims name the circuits' own constants.
@@ -325,6 +351,6 @@ STUDY = StudyRecord(
     main,
     CLAIMS,
     redraw,
-    quick=("--trials", "8", "--duration", "1 s"),
-    paper=("--trials", "64", "--duration", "4 s"),
+    quick=("--trials", "8", "--duration", "1 s", "--curves"),
+    paper=("--trials", "64", "--duration", "4 s", "--curves"),
 )

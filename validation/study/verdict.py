@@ -14,8 +14,8 @@ from typing import Any
 
 import attrs
 import numpy as np
-from scipy import stats
 
+from biospike.distributions import student_quantile, student_tail
 from biospike.order import CONFIDENCE
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
@@ -115,8 +115,8 @@ class Case:
         distance = abs(self.centre - self.threshold)
         if self._half <= 0:
             return 0.0 if distance > 0 else 1.0
-        law = stats.t(self.trials - 1) if self.trials > 1 else stats.norm()
-        return float(2 * law.sf(distance / self._half * law.ppf((1 + LEVEL) / 2)))
+        freedom = self.trials - 1 if self.trials > 1 else math.inf  # which is the normal law
+        return float(2 * student_tail(distance / self._half * student_quantile(freedom, LEVEL), freedom))
 
     @property
     def trials_needed(self) -> float:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+
+from biospike.distributions import student_quantile, student_tail
 
 NO_SPREAD = 1e-9
 """Samples whose means scatter by less differ by rounding only."""
@@ -39,5 +40,5 @@ def welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> Welch:
     if not error >= NO_SPREAD:  # nor NaN
         return Welch(np.nan, np.nan, np.nan)
     freedom = parts.sum() ** 2 / (parts**2 / [a.size - 1, b.size - 1]).sum()
-    difference, half = float(a.mean() - b.mean()), float(stats.t.ppf(0.975, freedom)) * error
-    return Welch(difference - half, difference + half, float(2 * stats.t.sf(abs(difference) / error, freedom)))
+    difference, half = float(a.mean() - b.mean()), float(student_quantile(freedom)) * error
+    return Welch(difference - half, difference + half, float(2 * student_tail(abs(difference) / error, freedom)))

@@ -42,6 +42,7 @@ def out(tmp_path_factory):
         circuits=("subtractive", "integrate", "escape"),
         duration="0.4 s",
         trials=6,
+        curves=True,
         target="numpy",
         out=directory / "out",
         quiet=True,

@@ -199,7 +199,7 @@ def test_curves_of_rows_that_have_no_error(tmp_path, monkeypatch):
     monkeypatch.setattr(regularity, "REGULARITIES", (1, np.inf))
     np.save(tmp_path / "logits.npy", np.array([[0.3, np.nan]]))
     options = {"logits": tmp_path / "logits.npy", "duration": "30 ms", "trials": 2, "target": "numpy", "quiet": True}
-    main(Config(circuits=("subtractive", "escape"), out=tmp_path / "out", **options))
+    main(Config(circuits=("subtractive", "escape"), curves=True, out=tmp_path / "out", **options))
     floors, family = (pd.read_csv(tmp_path / "out" / f"{name}.csv") for name in ("floor_curve", "regularity"))
     assert floors["tv_law"].max() < 1e-9
     assert floors["spikes_per_row"].min() > 2

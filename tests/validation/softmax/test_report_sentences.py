@@ -569,6 +569,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Facts]:
                 patch.setattr("validation.softmax.controls.WEIGHTS", (0.1, 1.0))
                 patch.delitem(compare_softmax.row_sets.FACTORS, "flat" if kind != "flat" else "peaked")
                 options = {"duration": "0.2 s", "trials": 8, "target": "numpy", "quiet": True, "out": place / "out"}
+                options["curves"] = True
                 main(Config(logits=place / "logits.npy", circuits=circuits, **options))
             made[kind] = Facts(place / "out")
             assert all(facts > 20 for facts in made[kind].last["spikes_per_row"].drop("diffusive", errors="ignore"))
