@@ -300,3 +300,12 @@ class SnnTorch(DiscreteLIF):
             mem = self.beta * mem + I - R * self.thr if self.reset == "subtract" else self.beta * ((1 - R) * mem) + I
             membrane[t], spikes[t] = mem, mem > self.thr
         return spikes, membrane
+
+
+DISCRETE_LIF: dict[str, type[DiscreteLIF]] = {
+    "paper": Paper,
+    "spikingjelly_hard": SpikingJellyHard,
+    "spikingjelly_soft": SpikingJellySoft,
+    "snntorch": SnnTorch,
+}
+"""Conventions by name."""
