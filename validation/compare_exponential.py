@@ -24,7 +24,7 @@ from circuits.exponential import Exponential, TaylorExponential, VetoExponential
 from validation.study import command_line
 from validation.study.claims import IMPLIED, REPORTED, Claims, Finding, findings_text, judged
 from validation.study.options import member
-from validation.study.record import StudyRecord
+from validation.study.record import NOT_TIMED, StudyRecord
 from validation.study.report import made, markdown
 from validation.study.results import Missing, Results
 from validation.study.thresholds import CLOSE
@@ -251,7 +251,9 @@ def main(config: Config) -> None:
         out.report(report(config, table, CLAIMS.findings(out)))
 
 
-STUDY = StudyRecord("compare_exponential", Config, main, CLAIMS, quick=(), paper=("--trials", "1000"))
+STUDY = StudyRecord(
+    "compare_exponential", Config, main, CLAIMS, quick=(), paper=("--trials", "1000"), minutes=(0.3, NOT_TIMED)
+)
 
 
 if __name__ == "__main__":

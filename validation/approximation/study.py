@@ -37,7 +37,7 @@ from validation.approximation.report import report
 from validation.approximation.tables import head_counts, limit_readout, of_heads, summarise
 from validation.approximation.targets import TARGETS, Target, check_target, evaluate
 from validation.study.options import member
-from validation.study.record import StudyRecord
+from validation.study.record import NOT_TIMED, StudyRecord
 from validation.study.results import Results
 
 import brian2 as b2
@@ -293,4 +293,5 @@ STUDY = StudyRecord(
     CLAIMS,
     quick=("--trials", "8", "--duration", "250 ms", "--samples", "40"),
     paper=("--trials", "8"),
+    minutes=(0.7, NOT_TIMED),
 )

@@ -29,7 +29,7 @@ from validation.assumptions.sweep import Sweep, from_plain, to_plain
 from validation.assumptions.table import tabulate
 from validation.study import command_line
 from validation.study.options import member, members
-from validation.study.record import StudyRecord
+from validation.study.record import NOT_TIMED, StudyRecord
 from validation.study.results import Results
 
 PRESETS = {"quick": {"trials": 64, "stretch": 1.0}, "paper": {"trials": 256, "stretch": 4.0}}
@@ -158,5 +158,11 @@ def main(config: Config) -> None:
 
 
 STUDY = StudyRecord(
-    "calibrate_assumptions", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper")
+    "calibrate_assumptions",
+    Config,
+    main,
+    CLAIMS,
+    quick=("--preset", "quick"),
+    paper=("--preset", "paper"),
+    minutes=(2.5, NOT_TIMED),
 )

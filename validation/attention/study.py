@@ -35,7 +35,7 @@ from validation.inputs import tokens as tokens_file
 from validation.inputs.tokens import TokenInput
 from validation.study import command_line
 from validation.study.options import member
-from validation.study.record import StudyRecord
+from validation.study.record import NOT_TIMED, StudyRecord
 from validation.study.results import Results
 
 import brian2 as b2
@@ -370,6 +370,7 @@ STUDY = StudyRecord(
     redraw,
     quick=("--trials", "8", "--duration", "1 s"),
     paper=("--trials", "32", "--duration", "16 s"),
+    minutes=(0.7, NOT_TIMED),
 )
 SUBTRACTED = ("--toy", "--softmax", "subtractive")
 TOY = StudyRecord(
@@ -380,5 +381,6 @@ TOY = StudyRecord(
     redraw_toy,
     quick=(*SUBTRACTED, "--trials", "8", "--duration", "2 s"),
     paper=(*SUBTRACTED, "--trials", "64", "--duration", "20 s"),
+    minutes=(0.5, NOT_TIMED),
     script="compare_attention",
 )

@@ -31,7 +31,7 @@ from validation.data import attention_rows
 from validation.inputs.logits import read_logits
 from validation.study.left_out import say, those_that_take
 from validation.study.options import member
-from validation.study.record import StudyRecord
+from validation.study.record import NOT_TIMED, StudyRecord
 from validation.study.results import Results
 
 import brian2 as b2
@@ -240,4 +240,12 @@ def main(config: Config) -> None:
         out.report(report(raw, found, tables, CLAIMS.findings(out), study.left_out))
 
 
-STUDY = StudyRecord("spike_bounds", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper"))
+STUDY = StudyRecord(
+    "spike_bounds",
+    Config,
+    main,
+    CLAIMS,
+    quick=("--preset", "quick"),
+    paper=("--preset", "paper"),
+    minutes=(1.5, NOT_TIMED),
+)

@@ -39,7 +39,7 @@ from validation.frameworks.report import report
 from validation.frameworks.tables import Case, compare, energy_table, spike_softmax_rows
 from validation.study import command_line
 from validation.study.options import member, members
-from validation.study.record import StudyRecord
+from validation.study.record import NOT_TIMED, StudyRecord
 from validation.study.results import Results
 
 SIZES = {"published": 10**6, "small": 96}
@@ -261,5 +261,12 @@ def redraw(results: Results, out: Path) -> None:
 
 
 STUDY = StudyRecord(
-    "compare_frameworks", Config, main, CLAIMS, redraw, quick=("--size", "small", "--trains", "8"), paper=()
+    "compare_frameworks",
+    Config,
+    main,
+    CLAIMS,
+    redraw,
+    quick=("--size", "small", "--trains", "8"),
+    paper=(),
+    minutes=(0.8, NOT_TIMED),
 )

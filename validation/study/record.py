@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from validation.study.claims import Claims
 from validation.study.results import Results
+
+NOT_TIMED = math.nan
 
 
 class StudyRecord(NamedTuple):
@@ -28,8 +31,8 @@ class StudyRecord(NamedTuple):
     quick, paper : tuple of str
         Its options at the two presets of `all`; None where `all` does not run it.
     minutes : tuple of float
-        What it took at the two presets when it was last measured, on two cores from an empty cache; NaN where it was
-        not.
+        Of one core, that it took at the two presets when it was last measured, from an empty cache: about its wall
+        time where `all` runs two side by side on two cores. `NOT_TIMED` where it was not measured.
     script : str
         Of a second run of one script; empty where `name` is its name.
     """

@@ -11,7 +11,7 @@ import tyro
 
 from validation.study import command_line
 from validation.study.options import member
-from validation.study.record import StudyRecord
+from validation.study.record import NOT_TIMED, StudyRecord
 from validation.study.results import Results
 from validation.verdicts.cells import REPETITIONS, SIZES, cells
 from validation.verdicts.claims import CLAIMS
@@ -79,5 +79,11 @@ def main(config: Config) -> None:
 
 
 STUDY = StudyRecord(
-    "calibrate_verdicts", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper")
+    "calibrate_verdicts",
+    Config,
+    main,
+    CLAIMS,
+    quick=("--preset", "quick"),
+    paper=("--preset", "paper"),
+    minutes=(4.0, NOT_TIMED),
 )
