@@ -32,7 +32,7 @@ from validation.rule.record import ENCODING_ONLY, coordinates, counted, raw
 from validation.rule.report import report
 from validation.rule.tables import crossings, with_predictions
 from validation.study.options import member
-from validation.study.record import StudyRecord
+from validation.study.record import NOT_TIMED, StudyRecord
 from validation.study.results import Results
 
 ENCODING_TRIALS = 4
@@ -286,5 +286,11 @@ def main(config: Config) -> None:
 
 
 STUDY = StudyRecord(
-    "calibrate_design_rule", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper")
+    "calibrate_design_rule",
+    Config,
+    main,
+    CLAIMS,
+    quick=("--preset", "quick"),
+    paper=("--preset", "paper"),
+    minutes=(3.0, NOT_TIMED),
 )
