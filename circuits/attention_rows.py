@@ -129,7 +129,7 @@ reference -= attending*(fall + release*int(row_spikes < first_spikes))
 
     def check(self, dt: Quantity) -> None:
         """See `Rows`: a rate that the reference can hold."""
-        check_fall(self.block.name, self.block.w, self.circuit.rate, dt)
+        check_fall(self.block.name, self.block.w, self.circuit.rate, dt, self.block.release)
         self.circuit.check_pinned(self.block.w, dt)
 
     def check_input(self, x: Array) -> None:
@@ -139,11 +139,12 @@ reference -= attending*(fall + release*int(row_spikes < first_spikes))
     def check_logits(self, logits: Array) -> None:
         """Raise `InputError` unless the falling reference passes the largest logit of every row before the window."""
         block, top = self.block, np.nanmax(logits, axis=-1)
-        lowest = block.start - block.release * block.settle
+        # The first spikes raise it again, and that release must be over too.
+        lowest = block.start - block.release * block.settle + block.w * block.first_spikes
         if top.max() >= block.start or top.min() <= lowest:
             raise InputError(
                 f"{block.name}: the largest logits of the rows, {top.min():.3g} to {top.max():.3g} nats, must lie "
-                f"between start - settle*release = {lowest:.3g} and start = {block.start:.3g}"
+                f"between start - settle*release + first_spikes*w = {lowest:.3g} and start = {block.start:.3g}"
             )
 
     def rates(self, logits: Array, y: Array) -> Array:

@@ -243,8 +243,8 @@ def plan_presentation(
     end = circuit.timing(int(marks[-1]), circuit.dt).end
     if end > MOST_STEPS:
         raise InputError(
-            f"{circuit.name}: duration = {duration} is {end} steps with those before the window; at most {MOST_STEPS} "
-            f"can be counted"
+            f"{circuit.name}: duration = {duration} is {end:.10g} steps with those before the window; at most "
+            f"{MOST_STEPS} can be counted"
         )
     samples, n, _ = x.shape
     one = BlockShape(

@@ -30,14 +30,17 @@ LARGEST_FALL = math.log(2)
 below its threshold is at most a threshold more. Beyond, keys owe spikes, of which they can pay one a step."""
 
 
-def check_fall(name: str, w: float, rate: Quantity, dt: Quantity) -> None:
-    """Raise `InputError` if inhibition of `w` nats a spike, at `rate` spikes a second, falls too fast for the step."""
-    fall = w * float(rate * dt)
+def check_fall(name: str, w: float, rate: Quantity, dt: Quantity, release: float = 0.0) -> None:
+    """Raise `InputError` if inhibition of `w` nats a spike, at `rate` spikes a second, falls too fast for the step.
+
+    `release` is what it falls beside, nats a step.
+    """
+    fall, what = w * float(rate * dt) + release, "w*rate*dt + release" if release else "w*rate*dt"
     if fall > LARGEST_FALL * (1 + 1e-9):
-        largest = LARGEST_FALL / float(rate * dt)
+        largest = (LARGEST_FALL - release) / float(rate * dt)
         raise InputError(
-            f"{name}: inhibition falls by w*rate*dt = {fall:.3g} nats a step, which must be at most log(2), or keys "
-            f"owe more spikes than one a step: w at most {largest:.4g} at rate = {rate}, dt = {dt}"
+            f"{name}: inhibition falls by {what} = {fall:.3g} nats a step, which must be at most log(2), or keys owe "
+            f"more spikes than one a step: w at most {max(largest, 0):.4g} at rate = {rate}, dt = {dt}"
         )
 
 

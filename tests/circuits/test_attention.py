@@ -244,7 +244,9 @@ def test_bad_parameters_are_named(change, words):
         ({"score_scale": 100.0}, "largest logits of the rows"),
         ({"softmax": Escape(dt=1 * b2.ms)}, "too coarse"),
         ({"delay": "0.3 ms"}, "multiple of dt"),
-        ({"w": 7.0}, r"inhibition falls by w\*rate\*dt = 0.7 nats a step, which must be at most log\(2\)"),
+        ({"w": 5.0}, r"falls by w\*rate\*dt \+ release = 0.7 nats a step, which must be at most log\(2\)"),
+        ({"release": 0.7}, r"\+ release = 0.71 nats a step, .*: w at most 0 at rate"),
+        ({"first_spikes": 10**9}, r"start - settle\*release \+ first_spikes\*w = 1e\+08 and start = 12"),
         ({"scales": np.ones((2, 2))}, r"\(3, 2\)"),
     ],
 )
