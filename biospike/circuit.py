@@ -8,6 +8,7 @@ is *state* (`Circuit.state`), so one compiled network serves all logits, seeds, 
 from __future__ import annotations
 
 import abc
+import copy
 import importlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -234,6 +235,25 @@ class Circuit(abc.ABC):
     def pinned_tv(self, p: NDArray[np.float64], spikes: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """As `expected_tv`, of rows whose rate a reference potential holds at ``rate``, whatever their logits."""
         return self.expected_tv(p, spikes)
+
+
+def build_watched(circuit: Circuit, shape: Shape) -> tuple[b2.Network, set[str]]:
+    """Network of a circuit, and the parameters that `Circuit.build` read but `Circuit.structural` does not name.
+
+    A binary is known by the structural parameters: it would pass for that of every other value of the rest.
+    """
+    read: set[str] = set()
+
+    def watch(self: Any, name: str) -> Any:
+        read.add(name)
+        return object.__getattribute__(self, name)
+
+    kind = type(circuit)
+    watched = copy.copy(circuit)
+    # Without slots of its own a class has the layout of its base, so that an object may change over.
+    object.__setattr__(watched, "__class__", type(kind.__name__, (kind,), {"__slots__": (), "__getattribute__": watch}))
+    network = watched.build(shape)
+    return network, {field.name for field in attrs.fields(kind)} & read - set(circuit.structural)
 
 
 def check_rate(name: str, rate: Quantity, dt: Quantity, largest: float = 0.1) -> None:

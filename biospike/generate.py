@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from biospike.circuit import Circuit, Shape, build_watched
 from biospike.recorder import stored
 from biospike.standalone import Buildable, BuildError, Sized, code_digest
 from biospike.state import changing, constants
@@ -30,6 +31,19 @@ FLUSH_DENORMALS = """
 _mm_setcsr(_mm_getcsr() | 0x8040);  // flush to zero, denormals are zero
 #endif
 """
+
+
+def _built(circuit: Buildable, shape: Sized) -> b2.Network:
+    """Network of a circuit or block, whose build may read structural parameters only."""
+    if not isinstance(circuit, Circuit) or not isinstance(shape, Shape):
+        return circuit.build(shape)
+    network, undeclared = build_watched(circuit, shape)
+    if undeclared:
+        raise BuildError(
+            f"{circuit.name}: build reads {', '.join(sorted(undeclared))}, so that other values need other binaries: "
+            "name it in `structural`, or make it a variable that `state` sets"
+        )
+    return network
 
 
 def generate(circuit: Buildable, shape: Sized, directory: str, code: str) -> None:
@@ -48,7 +62,7 @@ def generate(circuit: Buildable, shape: Sized, directory: str, code: str) -> Non
     b2.set_device("cpp_standalone", build_on_run=False)
     device = b2.get_device()
     device.insert_code("before_start", FLUSH_DENORMALS)
-    network = circuit.build(shape)
+    network = _built(circuit, shape)
     network.run(1 * b2.second, namespace={})
     device.build(directory=directory, compile=False, run=False, with_output=False)
     arrays = {

@@ -255,7 +255,10 @@ def numbers(name: str, given: Any, count: int) -> NDArray[np.int64]:
     for one in chosen:
         if isinstance(one, bool) or not isinstance(one, (int, np.integer)) or not 0 <= one < count:
             raise InputError(f"{name} must be whole numbers in [0, {count}), got {one!r}")
-    return np.unique(np.array(list(chosen), dtype=np.int64))
+    found = np.unique(np.array(list(chosen), dtype=np.int64))
+    if not found.size:
+        raise InputError(f"{name} must name at least one of [0, {count})")
+    return found
 
 
 def named(variables: Any) -> list[str]:
@@ -266,7 +269,7 @@ def named(variables: Any) -> list[str]:
     InputError
         If one is of neither.
     """
-    if isinstance(variables, str) or not all(isinstance(name, str) for name in variables):
+    if isinstance(variables, str) or not np.iterable(variables) or not all(isinstance(name, str) for name in variables):
         raise InputError(f"variables must be names such as ('v', 'hub.g'), got {variables!r}")
     full = [name if "." in name else f"{KEYS}.{name}" for name in variables]
     for name in full:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from biospike.circuit import Circuit, Shape, build_watched
 from biospike.errors import RunError
 from biospike.recorder import Request, Tape, recording, stored
 from biospike.session import own_session as preferences
@@ -40,6 +41,8 @@ def assign(network: b2.Network, state: dict[str, Any], circuit: str = "network")
         if target is None or variable not in target.variables:
             raise RunError(f"{circuit}: the state sets {name}, a variable that the network does not have")
         of_target = target.variables[variable]
+        if isinstance(value, b2.Quantity) and not b2.have_same_dimensions(value, b2.Quantity(1, dim=of_target.dim)):
+            raise RunError(f"{circuit}: the state sets {name} to {value}, whose unit is not that of the variable")
         values = fitting(f"{circuit}: {name}", value, of_target.dtype, int(of_target.size))
         setattr(target, f"{variable}_", values[0] if of_target.scalar else values)
 
@@ -106,6 +109,14 @@ def run_recording(
             network.run(duration * b2.second, namespace={})
         check_ending(network, circuit.name)
         return known.answered(request, tapes[0])
+
+
+def undeclared(circuit: Circuit) -> set[str]:
+    """Parameters that the network of a circuit is built from though `Circuit.structural` does not name them."""
+    with preferences("numpy", float(circuit.dt)):
+        network, found = build_watched(circuit, Shape(1, 1, 1, hub_index=np.zeros(1, dtype=np.int64)))
+        network.run(0 * b2.second, namespace={})  # what never ran is said to be lost
+    return found
 
 
 @contextmanager

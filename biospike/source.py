@@ -16,9 +16,9 @@ from pathlib import Path
 
 NUMBERS = ("biospike", "biospike.generate", "biospike.sweep")
 """What every number passes through besides the module that defines the circuit."""
+INSTALLED = {"site-packages", "dist-packages"}
 
 
-@functools.cache
 def digest(module: str) -> str:
     """SHA-256 of the source that the numbers of a circuit defined in `module` depend on."""
     found = hashlib.sha256()
@@ -27,24 +27,37 @@ def digest(module: str) -> str:
     return found.hexdigest()
 
 
-@functools.cache
 def files_behind(module: str) -> frozenset[Path]:
-    """Files of this project, and of what lies beside the file of `module`, on which `module` depends."""
-    own = _file(module)
+    """Files on which `module` depends: of this project, of its own package, and of whatever is not installed."""
     ours = {name.partition(".")[0] for name in (*NUMBERS, module, "circuits", "validation")}
-    beside = (
-        {path.stem for path in own.parent.iterdir()} if own and not (own.parent / "__init__.py").exists() else set()
-    )
     known: dict[str, Path] = {}
     waiting = [*NUMBERS, module]
     while waiting:
         name = waiting.pop()
-        if name in known or name.partition(".")[0] not in ours | beside or (path := _file(name)) is None:
+        top = name.partition(".")[0]
+        if name in known or (top not in ours and _is_installed(top)) or (path := _file(name)) is None:
             continue
         known[name] = path
         # A package is executed before what lies in it.
-        waiting += [name.rpartition(".")[0], *_imports(path, name)]
+        waiting += [name.rpartition(".")[0], *_imports(path, name, path.stat().st_mtime_ns)]
     return frozenset(known.values())
+
+
+@functools.cache
+def _is_installed(top: str) -> bool:
+    """Whether a package is one of Python's own or installed beside them, where its version tells it."""
+    if not top or top in sys.stdlib_module_names:
+        return True
+    path = _file(top)
+    if path is not None:
+        return not INSTALLED.isdisjoint(path.parts)
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return True
+    # A folder without __init__.py is a package too; what has neither is compiled, or no module.
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    return not folders or any(not INSTALLED.isdisjoint(Path(folder).parts) for folder in folders)
 
 
 @functools.cache
@@ -78,8 +91,8 @@ _FROM = re.compile(rf"\bfrom[ \t]+(\.*)[ \t]*([\w.]*)[ \t]+import[ \t]*(\*|\([^)
 
 
 @functools.cache
-def _imports(path: Path, module: str) -> frozenset[str]:
-    """Names that a source may import; of ``from a import b`` both a and a.b, since b may be a module.
+def _imports(path: Path, module: str, changed: int) -> frozenset[str]:
+    """Names that a source, last changed then, may import; of ``from a import b`` a and a.b, since b may be a module.
 
     By its text, since parsing takes ten times as long: words of a string or comment that read like an import
     count as well, so that none is missed.

@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
+from weakref import WeakKeyDictionary
 
 import attrs
 import numpy as np
@@ -101,10 +102,17 @@ def code_digest(kind: type) -> str:
     BuildError
         If the source of the class cannot be found.
     """
-    own = [base for base in kind.__mro__ if base.__module__ not in sys.stdlib_module_names or not _is_found(base)]
-    for base in own:
-        _file(base)
-    return _digest(*(source.digest(base.__module__) for base in own))
+    # A class keeps the source that it was made of: one that is reloaded is another class.
+    if kind not in _digests:
+        own = [base for base in kind.__mro__ if base.__module__ not in sys.stdlib_module_names or not _is_found(base)]
+        for base in own:
+            _file(base)
+        modules = dict.fromkeys(base.__module__ for base in own)
+        _digests[kind] = _digest(*(source.digest(module) for module in modules))
+    return _digests[kind]
+
+
+_digests: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 
 
 def _is_found(kind: type) -> bool:

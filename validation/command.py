@@ -47,6 +47,14 @@ def _first_line(work: Callable[[list[str]], int]) -> str:
     return line[0].lower() + line[1:]
 
 
+def _of_sweep(rest: list[str]) -> list[str]:
+    if rest in (["-h"], ["--help"]):
+        return rest
+    if not rest or rest[0].startswith("-"):
+        raise InputError("biospike sweep needs a file first: biospike sweep FILE.toml")
+    return ["--sweep", *rest]
+
+
 def main() -> None:
     """Run the command that the first argument names."""
     arguments = sys.argv[1:]
@@ -57,9 +65,9 @@ def main() -> None:
         print(f"biospike {versions()['biospike']}")
         raise SystemExit(0)
     name, *rest = arguments
-    if name == "sweep":
-        name, rest = "compare_softmax", ["--sweep", *rest] if rest and not rest[0].startswith("-") else rest
     try:
+        if name == "sweep":
+            name, rest = "compare_softmax", _of_sweep(rest)
         member("biospike", name, (*STUDIES, "sweep", *OWN, *MODULES), otherwise="unknown command")
         if name in OWN:
             raise SystemExit(OWN[name](rest))

@@ -7,6 +7,8 @@ import pytest
 from biospike import InputError, check_circuit, checking
 from circuits.softmax import Escape, Integrate, Shunting
 
+import brian2 as b2
+
 
 def changed(**methods):
     return type("Changed", (Escape,), {"name": "changed", "__doc__": "Ties: none.", **methods})
@@ -19,6 +21,13 @@ def state(change):
         return found
 
     return made
+
+
+def driven(factor):
+    """State with the drives, and the rate that inhibition holds, so many times the default."""
+    return state(
+        lambda found, batch: found.update({"keys.drive": factor * found["keys.drive"], "hub.R0": factor * 500.0})
+    )
 
 
 @pytest.fixture
@@ -37,8 +46,8 @@ def found(kind):
 def test_shipped_circuits_pass(kind, uncompiled):
     report = check_circuit(kind)
     assert report.passed
-    assert len(report.checks) == 11
-    assert report.table["state"].tolist().count("ok") >= 8
+    assert len(report.checks) == 13
+    assert report.table["state"].tolist().count("ok") >= 10
     assert "not here" in str(report)
 
 
@@ -96,6 +105,43 @@ def test_what_is_not_true_fails_its_check(methods, check, uncompiled):
     assert found(changed(**methods))[check][0] == "fails"
 
 
+@pytest.mark.parametrize(
+    ("methods", "words"),
+    [
+        ({"limit": lambda self, logits: 1 / 0}, "ZeroDivisionError: division by zero"),
+        ({"state": state(lambda found, batch: found.update({"hub.w": 0.1 * b2.volt}))}, "whose unit is not that of"),
+        (
+            {"state": state(lambda found, batch: found.update({"keys.drive": 0.0 * found["keys.drive"]}))},
+            "silent: rows [0, 1, 2]",
+        ),
+    ],
+)
+def test_what_a_circuit_raises_or_leaves_silent_is_a_line(methods, words, uncompiled):
+    failed = [line for state_, line in found(changed(**methods)).values() if state_ == "fails"]
+    assert len(failed) == 1
+    assert words in failed[0]
+
+
+def test_a_parameter_that_the_network_is_built_from_is_declared(uncompiled, monkeypatch):
+    def build(self, shape):
+        assert self.w > 0
+        return Escape.build(self, shape)
+
+    assert found(changed(build=build))["structure is declared"] == (
+        "fails", "build reads w: name it in `structural`, or set it in `state`",
+    )  # fmt: skip
+    assert found(changed(build=build, structural=("w",)))["structure is declared"][0] == "ok"
+
+
+def test_too_few_spikes_hold_no_limit(uncompiled):
+    kind = changed(
+        state=state(lambda found, batch: found.update({"hub.R0": 40.0, "keys.drive": found["keys.drive"] / 12}))
+    )
+    state_, line = found(kind)["limit agrees with the run"]
+    assert state_ == "-"
+    assert "too few spikes" in line
+
+
 def test_without_a_limit_and_a_source(uncompiled):
     kind = changed(limit=lambda self, logits: np.full(logits.shape, np.nan), __doc__="Nothing is said.")
     assert found(kind)["limit is one of shares"] == ("-", "no limit")
@@ -110,3 +156,7 @@ def test_what_is_no_circuit_is_refused():
     for wrong in (3, int, attrs.frozen):
         with pytest.raises(InputError, match="check_circuit takes a Circuit"):
             check_circuit(wrong)
+    with pytest.raises(InputError, match="cannot be made with its defaults: TypeError"):
+        check_circuit(changed(__init__=lambda self, rate: None))
+    with pytest.raises(InputError, match="name must be a word"):
+        check_circuit(changed(name=3))

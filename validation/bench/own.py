@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import keyword
 import re
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import biospike
@@ -46,7 +48,7 @@ def new(arguments: list[str]) -> int:
     parser.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="where (the working directory)")
     options = parser.parse_args(arguments)
     name = options.name
-    if not NAMES.fullmatch(name) or name in SOFTMAX_CIRCUITS:
+    if not NAMES.fullmatch(name) or keyword.iskeyword(name) or name in SOFTMAX_CIRCUITS:
         raise InputError(
             f"new circuit {name}: a name has small letters, digits and _, such as my_circuit, and is none of "
             f"{', '.join(SOFTMAX_CIRCUITS)}"
@@ -56,6 +58,8 @@ def new(arguments: list[str]) -> int:
     for target in targets:
         if target.exists():
             raise InputError(f"new circuit {name}: {target} exists; nothing was written")
+    if find_spec(name) is not None:
+        raise InputError(f"new circuit {name}: a module has this name, which a file {name}.py would hide; take another")
     options.to.mkdir(parents=True, exist_ok=True)
     for target, scaffold in targets.items():
         text = files("validation.bench").joinpath(scaffold).read_text(encoding="utf-8")

@@ -151,7 +151,20 @@ def test_a_scaffold_passes_its_own_test(tmp_path, monkeypatch, capsys):
     sys.modules.pop("my_own")
 
 
-@pytest.mark.parametrize("name", ["race", "My", "9lives", "a-b"])
+def test_a_sweep_needs_its_file(monkeypatch, capsys):
+    for arguments in ((), ("--quiet",)):
+        assert run(monkeypatch, "sweep", *arguments) == 2
+        assert "needs a file first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["brian2", "circuits", "json"])
+def test_a_scaffold_hides_no_module(name, monkeypatch, capsys, tmp_path):
+    assert run(monkeypatch, "new", "circuit", name, "--to", str(tmp_path)) == 2
+    assert "a module has this name" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["race", "My", "9lives", "a-b", "class"])
 def test_a_scaffold_needs_a_name(name, monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, "new", "circuit", name, "--to", str(tmp_path)) == 2
     assert "small letters" in capsys.readouterr().err
