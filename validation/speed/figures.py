@@ -23,6 +23,8 @@ COLOURS = {
     "biospike": (BLUE, "o"),
     "biospike_cores": (SKY, "o"),
     "numpy": (GREEN, "^"),
+    "fused": (BLUE, "*"),
+    "numba": ("#BCBD22", "<"),
     "brian2": (ORANGE, "D"),
     "nest": (PURPLE, "P"),
     "snntorch": (RED, "v"),

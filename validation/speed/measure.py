@@ -11,9 +11,10 @@ from typing import Any
 import attrs
 import pandas as pd
 
-from biospike.simulation import build_ahead
+from biospike.simulation import build_ahead as build_rows_ahead
 from biospike.standalone import RunError
 from validation.speed import attention as benchmark_attention
+from validation.speed.block import BLOCK_PEERS, FUSED, OWN, BlockSize, build_ahead, disagreement, missing
 from validation.speed.case import CIRCUITS, make_problem, simulate_options
 from validation.speed.peers import CEILING, IDENTICAL, PEERS, REFERENCE
 from validation.speed.plan import CHECKPOINTS, KEYS, VARIANTS, Point, Preset, size_of
@@ -42,7 +43,8 @@ class Place:
         problem = make_problem(point.size)
         problem.save(self.directory / "problem")
         circuit, options = CIRCUITS[problem.circuit](), simulate_options(problem)
-        build_ahead([circuit], problem.logits, target="cpp_standalone", progress=self.progress, **options)
+        for target in ("cpp_standalone", "fused"):
+            build_rows_ahead([circuit], problem.logits, target=target, progress=self.progress, **options)
         return problem
 
     def warm_up(self, circuit: str, seed: int) -> None:
@@ -213,6 +215,49 @@ def attention(place: Place, preset: Preset, seed: int) -> pd.DataFrame:
                 "loop_ns_per_neuron_step": figures["loop_cpu_s"] / per * 1e9,
             }
             rows.append({"tokens": tokens, "repetition": repetition, "trials": given["trials"]} | figures | costs)
+    return pd.DataFrame(rows)
+
+
+def block(place: Place, preset: Preset, seed: int, refused: list[str]) -> pd.DataFrame:
+    """Cost of a step and sample of the streaming attention block, its peers in turn; `refused` takes who has none.
+
+    Raises
+    ------
+    RunError
+        If target fused fails: without it nothing is compared.
+    """
+    rows: list[dict[str, Any]] = []
+    features, heads, width = preset.block_size
+    for tokens in preset.blocks:
+        size = BlockSize(
+            tokens=tokens, features=features, heads=heads, width=width,
+            steps=preset.block_steps, trials=preset.block_trials, seed=seed,
+        )  # fmt: skip
+        peers = [peer for peer in BLOCK_PEERS if peer != OWN or tokens in preset.own_code_blocks]
+        for peer in [peer for peer in peers if missing(peer)]:
+            peers.remove(peer)
+            _refuse(place, refused, f"{BLOCK_PEERS[peer]}: skipped, {peer} is not installed")
+        for target in (FUSED, OWN):
+            if target in peers:
+                build_ahead(size, target, progress=place.progress)
+        for repetition in range(preset.curve_repeats):
+            expected: dict[str, float] = {}
+            for peer in list(peers):
+                place.say(f"block: {tokens} tokens, {BLOCK_PEERS[peer]}, run {repetition + 1}/{preset.curve_repeats}")
+                try:
+                    found = run("block", peer=peer, block=attrs.asdict(size)).figures
+                    expected = expected or found
+                    if wrong := disagreement(found, expected):
+                        raise PeerError(wrong)
+                except PeerError as error:
+                    if peer == FUSED:
+                        raise RunError(f"{BLOCK_PEERS[peer]}, {tokens} tokens: {error}") from None
+                    peers.remove(peer)
+                    _refuse(place, refused, f"{BLOCK_PEERS[peer]}: no figures for {tokens} tokens: {error}")
+                    continue
+                cost = found["loop_cpu_s"] / found["steps"] / size.trials * 1e6
+                named = {"tokens": tokens, "peer": peer, "repetition": repetition, "trials": size.trials}
+                rows.append(named | found | {"loop_us_per_presentation_step": cost})
     return pd.DataFrame(rows)
 
 

@@ -17,10 +17,10 @@ TARGET_NEURONS = KEYS * SLOTS
 MOST_NEURONS = 10**6
 LARGEST_ROWS = 25
 """Rows of a problem; what more slots are needed are trials."""
-FAST = (CEILING, REFERENCE)
+FAST = (CEILING, REFERENCE, "fused", "numba")
 VARIANTS = ("loop_skipping", "biospike_cores")
 """Peers of the comparison only."""
-PARTS = ("compare", "keys", "neurons", "checkpoints", "memory", "attention", "start", "study")
+PARTS = ("compare", "keys", "neurons", "checkpoints", "memory", "attention", "block", "start", "study")
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +47,13 @@ class Preset:
     memory_neurons : tuple of int
     tokens : tuple of int
     token_steps, token_trials : int
+    blocks : tuple of int
+        Tokens of the blocks that torch presents too.
+    block_size : tuple of int
+        Their features, heads, and units of a head.
+    block_steps, block_trials : int
+    own_code_blocks : tuple of int
+        Those that Brian2's own code presents as well, which takes minutes and gigabytes for the largest.
     study_duration : str
         Of ``compare_softmax``; its default is 2 s.
     """
@@ -65,6 +72,11 @@ class Preset:
     tokens: tuple[int, ...]
     token_steps: int
     token_trials: int
+    blocks: tuple[int, ...]
+    block_size: tuple[int, int, int]
+    block_steps: int
+    block_trials: int
+    own_code_blocks: tuple[int, ...]
 
 
 PRESETS: dict[str, Preset] = {
@@ -81,6 +93,11 @@ PRESETS: dict[str, Preset] = {
         tokens=(4,),
         token_steps=200,
         token_trials=1,
+        blocks=(3,),
+        block_size=(4, 2, 4),
+        block_steps=100,
+        block_trials=3,
+        own_code_blocks=(3,),
     ),
     "quick": Preset(
         repeats=2,
@@ -95,6 +112,11 @@ PRESETS: dict[str, Preset] = {
         tokens=(8, 24),
         token_steps=1000,
         token_trials=2,
+        blocks=(16,),
+        block_size=(64, 4, 32),
+        block_steps=500,
+        block_trials=4,
+        own_code_blocks=(16,),
     ),
     "paper": Preset(
         repeats=3,
@@ -111,6 +133,11 @@ PRESETS: dict[str, Preset] = {
         tokens=(8, 16, 32, 64),
         token_steps=2000,
         token_trials=4,
+        blocks=(16, 64, 256),
+        block_size=(64, 4, 32),
+        block_steps=1000,
+        block_trials=8,
+        own_code_blocks=(16, 64),
     ),
 }
 

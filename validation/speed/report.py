@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.speed.block import SIGMAS as BLOCK_SIGMAS
 from validation.speed.case import SPREAD as LOGIT_SPREAD
 from validation.speed.measure import START_NEURONS, START_STEPS
 from validation.speed.peers import CEILING, IDENTICAL, PEERS, REFERENCE
@@ -28,6 +29,7 @@ def report(tables: Tables, lines: list[str], machine: dict[str, Any]) -> str:
         *_curves(tables["costs"]),
         *_memory(tables["memory"]),
         *_attention(tables["attention"]),
+        *_block(tables["block"]),
         *_start(tables["start"]),
         *_study(tables["study"]),
         "## What gave no figures",
@@ -145,6 +147,21 @@ def _attention(attention: pd.DataFrame) -> list[str]:
         text += f" From {tokens[0]:.0f} to {tokens[1]:.0f} tokens the time of a step grows with the power {slope:.2f}."
     shown = ["tokens", "neurons", "steps", "loop_us_per_presentation_step", "loop_ns_per_neuron_step", "call_wall_s"]
     return ["## Attention block", text, markdown(table[shown])]
+
+
+def _block(block: pd.DataFrame) -> list[str]:
+    if not len(block):
+        return []
+    cost = block.pivot_table(
+        index="tokens", columns="peer", values="loop_us_per_presentation_step", aggfunc="median", sort=False
+    ).reset_index()
+    text = (
+        "Processor time of a step and sample, microseconds, streaming rows of escape, the attention on in nine steps "
+        "of ten, one core: of target fused the whole call, with initial states and results; of `cpp_standalone` its "
+        "binaries; of torch the loop alone, batched over the samples in single precision. Counts of the two targets "
+        f"are the same, every one; torch's totals agree within {BLOCK_SIGMAS:g} standard errors."
+    )
+    return ["## Attention block beside its peers", text, markdown(cost)]
 
 
 def _start(start: pd.DataFrame) -> list[str]:

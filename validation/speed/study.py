@@ -47,7 +47,7 @@ class Config:
     peers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = tuple(PEERS)
     """Who runs them, besides biospike, which always does."""
     parts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = PARTS
-    """What is measured: compare, keys, neurons, checkpoints, memory, attention, start, study."""
+    """What is measured: compare, keys, neurons, checkpoints, memory, attention, block, start, study."""
     repeats: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Interleaved repetitions of the comparison. Default: what the preset says."""
     seed: int = 1
@@ -97,8 +97,8 @@ def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:
     Yields
     ------
     dict
-        After each problem what is known by then: ``timings``, one row a run; ``memory``, ``attention``, ``start`` and
-        ``study``; empty if not asked for or not there yet.
+        After each problem what is known by then: ``timings``, one row a run; ``memory``, ``attention``, ``block``,
+        ``start`` and ``study``; empty if not asked for or not there yet.
     """
     config, preset = study.config, study.preset
     lines += dict.fromkeys(line for point in study.points for line in point.skipped.values())
@@ -110,10 +110,10 @@ def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:
 
     for line in lines:
         say(line)
-    tables = {name: pd.DataFrame() for name in ("timings", "memory", "attention", "start", "study")}
+    tables = {name: pd.DataFrame() for name in ("timings", "memory", "attention", "block", "start", "study")}
     with tempfile.TemporaryDirectory(prefix="biospike-benchmark-") as private:
         place = Place(Path(private), say, not config.quiet)
-        if set(config.parts) - {"attention"}:
+        if set(config.parts) - {"attention", "block"}:
             benchmark_loop.build(place.directory)
         if "study" in config.parts:
             tables["study"] = measure.study(place, preset.curve_repeats)
@@ -129,6 +129,9 @@ def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:
             yield tables
         if "attention" in config.parts:
             tables["attention"] = measure.attention(place, preset, config.seed)
+            yield tables
+        if "block" in config.parts:
+            tables["block"] = measure.block(place, preset, config.seed, lines)
             yield tables
 
 
@@ -151,6 +154,7 @@ FILES = {
     "costs": "costs",
     "memory": "memory",
     "attention": "attention",
+    "block": "block",
     "start": "start",
     "study": "study",
 }

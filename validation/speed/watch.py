@@ -58,6 +58,8 @@ def watch_binaries(*, memory: bool = False) -> Iterator[Watched]:
 
     watched, original = Watched(), subprocess.Popen
     home = str(cache_directory().resolve())
+    # Asked for now: while processes are watched, one that tries the compiler would ask again.
+    compilers = (compiler(), sys.executable)
 
     class Popen(original):  # type: ignore[misc,valid-type]
         """A process that says when it started and when it was waited for."""
@@ -70,7 +72,7 @@ def watch_binaries(*, memory: bool = False) -> Iterator[Watched]:
             binary = str(Path(program).resolve()).startswith(home + os.sep)
             if binary:
                 watched.binaries.append(self._interval)
-            elif program in (compiler(), sys.executable) and "--version" not in args:
+            elif program in compilers and "--version" not in args:
                 watched.compilations += 1
             if binary and memory:
                 threading.Thread(target=_follow, args=(watched, self.pid), daemon=True).start()

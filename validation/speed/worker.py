@@ -1,7 +1,8 @@
 """A process of the benchmark: reads a request, carries it out, writes figures and counts, and ends.
 
-Tasks: ``peer`` runs a problem; ``attention`` presents tokens to an attention block; ``study`` runs the default study of
-`validation.compare_softmax`; ``memory`` runs a problem on biospike and looks at the memory of the binaries.
+Tasks: ``peer`` runs a problem; ``attention`` and ``block`` present tokens to an attention block; ``study`` runs the
+default study of `validation.compare_softmax`; ``memory`` runs a problem on biospike and looks at the memory of the
+binaries.
 """
 
 from __future__ import annotations
@@ -59,6 +60,13 @@ def attention(request: dict[str, Any]) -> tuple[Figures, None]:
     return present_tokens(**request["block"]), None
 
 
+def block(request: dict[str, Any]) -> tuple[Figures, None]:
+    """Present tokens to the block of size ``block`` by ``peer``; see `validation.speed.block.run_peer`."""
+    from validation.speed.block import BlockSize, run_peer  # noqa: PLC0415
+
+    return run_peer(request["peer"], BlockSize(**request["block"])), None
+
+
 def study(request: dict[str, Any]) -> tuple[Figures, None]:
     """Run ``compare_softmax``; wall time in which a binary ran and in which none did, and processor time of Python.
 
@@ -84,7 +92,7 @@ def study(request: dict[str, Any]) -> tuple[Figures, None]:
     }, None
 
 
-TASKS = {"peer": peer, "memory": memory, "attention": attention, "study": study}
+TASKS = {"peer": peer, "memory": memory, "attention": attention, "block": block, "study": study}
 
 
 def main(place: Path) -> None:

@@ -20,7 +20,7 @@ from validation.speed import measure
 from validation.speed import study as benchmark
 from validation.speed.case import CIRCUITS, draw_logits, make_problem, simulate_options
 from validation.speed.figures import benchmark_figure
-from validation.speed.peers import IDENTICAL, LAW, PEERS, plain_brian2, with_numpy
+from validation.speed.peers import IDENTICAL, LAW, PEERS, plain_brian2, with_numba, with_numpy
 from validation.speed.peers import frameworks as benchmark_frameworks
 from validation.speed.peers import loop as benchmark_loop
 from validation.speed.plan import PARTS, PRESETS, Point, points, size_of
@@ -181,6 +181,22 @@ def test_independent_peers_keep_the_law(circuit: str) -> None:
         assert outcome.loop_cpu_s > 0
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("circuit", list(CIRCUITS))
+def test_the_numba_loop_keeps_the_law(circuit: str) -> None:
+    if missing := PEERS["numba"].missing():
+        pytest.skip(f"{missing} is not installed")
+    problem = problem_of(circuit, steps=1500)
+    assert verify(problem, with_numba.run(problem).counts, simulated(problem), LAW) == ""
+
+
+def test_target_fused_takes_part(tmp_path: Path) -> None:
+    problem = problem_of("escape")
+    found = PEERS["fused"].run(problem, tmp_path)
+    np.testing.assert_array_equal(found.counts, simulated(problem))
+    assert found.loop_cpu_s > 0
+
+
 @pytest.mark.parametrize("name", benchmark_frameworks.NAMES)
 @pytest.mark.parametrize("circuit", list(CIRCUITS))
 @pytest.mark.filterwarnings("ignore")
@@ -327,7 +343,14 @@ def test_targets_of_synthetic_timings() -> None:
 
 def test_the_report_changes_with_the_numbers_and_every_panel_is_drawn() -> None:
     empty = pd.DataFrame()
-    tables = {"timings": synthetic(), "memory": empty, "attention": empty, "start": empty, "study": empty}
+    tables = {
+        "timings": synthetic(),
+        "memory": empty,
+        "attention": empty,
+        "block": empty,
+        "start": empty,
+        "study": empty,
+    }
     slow = synthetic()
     slow.loc[slow["peer"] == "biospike", ["loop_cpu_s", "loop_ns_per_neuron_step"]] *= 2
     machine = {"processor": "", "cores": 2, "memory": "", "caches": "", "platform": "", "compiler": "", "flags": ""}

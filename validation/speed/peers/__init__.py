@@ -61,22 +61,25 @@ class Peer:
         return next((name for name in self.needs if importlib.util.find_spec(name) is None), "")
 
 
-def _biospike(jobs: int | None) -> Callable[[Problem, Path], Outcome]:
+def _biospike(jobs: int | None, target: str = "cpp_standalone") -> Callable[[Problem, Path], Outcome]:
     def run(problem: Problem, directory: Path) -> Outcome:
         from biospike import simulate  # noqa: PLC0415
         from validation.speed.case import CIRCUITS, simulate_options  # noqa: PLC0415
         from validation.speed.watch import watch_binaries  # noqa: PLC0415
 
         circuit = CIRCUITS[problem.circuit]()
+        options = simulate_options(problem) | {"check": False, "limit": False}
+        # Kernels run within this process, and their time is that of the whole call.
+        inside = target == "fused"
+        who = resource.RUSAGE_SELF if inside else resource.RUSAGE_CHILDREN
         with watch_binaries() as watched:
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            data = simulate(
-                circuit, np.array(problem.logits), target="cpp_standalone", jobs=jobs, **simulate_options(problem)
-            )
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            wall, before = time.perf_counter(), resource.getrusage(who)
+            data = simulate(circuit, np.array(problem.logits), target=target, jobs=jobs, **options)
+            after, took = resource.getrusage(who), time.perf_counter() - wall
         counts = data["spike_count"].transpose("trial", "row", "key", "checkpoint").values
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return Outcome(counts.reshape(-1, *counts.shape[2:]), watched.busy_s(), cpu, watched.compilations)
+        busy = took if inside else watched.busy_s()
+        return Outcome(counts.reshape(-1, *counts.shape[2:]), busy, cpu, watched.compilations)
 
     return run
 
@@ -94,6 +97,12 @@ def _numpy(problem: Problem, directory: Path) -> Outcome:
     from validation.speed.peers import with_numpy  # noqa: PLC0415
 
     return with_numpy.run(problem)
+
+
+def _numba(problem: Problem, directory: Path) -> Outcome:
+    from validation.speed.peers import with_numba  # noqa: PLC0415
+
+    return with_numba.run(problem)
 
 
 def _brian2(problem: Problem, directory: Path) -> Outcome:
@@ -141,6 +150,14 @@ PEERS: dict[str, Peer] = {
             run=_biospike(None),
             imports=OWN,
             agreement=IDENTICAL,
+        ),
+        Peer(name="fused", label="biospike, fused", run=_biospike(1, "fused"), imports=OWN, agreement=IDENTICAL),
+        Peer(
+            name="numba",
+            label="Numba loop",
+            run=_numba,
+            imports=("validation.speed.peers.with_numba",),
+            needs=("numba",),
         ),
         Peer(name="numpy", label="NumPy loop", run=_numpy, imports=("validation.speed.peers.with_numpy",), **SLOW),
         Peer(
