@@ -1,9 +1,12 @@
 """Batches of an interrupted study are read again: the same numbers, and never those of something else."""
 
+import ast
+import threading
+
 import numpy as np
 import pytest
 
-from biospike import execution, parts, simulate, simulation, standalone
+from biospike import execution, parts, simulate, simulation, source, standalone
 from circuits.softmax import Escape, Integrate
 
 LOGITS = np.random.default_rng(3).normal(0, 1, (6, 20))
@@ -96,3 +99,27 @@ def test_short_batches_and_full_disks_keep_nothing(tmp_path, runs, monkeypatch):
         monkeypatch.setattr(parts, "WORTH_KEEPING", 0.0)
         (tmp_path / "parts").write_text("in the way")
         assert study().sum() > 0
+
+
+def test_source_is_read_in_the_thread_that_starts_the_others(tmp_path, runs, monkeypatch):
+    """Python 3.11 cannot make syntax trees in two threads at once, and Brian2 makes them in this one."""
+    threads = []
+    parse = ast.parse
+
+    def watched(*arguments, **options):
+        threads.append(threading.current_thread())
+        return parse(*arguments, **options)
+
+    for remembered in (source.digest, source.files_behind, source._imports):
+        remembered.cache_clear()
+    monkeypatch.setattr(source.ast, "parse", watched)
+    with parts.kept_in(tmp_path / "parts"):
+        study(target="fused", jobs=2, check=False)
+    assert len(runs) > 2
+    assert set(threads) == {threading.main_thread()}
+
+
+def test_a_view_is_known_by_what_it_repeats_and_how_often():
+    once = np.arange(6.0).reshape(2, 3)
+    views = [np.broadcast_to(once, (4, 2, 3)), np.broadcast_to(once, (5, 2, 3)), np.broadcast_to(once + 1, (4, 2, 3))]
+    assert len({parts.key(Escape(), {"w": view}) for view in views}) == 3

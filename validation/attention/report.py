@@ -17,7 +17,7 @@ from validation.attention.measures import measure
 from validation.attention.own_report import OWN_PARTS, own_inhibition
 from validation.attention.tables import FITTED_SPIKES, POPULATIONS
 from validation.study.claims import Finding, findings_text
-from validation.study.report import described, made, markdown, origin
+from validation.study.report import described, made, markdown, origin, spikes_by_target
 from validation.study.thresholds import CLOSE, LATER
 
 WIDE_FRACTION = 4.0
@@ -43,6 +43,7 @@ def report(
     sections = [
         "# Spiking self-attention against exact attention",
         _what_was_run(data, last),
+        spikes_by_target({mode: data["target"].sel(mode=mode).item() for mode in map(str, data["mode"].values)}),
         "![convergence](convergence.png)",
         "## The longest window",
         markdown(last.reset_index().drop(columns=["softmax", "trials"])),

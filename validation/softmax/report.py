@@ -17,7 +17,7 @@ from validation.softmax.row_sets import ROW_SETS
 from validation.softmax.tables import regularity_law
 from validation.study.claims import Finding, findings_text
 from validation.study.left_out import paragraphs
-from validation.study.report import described, made, markdown, origin
+from validation.study.report import described, made, markdown, origin, spikes_by_target
 from validation.study.thresholds import CLOSE, SMALL
 
 HELD = 0.05
@@ -46,7 +46,7 @@ def report(
     parts = [
         "# Spiking circuits against the exact softmax",
         _what_was_run(data, last),
-        _targets(data),
+        spikes_by_target({name: data["target"].sel(circuit=name).item() for name in data["circuit"].values}),
         "![convergence](convergence.png)",
         "## The longest window",
         markdown(last.reset_index().drop(columns=["rows", "trials"])),
@@ -188,18 +188,6 @@ def _what_was_run(data: xr.Dataset, last: pd.DataFrame) -> str:
         f"{len(z)} rows of {keys.min()} to {keys.max()} keys, logits spanning {span.min():.1f} to {span.max():.1f} "
         f"nats a row (median {np.median(span):.1f}); {int(last['trials'].iloc[0])} trials; window "
         f"{last['window_ms'].iloc[0]:g} ms; seed {data.attrs['seed']}."
-    )
-
-
-def _targets(data: xr.Dataset) -> str:
-    by_target: dict[str, list[str]] = {}
-    for name in data["circuit"].values:
-        by_target.setdefault(data["target"].sel(circuit=name).item(), []).append(name)
-    named = "; ".join(f"`{target}`: {', '.join(names)}" for target, names in by_target.items())
-    return f"Spikes by target: {named}." + (
-        " Target `fused` is kernels that find the spikes of the Brian2 network, every one."
-        if "fused" in by_target
-        else ""
     )
 
 

@@ -34,6 +34,16 @@ def _cell(value: object, digits: int = 4) -> str:
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
+def spikes_by_target(targets: Mapping[str, str]) -> str:
+    """Which target ran what, by its name, and what target fused is."""
+    by_target: dict[str, list[str]] = {}
+    for name, target in targets.items():
+        by_target.setdefault(target, []).append(name)
+    named = "; ".join(f"`{target}`: {', '.join(names)}" for target, names in by_target.items())
+    fused = " Target `fused` is kernels that find the spikes of the Brian2 network, every one."
+    return f"Spikes by target: {named}." + (fused if "fused" in by_target else "")
+
+
 def made(
     *lines: str,
     packages: Mapping[str, str] | None = None,
