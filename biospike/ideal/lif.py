@@ -139,7 +139,8 @@ class DiscreteLIF(abc.ABC):
             raise InputError(f"the stimulus must have the shape (T, {n}), got {stimulus.values.shape}")
         check_indices(stimulus.values.size, "values of the stimulus")
         update, reset = self.statements()
-        constants = {key: value for key, value in attrs.asdict(self).items() if isinstance(value, float)}
+        numbers = {key: value for key, value in attrs.asdict(self).items() if isinstance(value, float | int)}
+        constants = {key: value for key, value in numbers.items() if not isinstance(value, bool)}
         group = b2.NeuronGroup(
             n,
             self.equations,

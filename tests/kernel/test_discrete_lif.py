@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from biospike.ideal.framework_lif import BindsNET, Norse, NorseBox, Sinabs
+from biospike.ideal.hardware_lif import Loihi, TrueNorth
 from biospike.ideal.lif import (
     DiscreteLIF,
     Paper,
@@ -41,22 +42,29 @@ CASES: dict[str, DiscreteLIF] = {
     "sinabs": Sinabs(alpha=0.9, v_th=2.5, norm_input=False),
     "sinabs_norm": Sinabs(alpha=0.75, v_th=0.5),
     "bindsnet": BindsNET(decay=0.75, thresh=1, rest=0, v_reset=-0.25, refrac=2),
+    "loihi": Loihi(du=700, dv=300, vth=20, bias_mant=-9, bias_exp=3, refractory=3),
+    "loihi_wraps": Loihi(du=100, dv=50, vth=2**16, bias_mant=4000, bias_exp=7, input_wraps=True),
+    "truenorth": TrueNorth(leak=-2, leak_reversal=True, reset="subtract", alpha=1024, negative=300),
 }
+WHOLE = {"loihi": 512, "loihi_wraps": 2**20, "truenorth": 512}
+"""Conventions of whole numbers, and the factor of their inputs, with which those of the second meet every limit."""
 MEMBRANE: dict[type[DiscreteLIF], str] = {Paper: "u", SnnTorch: "mem"}
 """Names of membranes that are not called v."""
 
 
-def inputs() -> np.ndarray:
+def inputs(name: str = "") -> np.ndarray:
     """Random inputs, then multiples of 1/8 that put the membrane exactly on the threshold again and again."""
     rng = np.random.default_rng(20)
-    return np.hstack([rng.uniform(-0.5, 2, (T, N)), rng.integers(-4, 17, (T, N)) / 8])
+    values = np.hstack([rng.uniform(-0.5, 2, (T, N)), rng.integers(-4, 17, (T, N)) / 8])
+    return np.rint(WHOLE[name] * values) if name in WHOLE else values
 
 
 def network() -> tuple[b2.Network, dict[str, tuple[b2.SpikeMonitor, b2.StateMonitor]]]:
     """All cases on the same inputs in one network, spikes and membranes recorded."""
-    stimulus = b2.TimedArray(inputs(), dt=1 * b2.ms)
+    shared = b2.TimedArray(inputs(), dt=1 * b2.ms)
     net, monitors = b2.Network(), {}
     for name, neuron in CASES.items():
+        stimulus = b2.TimedArray(inputs(name), dt=1 * b2.ms) if name in WHOLE else shared
         group = neuron.build(2 * N, stimulus, name=name)
         spikes = b2.SpikeMonitor(group, name=f"{name}_spikes")
         membrane = b2.StateMonitor(
@@ -80,7 +88,7 @@ def assert_bit_identical(results: dict[str, tuple[np.ndarray, np.ndarray]]) -> N
     assert results.keys() == CASES.keys()
     for name, (spikes, membrane) in results.items():
         neuron = CASES[name]
-        expected_spikes, expected_membrane = neuron.trace(inputs())
+        expected_spikes, expected_membrane = neuron.trace(inputs(name))
         expected_spikes = np.minimum(expected_spikes, 1)
         assert 0.05 < expected_spikes.mean() < 0.95, name
         np.testing.assert_array_equal(spikes, expected_spikes, err_msg=name)

@@ -28,8 +28,8 @@ class Config:
     """Options of ``compare_conventions``."""
 
     packages: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME ...")] = None
-    """Packages to ask: spikingjelly, snntorch, norse, sinabs, bindsnet, nengo, nest, brian2. Default: those that are
-    installed; none with --join."""
+    """Packages to ask: spikingjelly, snntorch, norse, sinabs, bindsnet, nengo, nengo-loihi, nest, brian2. Default:
+    those that are installed; none with --join."""
     join: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR ...")] = ()
     """Directories that this study wrote in other environments, whose tables are joined to one."""
     seed: int = 1

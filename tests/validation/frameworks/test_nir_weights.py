@@ -41,6 +41,7 @@ def test_named_nodes_are_the_layers_of_a_block(bias: bool, tmp_path: Path) -> No
     for name in LAYERS:
         np.testing.assert_array_equal(getattr(block, name).weight, getattr(same, name).weight)
         np.testing.assert_array_equal(getattr(block, name).bias, getattr(same, name).bias)
+    pytest.importorskip("sklearn")  # which has the images
     assert prepare(Config(blocks=("spikformer",), weights=tmp_path / "own.nir", frameworks=())).own.channels == len(
         arrays["q.weight"]
     )

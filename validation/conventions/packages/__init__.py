@@ -38,7 +38,7 @@ ENVIRONMENTS = {
     "a": "pip install 'biospike[ml,nir]' nirtorch; pip install --no-deps norse==1.1.0",
     "b": "pip install biospike torch==2.13.0 pbr; pip install --no-deps sinabs==3.1.3 nir==1.0.4 nirtorch==2.0.2",
     "c": "pip install biospike torch==2.14.1 torchvision==0.29.1; pip install bindsnet==0.3.4 (gigabytes)",
-    "d": "pip install biospike nengo==4.1.0",
+    "d": "pip install biospike nengo==4.1.0 nengo-loihi==1.1.0",
     "e": "pip install 'biospike[nest]'",
 }
 PACKAGES = {
@@ -48,6 +48,7 @@ PACKAGES = {
     "sinabs": Package("sinabs", ("torch", "pbr", "sinabs"), "b"),
     "bindsnet": Package("bindsnet", ("torch", "bindsnet"), "c"),
     "nengo": Package("nengo", ("nengo",), "d"),
+    "nengo-loihi": Package("nengo-loihi", ("nengo", "nengo_loihi"), "d"),
     "nest": Package("nest-simulator", ("nest",), "e"),
     "brian2": Package("brian2", ("brian2",), "e"),
 }
