@@ -148,6 +148,25 @@ def test_range_of_noise_with_few_levels() -> None:
     assert shares_of_levels([[0.0, -6.2]], 255)[0, 1] > 0 == shares_of_levels([[0.0, -6.3]], 255)[0, 1]
 
 
+def test_compartments_that_noise_fires_share_a_row_as_their_levels_do() -> None:
+    """A membrane that forgets at once fires when uniform noise of 8 bits is above its distance from the threshold."""
+    logits = attention_rows()[:3]
+    limit = shares_of_levels(logits, 255)
+    for row, expected in zip(logits, limit, strict=True):
+        keys = ~np.isnan(row)
+        levels = np.rint(255 * np.exp(row[keys] - row[keys].max()))
+        # Of -127 to 127, 255 values, m are above 127 - m. A membrane below 4096 leaves nothing to the next step.
+        draws = np.random.default_rng(7).integers(-127, 128, (3000, keys.sum()))
+        given = draws - 127 + levels + 64
+        counts = Loihi(dv=4095, vth=1).run(given).sum(axis=0)
+        assert counts.sum() > 3000 / 2
+        assert (counts[levels == 0] == 0).all()
+        # Counts are binomial and independent: 5 standard errors of each, and those of the total.
+        spread = 5 * np.sqrt(levels / 255 * (1 - levels / 255) * 3000) + 1e-9
+        np.testing.assert_array_less(abs(counts - 3000 * levels / 255), spread + 1e-9)
+        assert abs(counts / counts.sum() - expected[keys]).sum() / 2 < 0.05
+
+
 def test_what_a_chip_cannot_be_is_refused() -> None:
     for name in ("stochastic_synapse", "stochastic_leak", "stochastic_threshold"):
         with pytest.raises(InputError, match=f"TrueNorth: {name} draws random numbers and is not modelled"):

@@ -122,7 +122,9 @@ def test_a_round_trip_keeps_the_spike_train(kind: DiscreteLIF, tmp_path: Path) -
 @pytest.mark.parametrize("name", [name for name in FILES if "1.0.4" not in name])
 def test_what_is_written_means_to_the_exporter_what_it_wrote_itself(name: str, tmp_path: Path) -> None:
     """Parameters that we write are those of the file, to float32; our metadata is not needed to read them."""
-    pytest.importorskip("nir")
+    nir = pytest.importorskip("nir")
+    if "v_reset" not in nir.LIF.__dataclass_fields__:
+        pytest.skip("this nir has no v_reset")
     layers = from_nir(path_of(name), **FILES[name])
     to_nir(layers, tmp_path / "model.nir", dt=1e-4)
     with h5py.File(tmp_path / "model.nir", "a") as ours, h5py.File(path_of(name)) as theirs:
