@@ -189,7 +189,7 @@ class TrueNorth(DiscreteLIF):
         return spikes, membrane
 
 
-def shares_of_levels(logits: ArrayLike, levels: int) -> Array:
+def shares_of_levels(logits: ArrayLike, levels: ArrayLike) -> Array:
     """Shares that a race decides by uniform noise of so many levels, as eight bits have 255: m/sum m of each row.
 
     m = round(levels*exp(z - max z)), half to even: a key whose m is 0 never wins, which is a dynamic range of
@@ -200,15 +200,16 @@ def shares_of_levels(logits: ArrayLike, levels: int) -> Array:
     logits
         Shape (rows, keys), nats; NaN masks a key.
     levels
-        At least 1.
+        Above 0; one number, or one a row, (rows, 1).
 
     Raises
     ------
     InputError
-        If there is less than one level.
+        If there are none.
     """
-    if levels < 1:
-        raise InputError(f"levels must be at least 1, got {levels}")
+    there = np.asarray(levels)
+    if not np.all(there > 0):
+        raise InputError(f"levels must be above 0, got {there}")
     p = softmax(logits)
-    m = np.rint(levels * p / np.nanmax(p, axis=-1, keepdims=True))
+    m = np.rint(there * p / np.nanmax(p, axis=-1, keepdims=True))
     return np.asarray(m / np.nansum(m, axis=-1, keepdims=True))

@@ -178,5 +178,5 @@ def test_what_a_chip_cannot_be_is_refused() -> None:
     for inputs, dtype in ((np.array([[0.5]]), np.float64), (np.array([[1]]), np.float32)):
         with pytest.raises(InputError, match="inputs of a chip must be whole numbers, in double precision"):
             Loihi().run(inputs, dtype)
-    with pytest.raises(InputError, match="levels must be at least 1, got 0"):
+    with pytest.raises(InputError, match="levels must be above 0, got 0"):
         shares_of_levels([[0.0]], 0)

@@ -8,12 +8,12 @@ import pandas as pd
 
 from validation.conventions.packages import ENVIRONMENTS, PACKAGES
 from validation.conventions.probes import FACTS, PROBES, SAME
-from validation.conventions.tables import COLUMNS, by_neuron, lines_of_changes
+from validation.conventions.tables import COLUMNS, LEVELS, by_neuron, lines_of_changes
 from validation.study.claims import Finding, findings_text
 from validation.study.report import described, made, markdown
 
 
-def report(table: pd.DataFrame, findings: Sequence[Finding], seed: int) -> str:
+def report(table: pd.DataFrame, levels: pd.DataFrame, findings: Sequence[Finding], seed: int) -> str:
     """Return the report as Markdown."""
     versions = table.drop_duplicates("package").set_index("package")["version"].to_dict()
     asked = [f"{name} {version}" for name, version in versions.items()]
@@ -32,11 +32,15 @@ def report(table: pd.DataFrame, findings: Sequence[Finding], seed: int) -> str:
         markdown(by_neuron(table)),
         "## Questions",
         "\n".join([*questions, f"* **{SAME}**: {SAME_WORDS}"]),
+        "## Noise of a chip",
+        "Keys of a race on Loihi fire by uniform noise of eight bits, so that the shares of a row are multiples of one "
+        "part in as many: a dynamic range. The last line is at most one spike in ten steps, as in the circuits.",
+        markdown(levels),
         "## Claims",
         findings_text(findings),
         *(["## Not asked", "\n".join(lacking)] if lacking else []),
         "## Columns",
-        described(COLUMNS),
+        described(COLUMNS | LEVELS),
         made(f"seed {seed}"),
     ]
     return "\n\n".join(parts) + "\n"

@@ -15,7 +15,17 @@ from validation.conventions.claims import CLAIMS
 from validation.conventions.figures import figure
 from validation.conventions.packages import chosen
 from validation.conventions.report import report
-from validation.conventions.tables import COLUMNS, FILE, ask, by_neuron, joined, lines_of_changes, read, shipped
+from validation.conventions.tables import (
+    COLUMNS,
+    FILE,
+    ask,
+    by_neuron,
+    joined,
+    lines_of_changes,
+    noise_levels,
+    read,
+    shipped,
+)
 from validation.study import command_line
 from validation.study.record import StudyRecord
 from validation.study.results import Results
@@ -76,11 +86,12 @@ def main(config: Config) -> None:
     study = prepare(config)
     with Results.of(config) as out:
         table = run(study)
-        out.tables(conventions=table)
+        levels = noise_levels()
+        out.tables(conventions=table, noise_levels=levels)
         wide = by_neuron(table)
         out.show(wide[[name for name in SHOWN if name in wide]])
         out.figures(conventions=figure(table))
-        out.report(report(table, CLAIMS.findings(out), config.seed))
+        out.report(report(table, levels, CLAIMS.findings(out), config.seed))
         for line in lines_of_changes(table):
             print(line, file=sys.stderr)
 

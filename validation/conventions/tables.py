@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 import pandas as pd
 
 from biospike.errors import InputError
+from biospike.ideal.hardware_lif import shares_of_levels
+from biospike.ideal.softmax import softmax
+from biospike.metrics import total_variation
 from validation.conventions.packages import Asked, neurons, version
 from validation.conventions.probes import FACTS, PROBES, SAME, answers, differences
+from validation.data import attention_rows
 
 COLUMNS = {
     "package": "name as in --packages",
@@ -26,6 +31,13 @@ COLUMNS = {
     "date": "when the package was asked",
     "changed": "what the shipped table has in place of `seen`; empty where they agree or it has no such row",
 }
+LEVELS = {
+    "levels": "values that a step of uniform noise can have; 255 of eight bits",
+    "spikes_per_step": "mean number of spikes of a row in a step",
+    "tv": "mean total variation from softmax of the shares that a race on such noise decides, on the shipped rows",
+}
+EIGHT_BITS, RARE = 255, 0.1
+"""Levels of a chip's noise, and the spikes of a row and step at which two in one step are rare."""
 KEY = ["package", "model", "probe"]
 FILE = "conventions.csv"
 
@@ -102,6 +114,20 @@ def lines_of_changes(table: pd.DataFrame) -> list[str]:
         f"changed: {row.package} {row.version}, {row.model}, {row.probe}: {row.seen}; shipped: {row.changed}"
         for row in table[table["changed"] != ""].itertuples(index=False)
     ]
+
+
+def noise_levels() -> pd.DataFrame:
+    """What noise of few levels leaves of softmax: a row a number of levels, and eight bits at rare spikes."""
+    logits = attention_rows()
+    exact = softmax(logits)
+    rows = []
+    for levels in (255, 128, 64, 32, 16, 8):
+        tv = total_variation(shares_of_levels(logits, levels), exact)
+        spikes = np.nansum(exact, axis=1) / np.nanmax(exact, axis=1)  # sum of m over levels, but for rounding
+        rows.append({"levels": levels, "spikes_per_step": float(spikes.mean()), "tv": float(tv.mean())})
+    strongest = RARE * EIGHT_BITS * np.nanmax(exact, axis=1, keepdims=True)
+    tv = total_variation(shares_of_levels(logits, strongest), exact)
+    return pd.DataFrame([*rows, {"levels": EIGHT_BITS, "spikes_per_step": RARE, "tv": float(tv.mean())}])
 
 
 def by_neuron(table: pd.DataFrame) -> pd.DataFrame:

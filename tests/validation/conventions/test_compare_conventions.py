@@ -20,7 +20,7 @@ from validation.conventions.packages import PACKAGES
 from validation.conventions.packages.of_brian2 import neurons as of_brian2
 from validation.conventions.probes import SAME, Neuron, answers, differences, smallest, spike_test
 from validation.conventions.study import Config, main, prepare
-from validation.conventions.tables import COLUMNS, KEY, ask, by_neuron, joined, lines_of_changes, shipped
+from validation.conventions.tables import COLUMNS, KEY, ask, by_neuron, joined, lines_of_changes, noise_levels, shipped
 
 FORMULAS: dict[tuple[str, str], tuple[DiscreteLIF, dict[str, Any]]] = {
     ("spikingjelly", "LIFNode(tau=4)"): (SpikingJellyHard(tau=4), {"tie": 4.0}),
@@ -154,6 +154,12 @@ def test_tables_of_several_environments_are_joined_and_what_changed_is_told(
     assert told[0] in report
     assert "0 differences in" in report
     assert {path.suffix for path in (tmp_path / "all").iterdir()} == {".csv", ".md", ".png", ".pdf"}
+
+
+def test_noise_of_eight_bits_leaves_what_another_code_found() -> None:
+    table = noise_levels()
+    assert table["tv"].tolist() == pytest.approx([0.0045, 0.0080, 0.0160, 0.0305, 0.0555, 0.0990, 0.089], abs=6e-5)
+    assert (table["levels"].iloc[-1], table["spikes_per_step"].iloc[-1]) == (255, 0.1)
 
 
 def test_figure_has_a_row_a_neuron_and_a_column_a_question() -> None:
