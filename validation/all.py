@@ -27,6 +27,7 @@ from biospike.ideal.frameworks import versions as framework_versions
 from biospike.provenance import code_digest
 from biospike.recording import git_revision, versions, write_atomically
 from validation import compare_exponential, compare_transfer
+from validation.ageing import study as ageing
 from validation.approximation import study as approximation
 from validation.assumptions import study as assumptions
 from validation.attention import study as attention
@@ -67,6 +68,7 @@ STUDIES: dict[str, StudyRecord] = {
         frameworks.STUDY,
         verdicts.STUDY,
         rank.STUDY,
+        ageing.STUDY,
         attention.STUDY,
         attention.TOY,
         softmax.STUDY,

@@ -105,6 +105,12 @@ def small_rank(patch: pytest.MonkeyPatch, module: Any) -> None:
     patch.setattr("validation.rank.tables.ROUNDING", 1e-9)  # below, digits are those of the machine
 
 
+def small_ageing(patch: pytest.MonkeyPatch, module: Any) -> None:
+    """Two decays, three tokens of 50 ms, and narrow blocks."""
+    patch.setitem(module.PRESETS, "quick", module.Preset((0.3, 3.0), 3, 2, 0.05, 24, 3, 2, 8))
+    patch.setattr("validation.ageing.measure.CONTEXT", 16)
+
+
 def small_sort(patch: pytest.MonkeyPatch, module: Any) -> None:
     """Few sets of everything, and small trees only."""
     patch.setitem(module.PRESETS, "quick", module.Sizes(2, 0, 50, 2, 2, 10, 2, 1000, 2, 6))
@@ -192,6 +198,7 @@ CASES = (
     ),
     Case("calibrate_verdicts", {"jobs": 1}, small_verdicts),
     Case("rank_collapse", {}, small_rank, left_out=("condition",)),
+    Case("compare_ageing", {}, small_ageing),
     Case("sort_circuits", {}, small_sort),
     Case("calibrate_design_rule", {"circuits": ("integrate",)}, small_rule),
     Case("effective_dimension", {"sets": ("tokens", "patches-4"), "patches": 30, "trials": 2}),
