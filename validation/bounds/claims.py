@@ -351,3 +351,31 @@ CLAIMS.unread(
     "ten seeds stand behind every figure", REPORTED, "how the experiments were made cannot be measured",
     kind="reported", place="experiments", decidable=False,
 )  # fmt: skip
+
+
+@CLAIMS.add("lateral inhibition spends fewer spikes on sparse attention", REPORTED, kind="reported",
+            place="open problems: spike counts of sparse attention")  # fmt: skip
+def sparse(results: Results) -> Finding:
+    """Error among the keys that stay over that of all keys, at the same spikes a row."""
+    rows = results.table("sparse")
+    cases, told = [], []
+    for code, mine in rows.groupby("code", sort=False):
+        whole = mine[mine["kept"] == "all"].iloc[0]
+        for row in mine[mine["kept"] != "all"].to_dict("records"):
+            ends = (row["tv"] / whole["tv"], row["low"] / whole["high"], row["high"] / whole["low"])
+            cases.append(Case(name=f"{code}, {row['kept']}", trials=row["trials"], most=1.0,
+                              **dict(zip(("estimate", "low", "high"), ends, strict=True))))  # fmt: skip
+            told.append(f"{code}, {row['kept']}: {ends[0]:.2f}, {row['left_out']:.2g} left out")
+    return judged(
+        "error over that of all keys: " + "; ".join(told),
+        cases,
+        on="the mask",
+        threshold_from="as large",
+        conditions=conditions(whole, "the same spikes a row; what is left out is a bias that no spike removes"),
+    )
+
+
+CLAIMS.unread(
+    "spike-timing-dependent plasticity finds the circuits of the theory", REPORTED, "no weight is plastic here",
+    kind="reported", place="open problems",
+)  # fmt: skip

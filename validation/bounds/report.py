@@ -69,6 +69,11 @@ def report(
         "## What information asks for",
         *_information(found, bounds),
         *_rates(tables["rates"]),
+        "## Sparse rows",
+        "`kept`: so many largest logits, all, or the shares of sparsemax, the limit of threshold-linear keys. `tv` and "
+        "`law` are about the keys that stay, at the same rate of the row; `left_out` is their total variation from the "
+        "softmax of all keys, which no spike removes.",
+        markdown(tables["sparse"]),
         "## The fit of the paper, and coins",
         f"The paper's abstract has R^2 = {paper.R_SQUARED}, here read as that of eps = alpha/sqrt(N_total); "
         f"{paper.DIGEST} reports {paper.SPIKE_RATIO[0]} to {paper.SPIKE_RATIO[1]} times the theoretical number of "

@@ -22,6 +22,7 @@ from biospike.simulation import check_study
 from circuits import SOFTMAX_CIRCUITS
 from validation.attention import study as compare_attention
 from validation.bounds import measure as measured
+from validation.bounds import sparse
 from validation.bounds.claims import CLAIMS
 from validation.bounds.curves import Curve, curves
 from validation.bounds.figures import bounds_figure, control_figure
@@ -232,6 +233,8 @@ def main(config: Config) -> None:
         raw = run(study)
         found = curves(raw)
         tables = tabulate(found, study.left_out) | {"rates": rates(raw)}
+        target = str(study.options["target"])
+        tables["sparse"] = sparse.measure(study.real, study.sizes.trials, config.seed, target)
         out.save("raw", raw)
         out.tables(**tables)
         shown = ["family", "code", "metric", "exponent", "exponent_low", "exponent_high", "r_squared", "verdict"]

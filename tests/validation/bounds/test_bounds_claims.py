@@ -69,7 +69,23 @@ def rates(per_value: float, frobenius: float) -> dict[str, Any]:
 BERNOULLI, NO_CODE, TRIANGLE = "rate coding errs", "no spike code", "the rms error of a regular code"
 HOEFFDING, ENOUGH, NEEDED, TIGHT = "T = ln(2/alpha)", "O(n^2/eps^2)", "N_total = Omega", "the bound of Omega"
 SQUARED, RATIO, BIT, CONSTANT = "R^2", "observed/theoretical", "a spike carries", "inhibition saturates"
+
+
+def sparse(*errors: float, half: float = 0.02) -> dict[str, Any]:
+    """Errors of two and four keys that stay, where all have 1."""
+    rows = []
+    for kept, error in zip(("all", "2", "4"), (1.0, *errors), strict=False):
+        row = {"code": "escape", "kept": kept, "keys": 2.0, "rows": 5, "trials": 8, "spikes": 200.0, "law": 1.0}
+        rows.append(row | {"tv": error, "low": error * (1 - half), "high": error * (1 + half), "left_out": 0.1})
+    return {"sparse": rows}
+
+
+SPARSE = "lateral inhibition spends fewer"
 CASES = [
+    (SPARSE, "holds", sparse(0.5, 0.7)),
+    (SPARSE, "does not hold", sparse(1.5, 1.2)),
+    (SPARSE, "depends", sparse(0.5, 1.5)),
+    (SPARSE, "undecided", sparse(1.0)),
     (BERNOULLI, "holds", {"fits": [fit("bernoulli", "1/sqrt(N)")]}),
     (BERNOULLI, "does not hold", {"fits": [fit("bernoulli", "1/N")]}),
     (BERNOULLI, "undecided", {"fits": [fit("bernoulli", "undecided")]}),
