@@ -45,6 +45,7 @@ from validation.study.options import member
 from validation.study.record import StudyRecord
 from validation.study.report import made, markdown
 from validation.study.results import Results
+from validation.study.sources import answers
 from validation.verdicts import study as verdicts
 
 MARK = "complete.json"
@@ -218,6 +219,8 @@ def index(config: Config, table: pd.DataFrame, outcomes: list[Outcome]) -> str:
         ". ".join(f"{kind}: {words}" for kind, words in KINDS.items())
         + f". Intervals are nominally 95 %, {ADJUSTED[config.preset]}.",
         markdown(table[list(COLUMNS)]),
+        "## What the sources say",
+        markdown(answers(table)),
         "## Studies",
         "\n".join(studies),
         *(["## Not run, or failed", "\n".join(failed)] if failed else []),
