@@ -101,24 +101,6 @@ def test_short_batches_and_full_disks_keep_nothing(tmp_path, runs, monkeypatch):
         assert study().sum() > 0
 
 
-def test_source_is_read_in_the_thread_that_starts_the_others(tmp_path, runs, monkeypatch):
-    """Python 3.11 cannot make syntax trees in two threads at once, and Brian2 makes them in this one."""
-    threads = []
-    parse = ast.parse
-
-    def watched(*arguments, **options):
-        threads.append(threading.current_thread())
-        return parse(*arguments, **options)
-
-    for remembered in (source.digest, source.files_behind, source._imports):
-        remembered.cache_clear()
-    monkeypatch.setattr(source.ast, "parse", watched)
-    with parts.kept_in(tmp_path / "parts"):
-        study(target="fused", jobs=2, check=False)
-    assert len(runs) > 2
-    assert set(threads) == {threading.main_thread()}
-
-
 def test_a_view_is_known_by_what_it_repeats_and_how_often():
     once = np.arange(6.0).reshape(2, 3)
     views = [np.broadcast_to(once, (4, 2, 3)), np.broadcast_to(once, (5, 2, 3)), np.broadcast_to(once + 1, (4, 2, 3))]
