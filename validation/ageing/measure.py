@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import attrs
 import numpy as np
@@ -48,7 +47,8 @@ RESCALED = {
 }  # fmt: skip
 
 
-class Preset(NamedTuple):
+@attrs.frozen
+class Preset:
     """Decays, tokens, trials and duration of a token; channels of the stack."""
 
     decays: tuple[float, ...]

@@ -1,5 +1,6 @@
 """Claims on attention that ages: opposite tables give opposite verdicts, noise about a threshold gives none."""
 
+import attrs
 import numpy as np
 import pytest
 
@@ -53,7 +54,7 @@ def test_every_claim_is_tested(covers):
 
 @pytest.mark.long
 def test_tables_of_a_small_run():
-    preset = PRESETS["quick"]._replace(decays=(0.3, 3.0), tokens=3, trials=2, token_s=0.05)
+    preset = attrs.evolve(PRESETS["quick"], decays=(0.3, 3.0), tokens=3, trials=2, token_s=0.05)
     table = shares(preset, 1, "numpy", False)
     assert list(dict.fromkeys(table["rows"])) == ["escape", "integrate", "servo alone"]
     assert (table["identity"] < 1e-12).all()
