@@ -168,28 +168,28 @@ class SpikeDrivenV2Block:
     def __attrs_post_init__(self) -> None:
         check_heads(self.mlp_in.features, self.heads)
 
-    def run(self, x: ArrayLike, fire: Fire = fire) -> SpikeDrivenV2Stages:
+    def run(self, x: ArrayLike, neurons: Fire = fire) -> SpikeDrivenV2Stages:
         """Pass currents through.
 
         Parameters
         ----------
         x
             (T, batch, height, width, channels), real.
-        fire
-            Neurons, or others in their place.
+        neurons
+            Those of the formula, or others in their place, such as `circuits.transformers.Membranes`.
         """
         current = np.asarray(x, dtype=float)
         if current.ndim != 5 or current.shape[-1] != self.mlp_in.features:
             raise InputError(
                 f"x must have the shape (T, batch, height, width, {self.mlp_in.features}), got {current.shape}"
             )
-        s = fire(LIF, current)
-        q, k, v = (fire(LIF, one.apply(s)) for one in (self.q, self.k, self.v))
+        s = neurons(LIF, current)
+        q, k, v = (neurons(LIF, one.apply(s)) for one in (self.q, self.k, self.v))
         flat = (*current.shape[:2], -1, current.shape[-1])
         scores = self_attention_current(
             q.reshape(flat), k.reshape(flat), v.reshape(flat), heads=self.heads, scale=SCALE
         )
-        attention = fire(LIF_HALF, scores.reshape(current.shape))
+        attention = neurons(LIF_HALF, scores.reshape(current.shape))
         attended = current + self.projection.apply(attention)
-        hidden = fire(LIF, project(fire(LIF, attended), self.mlp_in))
+        hidden = neurons(LIF, project(neurons(LIF, attended), self.mlp_in))
         return SpikeDrivenV2Stages(s, q, k, v, attention, attended, hidden, attended + project(hidden, self.mlp_out))

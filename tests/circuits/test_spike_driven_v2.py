@@ -14,6 +14,9 @@ from biospike.ideal.attention.spike_driven_v2 import (
     SpikeDrivenV2Block,
     fold_rep_conv,
 )
+from circuits.transformers import Membranes
+
+import brian2 as b2
 
 
 def norm(rng, channels):
@@ -108,6 +111,43 @@ def test_a_block_is_its_formula(T):
     # Sums in another order may differ in the last bit, which no threshold here sees.
     np.testing.assert_array_equal(found.hidden, hidden)
     np.testing.assert_allclose(found.x, attended + hidden @ block.mlp_out.weight + block.mlp_out.bias, atol=1e-12)
+
+
+def test_membranes_in_the_place_of_the_neurons_give_the_same_spikes():
+    """Brian2 neurons of 1 ms steps are the discrete ones, of every population."""
+    rng = np.random.default_rng(4)
+    block = small(rng)
+    x = rng.normal(0.8, 1.0, (4, 1, 3, 3, 48))
+    ideal, membranes = block.run(x), block.run(x, neurons=Membranes(dt=1 * b2.ms))
+    for name in ("s", "q", "k", "v", "attention", "hidden"):
+        np.testing.assert_array_equal(getattr(membranes, name), getattr(ideal, name), err_msg=name)
+        assert getattr(ideal, name).any()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("channels", STAGES[1])
+@pytest.mark.parametrize("T", [1, 4])
+def test_blocks_of_published_size(channels, T):
+    """196 tokens, heads of 48 and 60 channels: spikes of Brian2 neurons are the formula's, all of them."""
+    rng = np.random.default_rng(channels + T)
+
+    def convolution():
+        return Convolution(
+            rng.normal(size=(channels, channels, 3, 3)) / np.sqrt(9 * channels), rng.normal(1.5, 1, channels)
+        )
+
+    def affine(rows, columns):
+        return Affine(rng.normal(size=(rows, columns)) / np.sqrt(rows), rng.normal(0.5, 0.3, columns))
+
+    block = SpikeDrivenV2Block(
+        q=convolution(), k=convolution(), v=convolution(), projection=convolution(),
+        mlp_in=affine(channels, 2 * channels), mlp_out=affine(2 * channels, channels),
+    )  # fmt: skip
+    x = rng.normal(0.8, 1.0, (T, 1, SIDE, SIDE, channels))
+    ideal, membranes = block.run(x), block.run(x, neurons=Membranes(dt=1 * b2.ms))
+    for name in ("s", "q", "k", "v", "attention", "hidden"):
+        np.testing.assert_array_equal(getattr(membranes, name), getattr(ideal, name), err_msg=name)
+        assert 0.01 < getattr(ideal, name).mean() < 1, name
 
 
 def test_heads_of_any_width():
