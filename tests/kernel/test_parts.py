@@ -1,12 +1,9 @@
 """Batches of an interrupted study are read again: the same numbers, and never those of something else."""
 
-import ast
-import threading
-
 import numpy as np
 import pytest
 
-from biospike import execution, parts, simulate, simulation, source, standalone
+from biospike import execution, parts, simulate, simulation, standalone
 from circuits.softmax import Escape, Integrate
 
 LOGITS = np.random.default_rng(3).normal(0, 1, (6, 20))
