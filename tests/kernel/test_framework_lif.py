@@ -15,6 +15,7 @@ from biospike.ideal.frameworks import (
     framework_conventions,
     framework_neuron,
 )
+from biospike.ideal.frameworks.installed import require
 from biospike.ideal.lif import DiscreteLIF, SnnTorch
 
 import brian2 as b2
@@ -109,6 +110,7 @@ def needs(package: str) -> None:
     pytest.importorskip("torch")
     if not available(package):
         pytest.skip(f"{package} is not installed")
+    require(package)  # which knows what it warns of as it is imported
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
