@@ -135,7 +135,9 @@ def decide(evidence: Evidence) -> Decision:
     ratio = QUARTER if earlier is None else float(evidence.n[-1] / evidence.n[earlier])
     bias = bias_of_products(here, across, ratio, rows, independent=evidence.independent)
     if why_untestable(trials, rows, evidence.independent):
-        return undecided("few trials", bias=bias, trials_needed=FEWEST_TRIALS)
+        # More trials may tell of few keys that they are too few.
+        needed = FEWEST_TRIALS if evidence.free >= FEWEST_FREE else np.nan
+        return undecided("few trials", bias=bias, trials_needed=needed)
     if earlier is None:
         return undecided("few windows", bias=bias)
     lasting = _of_bias(bias, evidence.free, trials) if bias.found else None

@@ -209,3 +209,15 @@ def test_no_other_place_holds_a_slope_against_a_number():
                     found[str(path)] = lines
     assert files > 100
     assert not found
+
+
+def test_more_trials_are_not_promised_to_decide_on_few_keys():
+    """Regular codes need rows times keys that are free: seven trials would say few keys."""
+    p = P[:1]
+    p = np.where(np.arange(p.shape[1]) < 3, 1 / 3, 0.0)[None, :]
+    counts = np.rint(
+        N[:, None, None, None] * p + np.random.default_rng(5).uniform(-0.5, 0.5, (len(N), 6, 1, p.shape[1]))
+    )
+    found = decide_rows(np.where(p > 0, counts, 0).astype(np.int32), p, independent=False)
+    assert (found.verdict, found.reason) == ("undecided", "few trials")
+    assert np.isnan(found.trials_needed)

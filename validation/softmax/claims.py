@@ -123,10 +123,12 @@ def shares(results: Results) -> Finding:
     spread = number(row, "rate_spread")
     if np.isnan([spread, row["tv_low"], row["tv_high"]]).any():
         raise Missing("one row, or one trial, does not tell")
+    if spread <= CLOSE:
+        raise Missing("the drives of these rows add up to the same, so that rates without inhibition differ by nothing")
     told = f"without any inhibition the shares have TV {row['tv']:.4f}, and the rows' rates a spread of {spread:.2f}"
     return judged(
         told,
-        [Case(word=HOLDS) if spread <= CLOSE else _tv("", row, least=SMALL)],
+        [_tv("", row, least=SMALL)],
         threshold_from=f"{OF_SMALL}; rates that differ by more than {CLOSE:.0%}",
         control=told,
         conditions=conditions(row),
@@ -298,6 +300,8 @@ def dynamic_range(results: Results) -> Finding:
     """What silencing costs on every row, arithmetic."""
     logits = results.dataset("counts")["logits"].values
     p, below = softmax(logits), np.nanmax(logits, axis=1, keepdims=True) - logits
+    if not (below > 5).any():
+        raise Missing("no key of these rows lies 5 nats below its maximum")
     lost = {nats: np.where(below > nats, p, 0.0).sum(axis=1) for nats in (5, 6)}
     few, many = lost[5].min(), lost[5].max()
     return judged(

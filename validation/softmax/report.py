@@ -99,7 +99,8 @@ def normalising(last: pd.DataFrame) -> list[str]:
             f"**The circuit normalises:** the row's rate is the same to {HELD:.0%} over the rows, and when the logits "
             f"of all keys are shifted or scaled, in {', '.join(known.index[held])}."
         )
-    only = known[~held & (known["tv"] < SMALL)]
+    # Where the rates err as little as the shares, as of one dominating key, nothing is told apart.
+    only = known[~held & (known["tv"] < SMALL) & (known["tv_fixed"] > SMALL)]
     if len(only):
         parts.append(
             "**Only the read-out normalises:** the shares of "
@@ -121,8 +122,8 @@ def _floor_curve(floors: pd.DataFrame | None) -> list[str]:
         markdown(floors),
         described(FLOOR_CURVE),
         "The weight w, in thresholds, is free in the sources, which give the feedback once as the mean and once as the "
-        "sum of the row's spikes. `tv_law` is the closed form of the fixed point for beta = 1, with which the "
-        f"simulated floors agree to {worst:.2g}.",
+        "sum of the row's spikes. `tv_law` is the closed form of the fixed point for beta = 1, from which the "
+        f"simulated floors differ by at most {worst:.2g}.",
     ]
 
 

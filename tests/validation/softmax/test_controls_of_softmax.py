@@ -185,7 +185,7 @@ def test_what_is_said_follows_from_the_table() -> None:
     ("changed", "verdict"),
     [
         ({}, "does not hold"),
-        ({"rate_spread": 0.01}, "holds"),
+        ({"rate_spread": 0.01}, "not measured"),
         ({"tv_high": 0.02}, "undecided"),
         ({"rate_spread": np.nan}, "not measured"),
     ],
