@@ -193,7 +193,8 @@ def _meaning() -> str:
     return "\n".join(
         (
             "- `loop` is stepping alone, in processor time unless it says wall: for biospike all of its compiled "
-            "processes with their start and files, for the others the loop without set-up, construction, imports or "
+            "processes with their start and files, for target fused its kernels (of blocks: the call), for the others "
+            "the loop without set-up, construction, imports or "
             "compilation. `call` is from the problem to its counts without imports, `process` the whole process with "
             "them.",
             "- A ratio is taken within a repetition, between runs that follow each other; its median, minimum and "

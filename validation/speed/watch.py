@@ -89,6 +89,27 @@ def watch_binaries(*, memory: bool = False) -> Iterator[Watched]:
         subprocess.Popen = original  # type: ignore[misc]
 
 
+@contextmanager
+def watch_kernels() -> Iterator[list[float]]:
+    """Processor times of the kernels of target fused that run within the block, one a batch, second."""
+    from biospike import fused  # noqa: PLC0415  (needs Brian2)
+
+    took: list[float] = []
+    original = fused.run_circuit
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        before = time.thread_time()
+        found = original(*arguments, **options)
+        took.append(time.thread_time() - before)
+        return found
+
+    fused.run_circuit = timed
+    try:
+        yield took
+    finally:
+        fused.run_circuit = original
+
+
 def _follow(watched: Watched, pid: int) -> None:
     """Keep the largest resident set of a process until it is gone; Linux only."""
     while True:

@@ -65,20 +65,17 @@ def _biospike(jobs: int | None, target: str = "cpp_standalone") -> Callable[[Pro
     def run(problem: Problem, directory: Path) -> Outcome:
         from biospike import simulate  # noqa: PLC0415
         from validation.speed.case import CIRCUITS, simulate_options  # noqa: PLC0415
-        from validation.speed.watch import watch_binaries  # noqa: PLC0415
+        from validation.speed.watch import watch_binaries, watch_kernels  # noqa: PLC0415
 
         circuit = CIRCUITS[problem.circuit]()
         options = simulate_options(problem) | {"check": False, "limit": False}
-        # Kernels run within this process, and their time is that of the whole call.
-        inside = target == "fused"
-        who = resource.RUSAGE_SELF if inside else resource.RUSAGE_CHILDREN
-        with watch_binaries() as watched:
-            wall, before = time.perf_counter(), resource.getrusage(who)
+        with watch_binaries() as watched, watch_kernels() as kernels:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
             data = simulate(circuit, np.array(problem.logits), target=target, jobs=jobs, **options)
-            after, took = resource.getrusage(who), time.perf_counter() - wall
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
         counts = data["spike_count"].transpose("trial", "row", "key", "checkpoint").values
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        busy = took if inside else watched.busy_s()
+        cpu, busy = (sum(kernels), sum(kernels)) if target == "fused" else (cpu, watched.busy_s())
         return Outcome(counts.reshape(-1, *counts.shape[2:]), busy, cpu, watched.compilations)
 
     return run
