@@ -28,7 +28,7 @@ import brian2 as b2
 
 WINDOWS = 24
 TAU_S = 50 * b2.ms
-"""Of the score membrane: the attention is on in nine steps of ten."""
+"""Of the score membrane: the attention is on in four steps of five."""
 FUSED, OWN, TORCH = "fused", "cpp_standalone", "torch"
 BLOCK_PEERS = {FUSED: "biospike, fused", OWN: "biospike, cpp_standalone", TORCH: "torch, batched"}
 TOTALS = ("spikes_encoder", "spikes_qkv", "coincidences", "attention_count", "output_count")

@@ -156,8 +156,8 @@ def _block(block: pd.DataFrame) -> list[str]:
         index="tokens", columns="peer", values="loop_us_per_presentation_step", aggfunc="median", sort=False
     ).reset_index()
     text = (
-        "Processor time of a step and sample, microseconds, streaming rows of escape, the attention on in nine steps "
-        "of ten, one core: of target fused the whole call, with initial states and results; of `cpp_standalone` its "
+        "Processor time of a step and sample, microseconds, streaming rows of escape, the attention on in four steps "
+        "of five, one core: of target fused the whole call, with initial states and results; of `cpp_standalone` its "
         "binaries; of torch the loop alone, batched over the samples in single precision. Counts of the two targets "
         f"are the same, every one; torch's totals agree within {BLOCK_SIGMAS:g} standard errors."
     )
