@@ -28,7 +28,7 @@ from brian2.units.fundamentalunits import Quantity
 
 MOST_ROWS, TRIALS = 8, 8
 """Rows, spread evenly over those of the study, that are run with shifted and with scaled logits, and trials of each."""
-MOST_FLOOR_ROWS, FLOOR_TRIALS = 36, 4
+MOST_FLOOR_ROWS, FLOOR_TRIALS = 72, 8
 """Rows and trials of a point of the floor curve."""
 LOWERED = 1.0
 """Nats by which the logits are lowered against the reference of the drive. Raising them would saturate keys."""

@@ -27,8 +27,7 @@ from validation.study.verdict import UNDECIDED, Case
 
 from brian2.units.fundamentalunits import Quantity
 
-REGULARITIES = (1, 2, 4, 16, np.inf)
-"""A threshold of Gamma(k) is drawn as the sum of k exponentials, which costs as much as all else from k = 16 on."""
+REGULARITIES = (1, 2, 4, 16, 64, np.inf)
 WINDOWS = 6
 SHORTEST = 1 / 32
 """Of the windows, in units of the longest; every one is twice the one before."""
