@@ -52,7 +52,7 @@ TOUCHED = {
     "validation/rule/figures.py": (False, False),
     "validation/rank/tables.py": (False, False),
     "validation/sort/tables.py": (False, False),
-    "validation/ageing/tables.py": (False, False),
+    "validation/ageing/report.py": (False, False),
     "validation/dimension/report.py": (False, False),
     "validation/approximation/targets.py": (False, False),
     "validation/assumptions/report.py": (False, False),
