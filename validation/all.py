@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -214,7 +215,7 @@ def index(config: Config, table: pd.DataFrame, outcomes: list[Outcome]) -> str:
     failed = [f"- {outcome.name}: {outcome.line}" for outcome in outcomes if outcome.state == "failed"]
     parts = [
         "# Claims, and what was measured",
-        f"Preset {config.preset}, seed {config.seed}. {len(table)} claims, by their kind:",
+        f"Preset {config.preset}, seed {config.seed}, {date.today():%Y-%m-%d}. {len(table)} claims, by their kind:",
         headline(table),
         ". ".join(f"{kind}: {words}" for kind, words in KINDS.items())
         + f". Intervals are nominally 95 %, {ADJUSTED[config.preset]}.",
@@ -237,7 +238,8 @@ def main(config: Config) -> None:
         raise SystemExit(0)  # nothing was made, of which a record could be kept
     out = command_line.writable(config.out)
     outcomes = run(config, commands)
-    table = claims_table(findings(out, config.preset))
+    told = {"preset": config.preset, "date": date.today().isoformat(), "revision": git_revision()}
+    table = claims_table(findings(out, config.preset)).assign(**told)
     text = index(config, table, outcomes)
     write_atomically(out / "index.md", lambda path: path.write_text(text, encoding="utf-8"))
     write_atomically(out / "claims.csv", lambda path: table.to_csv(path, index=False))

@@ -185,11 +185,24 @@ def test_claims_are_those_of_the_index(tmp_path, monkeypatch, capsys):
     pd.DataFrame([row, row | {"verdict": "undecided", "study": "t"}]).to_csv(tmp_path / "claims.csv", index=False)
     assert run(monkeypatch, "claims", "--results", str(tmp_path), "--study", "s") == 0
     assert capsys.readouterr().out == "[s] c\n  m\n  holds\n1 claims\n"
+    pd.DataFrame([row | {"preset": "quick", "date": "2026-11-28", "revision": "abc"}]).to_csv(
+        tmp_path / "claims.csv", index=False
+    )
+    assert run(monkeypatch, "claims", "--results", str(tmp_path)) == 0
+    assert capsys.readouterr().out.startswith("claims.csv: quick, 2026-11-28, abc\n[s] c\n")
+    pd.DataFrame([row, row | {"verdict": "undecided", "study": "t"}]).to_csv(tmp_path / "claims.csv", index=False)
     for more, words in ((["--study", "q"], "--study q"), (["--verdict", "maybe"], "there are holds, undecided")):
         assert run(monkeypatch, "claims", "--results", str(tmp_path), *more) == 2
         assert words in capsys.readouterr().err
     assert run(monkeypatch, "claims", "--results", str(tmp_path / "none")) == 2
     assert "there is no claims.csv" in capsys.readouterr().err
+
+
+def test_the_index_that_ships_is_read_without_results_of_ones_own(monkeypatch, capsys):
+    assert run(monkeypatch, "claims", "--verdict", "holds") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("claims_quick.csv: quick, 20")
+    assert int(said.splitlines()[-1].split()[0]) > 20
 
 
 def test_doctor_finds_a_sound_machine_sound_and_a_broken_one_broken(monkeypatch, capsys, tmp_path):
