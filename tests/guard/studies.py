@@ -197,9 +197,10 @@ CASES = (
         small_assumptions,
     ),
     Case("calibrate_verdicts", {"jobs": 1}, small_verdicts),
-    Case("rank_collapse", {}, small_rank, left_out=("condition",)),
+    # The condition, and ends of intervals of slopes of rates near rounding.
+    Case("rank_collapse", {}, small_rank, left_out=("condition", "collapse.low", "collapse.high")),
     Case("compare_ageing", {}, small_ageing),
-    Case("sort_circuits", {}, small_sort),
+    Case("sort_circuits", {}, small_sort, left_out=("theorems.value",)),  # differences of 1e-14
     Case("calibrate_design_rule", {"circuits": ("integrate",)}, small_rule),
     Case("effective_dimension", {"sets": ("tokens", "patches-4"), "patches": 30, "trials": 2}),
     Case(

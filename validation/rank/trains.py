@@ -144,14 +144,16 @@ def describe(train: Array) -> Array:
     gaps = np.diff(train) / np.diff(train).mean()
     pairs = gaps[1:] + gaps[:-1]
     times = np.cumsum(gaps)
-    counts = [np.bincount((times // window).astype(int)) for window in WINDOWS]
+    # Whole windows; the last spike ends them by definition, and rounding is not to say in which it is.
+    counts = [np.bincount((times[:-1] // window).astype(int), minlength=2) for window in WINDOWS]
+    counts = [count[: max(2, int(gaps.size // window))] for count, window in zip(counts, WINDOWS, strict=True)]
     waves = np.exp(-2j * np.pi * np.outer(_band(), times)).sum(axis=1)
     power = (np.abs(waves) ** 2 / times.size).reshape(len(FREQUENCIES), -1).mean(axis=1)
     return np.array([
         *np.quantile(gaps, QUANTILES),
         gaps.std(), (2 * np.abs(np.diff(gaps)) / pairs).mean(), (3 * np.diff(gaps) ** 2 / pairs**2).mean(),
         *(np.corrcoef(gaps[lag:], gaps[:-lag])[0, 1] for lag in LAGS),
-        *(count[:-1].var() / count[:-1].mean() for count in counts),
+        *(count.var() / count.mean() for count in counts),
         *power,
     ])  # fmt: skip
 
