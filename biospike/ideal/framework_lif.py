@@ -32,8 +32,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from biospike.ideal.lif import Array, DiscreteLIF, rows_of_input
 from biospike.parameters import choice, flag, number
 
-import brian2 as b2
-
 
 @attrs.frozen(kw_only=True)
 class Norse(DiscreteLIF):
@@ -54,6 +52,7 @@ class Norse(DiscreteLIF):
     current : 1
     """
     threshold = "v > v_th"
+    starts_at = "v_leak"
 
     def statements(self) -> tuple[str, str]:
         """See `DiscreteLIF.statements`."""
@@ -65,12 +64,6 @@ class Norse(DiscreteLIF):
         current = jumped - di
         """
         return update, "v = v_reset"
-
-    def build(self, n: int, stimulus: b2.TimedArray, *, name: str = "discrete_lif*") -> b2.NeuronGroup:
-        """See `DiscreteLIF.build`; as in the package, the membrane starts at v_leak."""
-        group = DiscreteLIF.build(self, n, stimulus, name=name)
-        group.v = self.v_leak
-        return group
 
     def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[Any], Array]:
         """See `DiscreteLIF.trace`."""
@@ -101,6 +94,7 @@ class NorseBox(DiscreteLIF):
 
     equations = "v : 1"
     threshold = "v > v_th"
+    starts_at = "v_leak"
 
     def statements(self) -> tuple[str, str]:
         """See `DiscreteLIF.statements`."""
@@ -109,12 +103,6 @@ class NorseBox(DiscreteLIF):
         v = v + dv
         """
         return update, "v = v_reset" if self.reset == "value" else "v = v - v_th"
-
-    def build(self, n: int, stimulus: b2.TimedArray, *, name: str = "discrete_lif*") -> b2.NeuronGroup:
-        """See `DiscreteLIF.build`; as in the package, the membrane starts at v_leak."""
-        group = DiscreteLIF.build(self, n, stimulus, name=name)
-        group.v = self.v_leak
-        return group
 
     def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[Any], Array]:
         """See `DiscreteLIF.trace`."""
@@ -193,6 +181,7 @@ class BindsNET(DiscreteLIF):
     held : 1
     """
     threshold = "v >= thresh"
+    starts_at = "rest"
 
     def statements(self) -> tuple[str, str]:
         """See `DiscreteLIF.statements`; held is the counter of the refractory period."""
@@ -203,12 +192,6 @@ class BindsNET(DiscreteLIF):
         v = decayed + taken
         """
         return update, "v = v_reset\nheld = refrac"
-
-    def build(self, n: int, stimulus: b2.TimedArray, *, name: str = "discrete_lif*") -> b2.NeuronGroup:
-        """See `DiscreteLIF.build`; as in the package, the membrane starts at rest."""
-        group = DiscreteLIF.build(self, n, stimulus, name=name)
-        group.v = self.rest
-        return group
 
     def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[Any], Array]:
         """See `DiscreteLIF.trace`."""

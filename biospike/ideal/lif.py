@@ -81,6 +81,8 @@ class DiscreteLIF(abc.ABC):
 
     equations: ClassVar[str]
     threshold: ClassVar[str]
+    starts_at: ClassVar[str | None] = None
+    """Parameter at which the membrane v starts, as in the package; None for zero."""
 
     @abc.abstractmethod
     def statements(self) -> tuple[str, str]:
@@ -115,7 +117,7 @@ class DiscreteLIF(abc.ABC):
         return self.trace(inputs, dtype)[0]
 
     def build(self, n: int, stimulus: b2.TimedArray, *, name: str = "discrete_lif*") -> b2.NeuronGroup:
-        """Brian2 neurons driven by `stimulus`; nothing is run.
+        """Brian2 neurons driven by `stimulus`, their membrane where `starts_at` says; nothing is run.
 
         The update is a statement in the slot "groups"; threshold and reset follow in the default schedule. A synapse
         onto a variable of these neurons therefore acts in the next step, except that the hard reset erases what was
@@ -151,6 +153,8 @@ class DiscreteLIF(abc.ABC):
             name=name,
         )
         group.run_regularly(update, when="groups")
+        if self.starts_at is not None:
+            group.v = getattr(self, self.starts_at)
         return group
 
 
@@ -203,6 +207,7 @@ class SpikingJellyHard(DiscreteLIF):
 
     equations = "v : 1"
     threshold = "v >= v_th"
+    starts_at = "v_reset"
 
     def statements(self) -> tuple[str, str]:
         """See `DiscreteLIF.statements`."""
@@ -212,12 +217,6 @@ class SpikingJellyHard(DiscreteLIF):
             charge = "H = v - (v - v_reset)/tau + stim(t, i)"
         # H, and not v at once: Brian2 rewrites v = v - a + b as v += -a + b, which adds in another order.
         return charge + "\nv = H", "v = v_reset"
-
-    def build(self, n: int, stimulus: b2.TimedArray, *, name: str = "discrete_lif*") -> b2.NeuronGroup:
-        """See `DiscreteLIF.build`; as in the framework, the membrane starts at v_reset."""
-        group = DiscreteLIF.build(self, n, stimulus, name=name)
-        group.v = self.v_reset
-        return group
 
     def trace(self, inputs: ArrayLike, dtype: DTypeLike = np.float64) -> tuple[NDArray[Any], Array]:
         """See `DiscreteLIF.trace`."""

@@ -9,14 +9,11 @@ import attrs
 import pandas as pd
 import tyro
 
-from biospike.errors import InputError
-from biospike.execution import OF_BRIAN2
-from biospike.random import SEEDS
 from validation.ageing.claims import CLAIMS
 from validation.ageing.figures import ageing_figure
 from validation.ageing.measure import PRESETS, Preset, block, rescaling, shares
 from validation.ageing.report import report
-from validation.study.options import member
+from validation.study.options import preset_of
 from validation.study.record import StudyRecord
 from validation.study.results import Results
 
@@ -45,11 +42,7 @@ def prepare(config: Config) -> Preset:
     InputError
         Naming the value and what is accepted.
     """
-    member("--preset", config.preset, PRESETS)
-    member("--target", config.target, OF_BRIAN2)
-    if not 0 <= config.seed < SEEDS:
-        raise InputError(f"--seed {config.seed} must be in [0, {SEEDS})")
-    return PRESETS[config.preset]
+    return preset_of(PRESETS, preset=config.preset, target=config.target, seed=config.seed)
 
 
 def run(config: Config, preset: Preset) -> dict[str, pd.DataFrame]:

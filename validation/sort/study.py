@@ -11,14 +11,11 @@ import pandas as pd
 import tyro
 from tqdm import tqdm
 
-from biospike.errors import InputError
-from biospike.execution import OF_BRIAN2
-from biospike.random import SEEDS
 from validation.sort.claims import CLAIMS
 from validation.sort.figures import sort_figure
 from validation.sort.report import report
 from validation.sort.tables import Sizes, orders, theorems
-from validation.study.options import member
+from validation.study.options import preset_of
 from validation.study.record import StudyRecord
 from validation.study.results import Results
 
@@ -52,11 +49,7 @@ def prepare(config: Config) -> Sizes:
     InputError
         Naming the value and what is accepted.
     """
-    member("--preset", config.preset, PRESETS)
-    member("--target", config.target, OF_BRIAN2)
-    if not 0 <= config.seed < SEEDS:
-        raise InputError(f"--seed {config.seed} must be in [0, {SEEDS})")
-    return PRESETS[config.preset]
+    return preset_of(PRESETS, preset=config.preset, target=config.target, seed=config.seed)
 
 
 def run(config: Config, sizes: Sizes) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from biospike.errors import InputError
+from biospike.execution import OF_BRIAN2
+from biospike.random import SEEDS
+
+Preset = TypeVar("Preset")
 
 
 def member(option: str, value: str, accepted: Iterable[str], *, otherwise: str = "unknown", cutoff: float = 0.6) -> str:
@@ -32,3 +37,18 @@ def members(option: str, values: Sequence[str], accepted: Iterable[str], *, othe
         raise InputError(f"{option} needs at least one of {', '.join(names)}")
     for value in values:
         member(option, value, names, otherwise=otherwise)
+
+
+def preset_of(presets: Mapping[str, Preset], *, preset: str, target: str, seed: int) -> Preset:
+    """Return what a preset stands for, of a study that Brian2's own targets run.
+
+    Raises
+    ------
+    InputError
+        If preset, target or seed is none, naming the value and what is accepted.
+    """
+    member("--preset", preset, presets)
+    member("--target", target, OF_BRIAN2)
+    if not 0 <= seed < SEEDS:
+        raise InputError(f"--seed {seed} must be in [0, {SEEDS})")
+    return presets[preset]
