@@ -30,12 +30,13 @@ def digest(module: str) -> str:
 def files_behind(module: str) -> frozenset[Path]:
     """Files on which `module` depends: of this project, of its own package, and of whatever is not installed."""
     ours = {name.partition(".")[0] for name in (*NUMBERS, module, "circuits", "validation")}
+    where = tuple(sys.path)
     known: dict[str, Path] = {}
     waiting = [*NUMBERS, module]
     while waiting:
         name = waiting.pop()
         top = name.partition(".")[0]
-        if name in known or (top not in ours and _is_installed(top)) or (path := _file(name)) is None:
+        if name in known or (top not in ours and _is_installed(top, where)) or (path := _file(name)) is None:
             continue
         known[name] = path
         # A package is executed before what lies in it.
@@ -44,8 +45,8 @@ def files_behind(module: str) -> frozenset[Path]:
 
 
 @functools.cache
-def _is_installed(top: str) -> bool:
-    """Whether a package is one of Python's own or installed beside them, where its version tells it."""
+def _is_installed(top: str, where: tuple[str, ...]) -> bool:
+    """Whether a package, looked for on this path, is Python's own or installed, where its version tells it."""
     if not top or top in sys.stdlib_module_names:
         return True
     path = _file(top)
@@ -98,7 +99,8 @@ def _imports(path: Path, module: str, changed: int) -> frozenset[str]:
     count as well, so that none is missed.
     """
     above = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    # Imports are ASCII but for rare names; what else stands in a file may be of any encoding.
+    text = path.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ")
     found = {name for whole in _WHOLE.findall(text) for name in _words(whole)}
     for dots, target, some in _FROM.findall(text):
         base = above[: len(above) - len(dots) + 1] if dots else []

@@ -175,15 +175,29 @@ def test_what_a_circuit_of_a_file_imports_is_part_of_its_digest(
     helper.write_text("FACTOR = 1\n")
     for folder in (tmp_path, helper.parent):
         monkeypatch.syspath_prepend(folder)
-    source._is_installed.cache_clear()
     before = source.digest("circuit_of_a_file")
     assert helper in source.files_behind("circuit_of_a_file")
     helper.write_text("FACTOR = 27\n")
     assert source.digest("circuit_of_a_file") != before
-    source._is_installed.cache_clear()
 
 
 def test_installed_packages_are_not_read() -> None:
     found = source.files_behind("circuits.softmax.escape")
     assert len(found) > 20
     assert not any("site-packages" in path.parts or path.is_relative_to(Path(os.__file__).parent) for path in found)
+
+
+def test_a_source_of_another_encoding_and_a_folder_that_comes_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is imported is found in a file that is not UTF-8, and once its folder is on the path."""
+    (tmp_path / "later").mkdir()
+    (tmp_path / "circuit_of_latin.py").write_bytes(
+        "# -*- coding: latin-1 -*-\n# Müller\nimport helper_later\n".encode("latin-1")
+    )
+    (tmp_path / "later" / "helper_later.py").write_text("FACTOR = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert tmp_path / "circuit_of_latin.py" in source.files_behind("circuit_of_latin")
+    assert tmp_path / "later" / "helper_later.py" not in source.files_behind("circuit_of_latin")
+    monkeypatch.syspath_prepend(tmp_path / "later")
+    assert tmp_path / "later" / "helper_later.py" in source.files_behind("circuit_of_latin")
