@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from biospike import metrics, runtime, simulation, standalone
+from biospike import execution, metrics, runtime, simulation, standalone
 from biospike.circuit import Circuit
 from biospike.errors import InputError, RunError
 from biospike.ideal.softmax import check_logits, softmax
@@ -187,18 +187,11 @@ def _judge(name: str, holds: bool, line: str) -> Check:
 def _run(work: Plan) -> dict[str, NDArray[Any]] | str:
     """Counts of a plan on the numpy target, or in one line why there are none."""
     try:
-        parts = []
-        for number in range(work.batches):
-            result = runtime.run(
-                work.circuit, work.shape(number), work.state(number), dt=work.dt, duration=work.duration(number),
-                wanted=work.wanted, target="numpy",
-            )  # fmt: skip
-            parts.append(work.collect(number, result))
+        return execution.execute(work, "numpy", jobs=1, progress=False)
     except (RunError, BuildError, InputError) as error:
         return str(error)
     except Exception as error:  # whatever the user's own code raises
-        return f"{work.circuit.name}: {type(error).__name__}: {' '.join(str(error).split())}"
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return f"{work.circuit.name}: {_words(error)}"
 
 
 def _ties(circuit: Circuit) -> Check:
@@ -229,22 +222,12 @@ def _compiled(work: Plan, found: dict[str, NDArray[Any]]) -> Check:
     if hindrance := standalone.hindrance():
         return Check(name, UNKNOWN, hindrance)
     try:
-        binary = standalone.build(work.circuit, work.shape())
-        parts = [
-            work.collect(
-                number,
-                standalone.run(
-                    binary, work.state(number), dt=work.dt, duration=work.duration(number), wanted=work.wanted
-                ),
-            )
-            for number in range(work.batches)
-        ]
+        counts = execution.execute(work, "cpp_standalone", jobs=1, progress=False)["spike_count"]
     except BuildError as error:
         unknown = "the source of" in str(error) or "is defined in" in str(error)
         return Check(name, UNKNOWN if unknown else FAILS, str(error).splitlines()[-1])
     except RunError as error:
         return Check(name, FAILS, str(error))
-    counts = np.concatenate([part["spike_count"] for part in parts])
     differ = int((counts != found["spike_count"]).sum())
     return _judge(name, differ == 0, f"{differ} of {counts.size} counts differ")
 

@@ -122,8 +122,6 @@ def _execute(work: Sequence[tuple[Plan, str]], jobs: int, bar: tqdm[Any]) -> Res
         return_as="generator",
     )
     kept = parts.place()
-    for plan, _ in work if kept is not None else ():
-        parts.code_of(plan.circuit)  # in this thread, not in those of the batches
     done: Results = workers(
         joblib.delayed(_run)(plan, target, binaries.get(id(plan)), number, kept) for plan, target, number in batches
     )

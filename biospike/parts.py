@@ -43,25 +43,14 @@ def place() -> Path | None:
     return _directories[-1] if _directories else None
 
 
-def code_of(circuit: standalone.Buildable) -> str | None:
-    """Digest of the code of a circuit, None where it cannot be found.
-
-    It reads source, which must not happen in two threads at once: Python 3.11 counts in one place how deep it is in
-    making syntax trees, and raises `SystemError` if another thread is in between. Once it is known it is remembered.
-    """
-    try:
-        return standalone.code_digest(type(circuit))
-    except standalone.BuildError:
-        return None
-
-
 def key(circuit: standalone.Buildable, state: dict[str, Any], **run: Any) -> str | None:
     """What a batch is known by: SHA-256 of the code and versions that make it, of its size, its values and its run.
 
     None where the code of the circuit cannot be found: then nothing is kept.
     """
-    code = code_of(circuit)
-    if code is None:
+    try:
+        code = standalone.code_digest(type(circuit))
+    except standalone.BuildError:
         return None
     facts = {"circuit": type(circuit).__qualname__, "structure": str(circuit.structure), "code": code}
     digest = hashlib.sha256(json.dumps(facts | {"versions": versions()} | run, sort_keys=True, default=str).encode())

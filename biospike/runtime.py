@@ -72,9 +72,7 @@ def run(
     RunError
         If somebody stopped the run, or Brian2 does not understand the circuit's equations.
     """
-    with preferences(target, dt), _compiler_failures(), _in_one_line(circuit.name):
-        network = circuit.build(shape)
-        assign(network, state, circuit.name)
+    with _started(circuit, shape, state, dt, target) as network:
         network.run(duration * b2.second, namespace={})
         check_ending(network, circuit.name)
         results = {}
@@ -101,14 +99,21 @@ def run_recording(
     biospike.errors.InputError
         If a variable or neuron does not exist.
     """
-    with preferences(target, dt), _compiler_failures():
-        network = circuit.build(shape)
-        assign(network, state, circuit.name)
+    with _started(circuit, shape, state, dt, target) as network:
         known = stored(network)
         with recording(network, known.resolved(circuit.name, request)) as tapes:
             network.run(duration * b2.second, namespace={})
         check_ending(network, circuit.name)
         return known.answered(request, tapes[0])
+
+
+@contextmanager
+def _started(circuit: Buildable, shape: Sized, state: dict[str, Any], dt: float, target: str) -> Iterator[b2.Network]:
+    """Network of a circuit in a session of its own, its variables set."""
+    with preferences(target, dt), _compiler_failures(), _in_one_line(circuit.name):
+        network = circuit.build(shape)
+        assign(network, state, circuit.name)
+        yield network
 
 
 def undeclared(circuit: Circuit) -> set[str]:
