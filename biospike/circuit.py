@@ -108,6 +108,11 @@ class Batch:
     shift: NDArray[np.float64] | float = 0.0
 
     @property
+    def padding(self) -> NDArray[np.bool_]:
+        """Rows without keys, shape (rows,)."""
+        return np.asarray(np.isnan(self.logits).all(axis=1))
+
+    @property
     def drive(self) -> NDArray[np.float64]:
         """e_i = exp(z_i - max z + shift), shape (rows, keys); exactly 0 for masked keys."""
         return relative_exponential(self.logits) * np.exp(np.reshape(self.shift, (-1, 1)))

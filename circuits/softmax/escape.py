@@ -122,7 +122,7 @@ class Escape(CommonGate):
             "keys.v": initial_charge(batch, shape, theta),
             "keys.theta": theta,
             "keys.regularity": shape,
-            "hub.I": np.where(np.isnan(batch.logits).all(axis=1), NEVER_REACHED, 0.0),
+            "hub.I": np.where(batch.padding, NEVER_REACHED, 0.0),
             "hub.w": self.w,
             "hub.R0": float(self.rate),
         }

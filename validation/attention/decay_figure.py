@@ -69,7 +69,7 @@ def decay_figure(curve: pd.DataFrame, fits: pd.DataFrame) -> Figure:
     """Page of `decay`, with time linear and logarithmic."""
     with style.context(STYLE):
         figure = Figure(figsize=(7.0, 3.2))
-        places = {"left": 0.09, "right": 0.98, "bottom": 0.29, "top": 0.91}
+        places = {"left": 0.11, "right": 0.98, "bottom": 0.29, "top": 0.91}
         panels = figure.subplots(1, 2, sharey=True, gridspec_kw=places)
         for axes, letter, law in zip(panels, "ab", SCALES, strict=True):
             decay(axes, curve, fits, law)

@@ -174,7 +174,7 @@ class HazardKeys(CommonGate):
             "keys.kept": self.kept,
             "keys.levels": self.levels,
             "keys.regularity": shape,
-            "hub.I": np.where(batch.drive.any(axis=1), self._start(batch, scale, tau, total), NEVER_REACHED),
+            "hub.I": np.where(batch.padding, NEVER_REACHED, self._start(batch, scale, tau, total)),
             "hub.pending": 0.0,
             "hub.queue": 0.0,
             "hub.entry": float(QUEUE) ** round(float(self.delay / dt)),
