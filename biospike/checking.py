@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from biospike import execution, metrics, runtime, simulation, standalone
 from biospike.circuit import Circuit
-from biospike.errors import InputError, RunError
+from biospike.errors import BuildError, InputError, RunError
 from biospike.ideal.softmax import check_logits, softmax
 from biospike.packing import Plan, cut, fitted
 from biospike.share_verdicts import decide_rows
-from biospike.translation_unit import BuildError
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from biospike.translation_unit import BuildError
+from biospike.errors import BuildError
 
 # The files of a run go through memory where there is room, which halves the time of a short one.
 MEMORY = Path("/dev/shm")

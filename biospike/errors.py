@@ -17,3 +17,7 @@ class InputWarning(UserWarning):
 
 class RunError(RuntimeError):
     """A run failed, was stopped, complained, wrote less than it was asked for, or came to a state that cannot be."""
+
+
+class BuildError(RuntimeError):
+    """No compiler, or code generation or compilation failed."""

@@ -16,8 +16,10 @@ from typing import Any
 import attrs
 
 from biospike.circuit import Circuit, Shape, build_watched
+from biospike.errors import BuildError
+from biospike.project import Buildable, Sized
 from biospike.recorder import stored
-from biospike.standalone import Buildable, BuildError, Sized, code_digest
+from biospike.source import code_digest
 from biospike.state import changing, constants
 
 import brian2 as b2

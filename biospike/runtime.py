@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.circuit import Circuit, Shape, build_watched
-from biospike.errors import RunError
+from biospike.errors import BuildError, RunError
+from biospike.project import Buildable, Sized
 from biospike.recorder import Request, Tape, recording, stored
 from biospike.session import own_session as preferences
-from biospike.standalone import Buildable, Sized
 from biospike.state import changing, check_finite, check_set, constants, fitting
-from biospike.translation_unit import BuildError
 
 import brian2 as b2
 from brian2.core.base import BrianObjectException

@@ -9,14 +9,80 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from biospike.errors import BuildError
 
 NUMBERS = ("biospike", "biospike.generate", "biospike.sweep")
 """What every number passes through besides the module that defines the circuit."""
 INSTALLED = {"site-packages", "dist-packages"}
+
+
+def code_digest(kind: type) -> str:
+    """Digest of the source that a circuit's numbers depend on: what it imports, and what every number passes through.
+
+    Raises
+    ------
+    BuildError
+        If the source of the class cannot be found.
+    """
+    # A class keeps the source that it was made of: one that is reloaded is another class.
+    if kind not in _digests:
+        foreign = sys.stdlib_module_names
+        own = [base for base in kind.__mro__ if base.__module__ not in foreign or not _is_importable(base)]
+        for base in own:
+            _file_of(base)
+        modules = dict.fromkeys(base.__module__ for base in own)
+        _digests[kind] = hashlib.sha256("\0".join(map(digest, modules)).encode()).hexdigest()
+    return _digests[kind]
+
+
+_digests: WeakKeyDictionary[type, str] = WeakKeyDictionary()
+
+
+def _is_importable(kind: type) -> bool:
+    """Whether the class is what stands under its name in its module: what another process would import."""
+    found: Any = sys.modules.get(kind.__module__)
+    for name in kind.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is kind
+
+
+def _file_of(kind: type) -> Path:
+    """File that defines a class.
+
+    Raises
+    ------
+    BuildError
+        If there is none, as in a notebook and for ``exec``: what is not known cannot be told apart from another version
+        of itself, so it must not be found in a cache.
+    """
+    try:
+        file = Path(inspect.getfile(kind))
+    except (TypeError, OSError):
+        file = Path()
+    if not file.is_file() or not (_is_importable(kind) or "<locals>" in kind.__qualname__):
+        raise BuildError(
+            f"the source of {kind.__name__} cannot be found, as it is with what a notebook or exec defines; "
+            "put it into a module to compile it, or use target 'numpy'"
+        )
+    return file
+
+
+def check_importable(kind: type) -> None:
+    """Raise `BuildError` unless another process can import the circuit, as the one that generates code does."""
+    _file_of(kind)
+    if kind.__module__ == "__main__" or not _is_importable(kind):
+        raise BuildError(
+            f"{kind.__name__} is defined in the script that runs or in a function; put it into a module to compile it, "
+            "or use target 'numpy'"
+        )
 
 
 def digest(module: str) -> str:

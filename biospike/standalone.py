@@ -1,7 +1,7 @@
 """Compiled C++: build a circuit once, find it again by its hash, run it many times.
 
-A binary is one network of one size. Everything else, the step and the duration
-included, is given when it is started, so other logits, seeds, trials, parameters, windows and steps compile nothing.
+A binary is one network of one size. Everything else, the step and the duration included, is given when it is started,
+so other logits, seeds, trials, parameters, windows and steps compile nothing.
 """
 
 from __future__ import annotations
@@ -9,30 +9,27 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import inspect
 import json
 import os
-import pickle
-import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike import source
 from biospike.directories import cache_directory, obstacle, scratch_directory, starts_programs
-from biospike.errors import RunError
+from biospike.errors import BuildError, RunError
 from biospike.files import owned_prefix, remove_abandoned
+from biospike.project import UNOPTIMISED, Buildable, Sized, compile_project, project_text, tail, write_project
 from biospike.recorder import FILE as RECORD
 from biospike.recorder import Request, Stored, Tape
+from biospike.source import code_digest
 from biospike.state import check_finite, check_set, fitting
 from biospike.toolchain import (
     compiler,
@@ -43,17 +40,9 @@ from biospike.toolchain import (
     missing_compiler,
     processor,
 )
-from biospike.translation_unit import FLAGS, BuildError, unite
+from biospike.translation_unit import FLAGS, unite
 
 import brian2 as b2
-
-# Start-up and file writing only: nothing in it is worth optimising, and it is half of the compile time.
-UNOPTIMISED = ("objects.cpp",)
-
-START_GENERATOR = "import sys; sys.path[:] = sys.argv[1:]; from biospike import generate; generate.main()"
-
-# What a child process inherits of the environment.
-INHERITED = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "BIOSPIKE_CACHE", "XDG_CACHE_HOME", "CXX")
 
 
 def _digest(*parts: object) -> str:
@@ -65,93 +54,12 @@ def _toolchain(command: tuple[str, ...]) -> str:
     return _digest(compiler_digest(*command), FLAGS, UNOPTIMISED, processor())
 
 
-class Buildable(Protocol):
-    """What can be compiled: a circuit, or a network that is composed of circuits."""
-
-    name: ClassVar[str]
-
-    @property
-    def structure(self) -> dict[str, Any]:
-        """Everything that `build` reads besides the size, as values whose text identifies them."""
-
-    def build(self, shape: Any) -> b2.Network:
-        """Network of this size; its first run reads the initial state."""
-
-
-class Sized(Protocol):
-    """Size of a network."""
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """What is compiled in."""
-
-
 def toolchain() -> tuple[str, str]:
     """Version of the compiler, and arguments of a compilation: what numbers may depend on besides the code."""
     if compiler() is None:
         return "none", "none"
     command = compiler_command()
     return compiler_version(*command), " ".join(compiler_flags(*command))
-
-
-def code_digest(kind: type) -> str:
-    """Digest of the source that a circuit's numbers depend on: what it imports, and what every number passes through.
-
-    Raises
-    ------
-    BuildError
-        If the source of the class cannot be found.
-    """
-    # A class keeps the source that it was made of: one that is reloaded is another class.
-    if kind not in _digests:
-        own = [base for base in kind.__mro__ if base.__module__ not in sys.stdlib_module_names or not _is_found(base)]
-        for base in own:
-            _file(base)
-        modules = dict.fromkeys(base.__module__ for base in own)
-        _digests[kind] = _digest(*(source.digest(module) for module in modules))
-    return _digests[kind]
-
-
-_digests: WeakKeyDictionary[type, str] = WeakKeyDictionary()
-
-
-def _is_found(kind: type) -> bool:
-    """Whether the class is what stands under its name in its module: what another process would import."""
-    found: Any = sys.modules.get(kind.__module__)
-    for name in kind.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is kind
-
-
-def _file(kind: type) -> Path:
-    """File that defines a class.
-
-    Raises
-    ------
-    BuildError
-        If there is none, as in a notebook and for ``exec``: what is not known cannot be told apart from another version
-        of itself, so it must not be found in a cache.
-    """
-    try:
-        file = Path(inspect.getfile(kind))
-    except (TypeError, OSError):
-        file = Path()
-    if not file.is_file() or not (_is_found(kind) or "<locals>" in kind.__qualname__):
-        raise BuildError(
-            f"the source of {kind.__name__} cannot be found, as it is with what a notebook or exec defines; "
-            "put it into a module to compile it, or use target 'numpy'"
-        )
-    return file
-
-
-def check_importable(kind: type) -> None:
-    """Raise `BuildError` unless another process can import the circuit, as the one that generates code does."""
-    _file(kind)
-    if kind.__module__ == "__main__" or not _is_found(kind):
-        raise BuildError(
-            f"{kind.__name__} is defined in the script that runs or in a function; put it into a module to compile it, "
-            "or use target 'numpy'"
-        )
 
 
 def _request_key(circuit: Buildable, shape: Sized, command: tuple[str, ...]) -> str:
@@ -278,14 +186,15 @@ def build(circuit: Buildable, shape: Sized) -> Binary:
         raise BuildError(f"the build cache cannot be written to ({error}); name another in $BIOSPIKE_CACHE") from None
     with building as private:
         project = Path(private, "project")
-        _generate(circuit, shape, project)
+        write_project(circuit, shape, project)
         told = json.loads((project / "arrays.json").read_text(encoding="utf-8"))
         united = unite(project, told["independent"])
-        name = _digest(_toolchain(command), b2.__version__, united, *_project_text(project))
+        name = _digest(_toolchain(command), b2.__version__, united, *project_text(project))
         final = cache / "binaries" / name
         binary = _open(final, reused=True)
         if binary is None:
-            _compile(command, project, united)
+            compile_project(command, project, united)
+            (project / "seal.json").write_text(json.dumps(_seal(project)), encoding="utf-8")
             if final.exists():
                 shutil.rmtree(final)
             try:
@@ -301,70 +210,6 @@ def build(circuit: Buildable, shape: Sized) -> Binary:
         link.write_text(name, encoding="utf-8")
         link.replace(cache / "requests" / key)
     return binary
-
-
-def _project_text(project: Path) -> list[str]:
-    """Everything that was generated, without the paths of the private directory."""
-    files = sorted(f for f in project.rglob("*") if f.suffix in {".cpp", ".h"} or f.name == "arrays.json")
-    constants = sorted((project / "static_arrays").glob("*"))
-    written = [f"{file.relative_to(project)}\n{file.read_text(encoding='utf-8')}" for file in files]
-    return written + [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in constants]
-
-
-def _generate(circuit: Buildable, shape: Sized, project: Path) -> None:
-    check_importable(type(circuit))
-    try:
-        request = pickle.dumps((circuit, shape, str(project), code_digest(type(circuit))))
-    except (pickle.PicklingError, TypeError, AttributeError) as error:  # all of which it raises
-        raise BuildError(f"{circuit.name} cannot be sent to the process that generates code: {error}") from None
-    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    # The generator works in a private directory, where no preference file of Brian2's lies about, and imports from
-    # where this process does. PYTHONPATH could not say it of a path with a colon.
-    done = subprocess.run(
-        [sys.executable, "-X", "utf8", "-c", START_GENERATOR, *map(os.path.abspath, sys.path)],
-        input=request,
-        capture_output=True,
-        cwd=project.parent,
-        env=environment,
-        check=False,
-    )
-    if done.returncode != 0 or not (project / "arrays.json").exists():
-        raise BuildError(f"code generation of {circuit.name} failed:\n{_tail(done.stderr)}")
-
-
-def _compile(command: tuple[str, ...], project: Path, united: str) -> None:
-    (project / "united.cpp").write_text(united, encoding="utf-8")
-    flags = compiler_flags(*command)
-    units = [("united.cpp", flags), *((name, (*flags, "-O0")) for name in UNOPTIMISED)]
-    running = [
-        subprocess.Popen(
-            [command[0], *options, "-I.", "-Ibrianlib", "-c", name, "-o", f"{name}.o"],
-            cwd=project,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        for name, options in units
-    ]
-    complaints = [process.communicate()[1] for process in running]
-    for (name, _), process, complaint in zip(units, running, complaints, strict=True):
-        if process.returncode != 0:
-            raise _failure(command, f"failed on {name}", complaint)
-    linked = subprocess.run(
-        [*command, *(f"{name}.o" for name, _ in units), "-o", "main"], cwd=project, capture_output=True, check=False
-    )
-    if linked.returncode != 0 or not (project / "main").exists():
-        raise _failure(command, "failed to link", linked.stderr)
-    for name, _ in units:
-        (project / f"{name}.o").unlink()
-    (project / "seal.json").write_text(json.dumps(_seal(project)), encoding="utf-8")
-
-
-def _failure(command: tuple[str, ...], what: str, said: bytes) -> BuildError:
-    return BuildError(f"the C++ compiler {shlex.join(command)} ($CXX) {what}:\n{_tail(said) or 'it said nothing'}")
-
-
-def _tail(output: bytes, lines: int = 12) -> str:
-    return "\n".join(output.decode(errors="replace").strip().splitlines()[-lines:])
 
 
 def run(
@@ -448,7 +293,7 @@ def _ran(
             where = "name a directory whose programs may start in $BIOSPIKE_CACHE"
             raise RunError(f"{program} cannot be started ({error.strerror}); {where}") from None
         if done.returncode != 0 or done.stderr:
-            raise RunError(f"the compiled run failed with status {done.returncode}: {_tail(done.stderr)}")
+            raise RunError(f"the compiled run failed with status {done.returncode}: {tail(done.stderr)}")
         try:
             yield Path(private)
         except OSError as error:

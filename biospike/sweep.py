@@ -23,7 +23,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from biospike import execution, fused, recording, simulation, standalone, toolchain
+from biospike import execution, fused, recording, simulation, source, standalone, toolchain
 from biospike.circuit import Circuit
 from biospike.errors import InputError
 from biospike.files import remove_abandoned, write_atomically, written
@@ -159,7 +159,7 @@ def _choose_target(circuits: Sequence[Circuit]) -> str:
     try:
         toolchain.try_compiler()
         for circuit in circuits:
-            standalone.check_importable(type(circuit))
+            source.check_importable(type(circuit))
     except standalone.BuildError as error:
         warnings.warn(f"target 'auto' is numpy: {' '.join(str(error).split())}", stacklevel=3)
         return "numpy"

@@ -12,7 +12,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from biospike.translation_unit import FLAGS, BuildError
+from biospike.errors import BuildError
+from biospike.translation_unit import FLAGS
 
 PROBE_SECONDS = 60
 VERSION_LENGTH = 200

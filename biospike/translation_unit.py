@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Collection
 from pathlib import Path
 
+from biospike.errors import BuildError
 from biospike.recorder import with_recorder
 
 import brian2 as b2
@@ -89,10 +90,6 @@ static inline void _spread(const _Pieces& pieces, int first, int end, const int3
     }
 }
 """
-
-
-class BuildError(RuntimeError):
-    """No compiler, or code generation or compilation failed."""
 
 
 class UnknownFormError(BuildError):

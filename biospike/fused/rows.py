@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from biospike.errors import RunError
 from biospike.fused.compiled import library
-from biospike.standalone import Sized
+from biospike.project import Sized
 from biospike.state import check_finite, fitting
 from biospike.translation_unit import FLAGS
 

@@ -70,7 +70,7 @@ from circuits.softmax import Race
 from validation.assumptions.keys.hazard_keys import HazardKeys
 
 def keys():
-    standalone._digests.clear()  # classes are asked for again, as in another process
+    source._digests.clear()  # classes are asked for again, as in another process
     return [standalone.code_digest(Race), standalone.code_digest(HazardKeys), provenance.code_digest()]
 
 before, changed = keys(), {}

@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from biospike import simulate, standalone, toolchain
+from biospike import project, simulate, standalone, toolchain
 from biospike.translation_unit import FLAGS
 from circuits.softmax import Escape, Race
 
@@ -123,7 +123,7 @@ def test_garbage_is_a_version(program, monkeypatch):
 def test_a_compiler_that_leaves_nothing(program, monkeypatch, tmp_path, script, words):
     (tmp_path / "project").mkdir()
     with pytest.raises(standalone.BuildError, match=rf"\$CXX\) {words}"):
-        standalone._compile((str(program("g++", script)), "-m64"), tmp_path / "project", "")
+        project.compile_project((str(program("g++", script)), "-m64"), tmp_path / "project", "")
 
 
 def test_arguments_that_change_the_arithmetic_are_overridden_or_refused(tmp_path):
@@ -167,7 +167,8 @@ def test_a_launcher_and_arguments_give_the_same_spikes(program, monkeypatch, tmp
 def test_source_that_changed_since_it_was_imported_is_not_built(monkeypatch, tmp_path):
     """What is generated from it would be kept under the name of the old."""
     monkeypatch.setenv("BIOSPIKE_CACHE", str(tmp_path))
-    monkeypatch.setattr(standalone, "code_digest", lambda _: "of an hour ago")
+    for module in (standalone, project):
+        monkeypatch.setattr(module, "code_digest", lambda _: "of an hour ago")
     with pytest.raises(standalone.BuildError, match="changed since it was imported"):
         simulate(Race(), LOGITS, duration="20 ms", target="cpp_standalone")
     assert not list((tmp_path / "binaries").iterdir())

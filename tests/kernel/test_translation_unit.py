@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from biospike import simulate
-from biospike.translation_unit import BuildError, _fast_loops, _without_clock, unite
+from biospike.errors import BuildError
+from biospike.translation_unit import _fast_loops, _without_clock, unite
 from circuits.softmax import Diffusive, Integrate, Race, Shunting
 
 import brian2 as b2

@@ -10,11 +10,10 @@ import shutil
 from collections.abc import Iterator
 
 from biospike import directories, standalone
-from biospike.errors import InputError
+from biospike.errors import BuildError, InputError
 from biospike.recording import versions
 from biospike.shadows import shadows
 from biospike.toolchain import compiler_command, compiler_version, try_compiler
-from biospike.translation_unit import BuildError
 
 Line = tuple[bool, str, str]
 ENOUGH = 2**30
