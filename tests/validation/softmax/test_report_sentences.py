@@ -10,36 +10,31 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.stats
 import xarray as xr
+from claims_said import OF_CLAIMS
+from made_up_run import LATE, made_up, rewritten, turned
 from matplotlib.figure import Figure
+from run_facts import NUMBER, Facts, listed, parts_of, says
 
-from biospike import load
 from biospike.ideal.softmax import softmax
 from biospike.plots import shown_keys
-from biospike.share_verdicts import decide_rows
-from biospike.tables import CONVERGENCE_MEANINGS, SUMMARY_MEANINGS, converge, summarise
+from biospike.tables import CONVERGENCE_MEANINGS, SUMMARY_MEANINGS
 from circuits import SOFTMAX_CIRCUITS
 from validation.compare_softmax import Config, main
 from validation.data import attention_rows
 from validation.softmax import study as compare_softmax
 from validation.softmax.claims import CLAIMS
-from validation.softmax.controls import FLOOR_CURVE, NORMALISATION, normalisation
+from validation.softmax.controls import FLOOR_CURVE, NORMALISATION
 from validation.softmax.regularity import REGULARITY
-from validation.softmax.report import report
 from validation.softmax.row_sets import ROW_SETS
-from validation.softmax.tables import halving, regularity_law
-from validation.softmax.tables import not_run as without
 from validation.study.claims import findings_text
 from validation.study.results import Results
 
 Match = re.Match[str]
-NUMBER = r"-?[\d.]+(?:e[-+]?\d+)?"
 CIRCUITS = ("subtractive", "integrate", "escape", "none", "self_inhibition")
 RNG = np.random.default_rng(11)
 
@@ -58,76 +53,6 @@ ROWS: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {
     "one row": (RNG.normal(size=(1, 9)), CIRCUITS),
     "300 keys": (RNG.normal(size=(2, 300)), CIRCUITS[:4]),
 }
-
-
-class Facts:
-    """What one run left, and what follows from its counts."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.data: xr.Dataset = load(directory / "counts.nc")
-        self.z = self.data["logits"].values
-        self.p = softmax(self.z)
-        self.names = list(self.data["circuit"].values)
-        self.text = (directory / "report.md").read_text(encoding="utf-8")
-        self.tables = {path.stem: pd.read_csv(path) for path in directory.glob("*.csv")}
-        self.last = self.tables["summary"].groupby("circuit", sort=False).tail(1).set_index("circuit")
-        self.fits = self.tables["convergence"].set_index("circuit")
-
-    def counts(self, name: str) -> np.ndarray:
-        """Counts (window, trial, row, key) of a circuit."""
-        one = self.data["spike_count"].sel(circuit=name)
-        return one.transpose("checkpoint", "trial", "row", "key").values
-
-    def tv(self, name: str) -> np.ndarray:
-        """Error of every trial in the longest window, mean over rows that spiked."""
-        counts = self.counts(name)[-1].astype(float)
-        total = counts.sum(axis=-1, keepdims=True)
-        with np.errstate(invalid="ignore"):
-            return np.nanmean(np.abs(counts / total - self.p).sum(axis=-1) / 2, axis=-1)
-
-    def rates(self, name: str) -> tuple[float, float, float]:
-        """Spread over rows, fall under a nat less, rise at half of the logits, of spikes after the middle."""
-        counts, steps = self.counts(name).sum(axis=-1), self.data["timesteps"].sel(circuit=name).values
-        late = counts[-1] - counts[np.abs(steps[:-1] - steps[-1] / 2).argmin()]
-        chosen = np.unique(np.linspace(0, len(self.z) - 1, min(len(self.z), 8)).round().astype(int))
-        own = late.mean(axis=0)[chosen]
-        lowered, scaled = (
-            self.data[f"late_spikes_{how}"].sel(circuit=name).values for how in ("lowered", "scaled")
-        )  # fmt: skip
-        scatter = late.var(axis=0, ddof=1).mean() / len(late)
-        spread = np.sqrt(max(late.mean(axis=0).var(ddof=1) - scatter, 0)) / late.mean() if len(self.z) > 1 else np.nan
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return spread, np.log(own / lowered).mean(), np.log(scaled / own).mean()
-
-    def held(self, name: str) -> bool:
-        return bool((np.abs(self.rates(name)) < 0.05).all())
-
-    def decision(self, name: str) -> Any:
-        keys = (~np.isnan(self.z)).sum(axis=1)
-        return decide_rows(self.counts(name), self.p, independent=True, keys=keys)
-
-
-def says(printed: str, value: float) -> bool:
-    """Whether a number is printed as it is, to the digits that it has, half a digit of rounding apart."""
-    digits = re.sub(r"e.*", "", printed.lstrip("-+").rstrip("%"))
-    exponent = int(printed.split("e")[1]) if "e" in printed else 0
-    unit = 10.0 ** (exponent - (len(digits.split(".")[1]) if "." in digits else 0))
-    if "." not in digits and exponent > 0:  # 1.2e+03 and the like
-        unit = 10.0**exponent
-    number = float(printed.rstrip("%")) / (100 if printed.endswith("%") else 1)
-    return abs(number - value) <= 0.51 * unit / (100 if printed.endswith("%") else 1)
-
-
-def parts_of(pattern: str, text: str) -> tuple[str, ...]:
-    """What the groups of a pattern hold, which must be in the text."""
-    match = re.search(pattern, text)
-    assert match, f"no {pattern} in {text}"
-    return match.groups()
-
-
-def listed(words: str) -> list[str]:
-    return re.split(r", | and ", words)
 
 
 CHECKS: list[tuple[str, Callable[[Facts, Match], None]]] = []
@@ -354,160 +279,6 @@ def welch_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     return a.mean() - b.mean() - half, a.mean() - b.mean() + half
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    half = scipy.stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return values.mean() - half, values.mean() + half
-
-
-def other_rows(facts: Facts, names: list[str]) -> pd.DataFrame:
-    table = facts.tables["row_sets"]
-    return table[(table["rows_kind"] != "given") & table["circuit"].isin(names) & (table["tv"] > 1e-6)]
-
-
-def word_of(ends: list[tuple[float, float]], least: float, most: float) -> str:
-    """What intervals say together of a range that a claim allows."""
-    words = {
-        "holds" if least <= low and high <= most else "does not hold" if high < least or low > most else "undecided"
-        for low, high in ends
-    }
-    if {"holds", "does not hold"} <= words:
-        return "depends"
-    return next(word for word in ("does not hold", "undecided", "holds") if word in words)
-
-
-def first_words(finding: Any) -> str:
-    return str(finding.verdict).split(":")[0]
-
-
-def of_errors(names: list[str], least: float, most: float, scale: str = "") -> Callable[[Facts, Any], None]:
-    """Claim that the error of circuits lies in a range, in units of a column; and the numbers of its sentence."""
-
-    def check(facts: Facts, finding: Any) -> None:
-        ran = [name for name in names if name in facts.names and facts.tv(name).mean() > 1e-6]
-        ends = []
-        for name in ran:
-            unit = facts.last.loc[name, scale] if scale else 1.0
-            if facts.last["tv_low"].notna().all():
-                ends.append(tuple(end / unit for end in interval(facts.tv(name))))
-            (tv,) = parts_of(rf"{name + ' ' if len(names) > 1 else ''}TV ({NUMBER})", finding.sentence)
-            assert says(tv, facts.tv(name).mean())
-        for _, row in other_rows(facts, ran).iterrows():
-            unit = row[scale] if scale else 1.0
-            ends.append((row["tv_low"] / unit, row["tv_high"] / unit))
-            assert f"on {row['rows_kind']} rows" in finding.sentence
-        if names == ["subtractive"] and "floor_curve" in facts.tables:
-            ends += [(row.tv_low, row.tv_high) for row in facts.tables["floor_curve"].itertuples()]
-        if np.isfinite(ends).all() and len(ends):
-            assert first_words(finding) == word_of(ends, least, most)
-
-    return check
-
-
-def of_biases(names: list[str]) -> Callable[[Facts, Any], None]:
-    """Claim that the bias of circuits is below 0.01."""
-
-    def check(facts: Facts, finding: Any) -> None:
-        ran = [name for name in names if name in facts.names and facts.tv(name).mean() > 1e-6]
-        rows = [facts.last.loc[name] for name in ran] + [row for _, row in other_rows(facts, ran).iterrows()]
-        ends = [(row["bias_low"], row["bias_high"]) for row in rows]
-        assert ends
-        assert first_words(finding) == word_of(ends, -0.01, 0.01)
-
-    return check
-
-
-def of_orders(names: list[str], holds: set[str], fails: set[str]) -> Callable[[Facts, Any], None]:
-    """Claim about verdicts on orders."""
-
-    def check(facts: Facts, finding: Any) -> None:
-        ran = [name for name in names if name in facts.names and facts.tv(name).mean() > 1e-6]
-        verdicts = {facts.decision(name).verdict for name in ran} | set(other_rows(facts, ran)["verdict"])
-        assert verdicts <= holds | fails | {"undecided"}
-        words = {"holds": bool(verdicts & holds), "does not hold": bool(verdicts & fails)}
-        if all(words.values()):
-            assert first_words(finding) == "depends"
-        elif words["does not hold"]:
-            assert first_words(finding) == "does not hold"
-        else:
-            assert first_words(finding) == ("undecided" if "undecided" in verdicts else "holds")
-        for name in ran:
-            assert facts.decision(name).verdict in finding.sentence
-
-    return check
-
-
-def of_readout(facts: Facts, finding: Any) -> None:
-    low, high = interval(facts.tv("none"))
-    spread = facts.rates("none")[0]
-    assert spread > 0.05
-    assert first_words(finding) == word_of([(low, high)], 0.01, np.inf)
-    tv, of_rates = parts_of(rf"TV ({NUMBER}), and the rows' rates a spread of ({NUMBER})", finding.sentence)
-    assert says(tv, facts.tv("none").mean())
-    assert says(of_rates, spread)
-
-
-def of_cv(facts: Facts, finding: Any) -> None:
-    summary = facts.tables["summary"]
-    law = regularity_law(facts.data, summary[summary["circuit"].isin(facts.names)]).set_index("circuit")["cv_law"]
-    (told,) = parts_of(r"^measured / law: (.*?)\. The law", finding.sentence)
-    for name, ratio in (one.split(" ") for one in told.split("; ")):
-        assert says(ratio, facts.tv(name).mean() / law[name])
-    ends = [interval(facts.tv(name) / law[name]) for name in law.index[law > 1e-6] if facts.tv(name).mean() > 1e-6]
-    others = other_rows(facts, facts.names)
-    others = others[others["cv_law"] > 1e-6]
-    ends += [(row.tv_low / row.cv_law, row.tv_high / row.cv_law) for row in others.itertuples()]
-    if np.isfinite(ends).all() and facts.last["tv_low"].notna().all():
-        assert first_words(finding) == word_of(ends, 0.9, 1.1)
-
-
-def of_family(facts: Facts, finding: Any) -> None:
-    table = facts.tables["regularity"]
-    table = table[(table["tv"] > 1e-6) & (table["cv_law"] > 1e-6)]
-    ends = [(row.tv_low / row.cv_law, row.tv_high / row.cv_law) for row in table.itertuples()]
-    inside = sum(low >= 0.95 and high <= 1.05 for low, high in ends)
-    assert f"in {inside} of {len(ends)} windows" in finding.sentence
-    if np.isfinite(ends).all():
-        assert first_words(finding) == word_of(ends, 0.95, 1.05)
-
-
-def of_silence(facts: Facts, finding: Any) -> None:
-    below = np.nanmax(facts.z, axis=1, keepdims=True) - facts.z
-    lost = {nats: np.where(below > nats, facts.p, 0).sum(axis=1) for nats in (5, 6)}
-    for nats, tv in re.findall(rf"(\d) nats: TV ({NUMBER})", finding.sentence):
-        assert says(tv, lost[int(nats)].mean())
-    assert f"in {(lost[5] > 0.01).sum()} of {len(facts.z)} rows" in finding.sentence
-    assert first_words(finding) == word_of([(lost[5].min(),) * 2, (lost[5].max(),) * 2], -np.inf, 0.01)
-
-
-def of_self_inhibition(facts: Facts, finding: Any) -> None:
-    uniform = np.abs(facts.p - (facts.p > 0) / (facts.p > 0).sum(axis=1, keepdims=True)).sum(axis=1).mean() / 2
-    best = min(uniform, (1 - facts.p.max(axis=1)).mean(), facts.tv("none").mean())
-    tv, times = parts_of(rf"^TV ({NUMBER}), ({NUMBER}) times the best", finding.sentence)
-    assert says(tv, facts.tv("self_inhibition").mean())
-    assert says(times, facts.tv("self_inhibition").mean() / best)
-
-
-GATES = ["race", "escape", "integrate", "divisive"]
-EVERY = [name for name, circuit in SOFTMAX_CIRCUITS.items() if circuit.group == "circuit"]
-FAST, SLOW, ROOT = {"between", "1/N"}, {"floor"}, {"1/sqrt(N)"}
-OF_CLAIMS: dict[str, Callable[[Facts, Any], None]] = {
-    "lateral inhibition by the mean": of_errors(["subtractive"], -np.inf, 0.01),
-    "inhibition by a common factor": of_biases(GATES),
-    "a small error of the shares": of_readout,
-    "the lateral-inhibition network": of_orders(["subtractive"], ROOT | FAST, SLOW),
-    "spiking softmax errs": of_orders(EVERY, ROOT, FAST | SLOW),
-    "TV = (2 pi N)^-1/2": of_errors(["race", "escape"], 0.95, 1.05, "tv_expected"),
-    "regular keys under": of_orders(["integrate", "divisive"], {"1/N"}, ROOT | SLOW | {"between"}),
-    "V(r) = sum": of_biases(["subtractive"]),
-    "TV = CV of the intervals": of_cv,
-    "the same law where nothing": of_family,
-    "keys more than 5 nats": of_silence,
-    "shunting inhibition": of_errors(["shunting"], -np.inf, 0.01),
-    "noisy LIF neurons": of_biases(["diffusive"]),
-    "a key that inhibits itself": of_self_inhibition,
-}
-
-
 @sentence(r"(?:\* \*\*[^\n]*\((?:[^\n]*); (?:stated|reported|implied|ours)\): [^\n]*(?:\n|$))+")
 def findings(facts: Facts, match: Match) -> None:
     """What is printed are the findings that the tables give, and each is true of them."""
@@ -583,68 +354,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Facts]:
 @pytest.mark.parametrize("kind", ROWS)
 def test_every_sentence_is_true(kind: str, run: Callable[[str], Facts]) -> None:
     hold(run(kind))
-
-
-SPIKES, LATE = 20_000, 60
-"""Of a made-up row in the longest window; and of its first key more than its share, from an eighth of it on."""
-
-
-def made_up(facts: Facts, excess: int) -> np.ndarray:
-    """Counts (window, trial, row, key) of independent spikes, and a few more of one key that came once."""
-    rng = np.random.default_rng(5)
-    windows, trials = len(facts.data["window_ms"]), facts.data.sizes["trial"]
-    total = np.rint(np.geomspace(40, SPIKES, windows)).astype(int)
-    added = np.diff(total, prepend=0)
-    counts = np.cumsum([rng.multinomial(n, facts.p, size=(trials, len(facts.p))) for n in added], axis=0)
-    counts[total >= SPIKES / 8, :, :, 0] += excess
-    return counts.astype(np.int32)
-
-
-def rewritten(
-    facts: Facts, place: Path, counts: dict[str, np.ndarray], *, fused: str = "", left_out: str = "",
-    sets: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table,
-) -> Facts:  # fmt: skip
-    """A run with other counts of some circuits, another target of one, a circuit that was not run, other row sets."""
-    data = facts.data.load().copy(deep=True)
-    for name, made in counts.items():
-        at = facts.names.index(name)
-        values = data["spike_count"].transpose("circuit", "checkpoint", "trial", "row", "key")
-        values[at] = made
-        data["spike_count"] = values
-    data["target"] = ("circuit", ["fused" if name == fused else "numpy" for name in facts.names])
-    summaries, fits, steps = [], [], []
-    for name in facts.names:
-        one = data.sel(circuit=name)
-        one = one.assign_attrs(circuit=name, dt_ms=float(one["dt_ms"]))
-        summary = summarise(one, SOFTMAX_CIRCUITS[name]())
-        summaries.append(summary.assign(**normalisation(one)))
-        fits.append(converge(one, summary))
-        steps.append(halving(one))
-    lines = {}
-    if left_out:
-        rows, fit = without(left_out, summaries[0])
-        summaries.append(rows)
-        fits.append(fit)
-        lines = {left_out: f"{left_out}: row 0 has too many keys"}
-    summary = pd.concat([table.astype(object) for table in summaries], ignore_index=True).infer_objects()
-    curves = {name: facts.tables[name] for name in ("floor_curve", "regularity", "row_sets")}
-    curves["row_sets"] = sets(curves["row_sets"].fillna({"reason": ""}))
-    out = Results(place)
-    out.save("counts", data)
-    out.tables(summary=summary, convergence=pd.DataFrame(fits), **curves)
-    findings = CLAIMS.findings(out)
-    out.report(report(data, summary, pd.DataFrame(fits), pd.DataFrame(steps), findings, lines, curves))
-    return Facts(place)
-
-
-def turned(table: pd.DataFrame) -> pd.DataFrame:
-    """Row sets on which one verdict turns, another is open, and the rest stay."""
-    told = table.assign(verdict="1/N", reason="")
-    told.loc[(told["circuit"] == "escape") & (told["rows_kind"] == "given"), "verdict"] = "1/sqrt(N)"
-    told.loc[(told["circuit"] == "none") & (told["rows_kind"] != "given"), ["verdict", "reason"]] = (
-        "undecided", "few windows",
-    )  # fmt: skip
-    return told
 
 
 @pytest.mark.long
