@@ -1,4 +1,8 @@
-"""Batches that are done are kept until their study is: one that was interrupted goes on where it was."""
+"""Parts of a study that are done are kept in files: one that was interrupted goes on where it was.
+
+Batches of a simulation are kept until their study is complete (`kept_in`). A study whose parts are worth more, such as
+the audit's assumptions, keeps them beside its results for the next run.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +28,30 @@ Arrays = dict[str, NDArray[Any]]
 
 WORTH_KEEPING = 1.0
 """Seconds from which a batch is kept."""
+
+
+@attrs.frozen
+class Form:
+    """How a part is a file: the ending of its name, and functions of its path that read and write it."""
+
+    ending: str
+    read: Callable[[Path], Any]
+    write: Callable[[Path, Any], object]
+
+
+def _read_arrays(path: Path) -> Arrays:
+    with path.open("rb") as file, np.load(file) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+ARRAYS = Form(".npz", _read_arrays, lambda path, value: np.savez(path, allow_pickle=False, **value))
+"""Arrays by their names."""
+PLAIN = Form(
+    ".json",
+    lambda path: json.loads(path.read_text(encoding="utf-8")),
+    lambda path, value: path.write_text(json.dumps(value), encoding="utf-8"),
+)
+"""Numbers, text, lists and dictionaries."""
 
 _directories: list[Path] = []
 
@@ -52,8 +81,8 @@ def key(circuit: standalone.Buildable, state: dict[str, Any], **run: Any) -> str
         code = standalone.code_digest(type(circuit))
     except standalone.BuildError:
         return None
-    facts = {"circuit": type(circuit).__qualname__, "structure": str(circuit.structure), "code": code}
-    digest = hashlib.sha256(json.dumps(facts | {"versions": versions()} | run, sort_keys=True, default=str).encode())
+    facts = {"circuit": type(circuit).__qualname__, "structure": str(circuit.structure), "code": code} | run
+    digest = hashlib.sha256(_text(facts))
     for name in sorted(state):
         value = np.asarray(state[name])
         digest.update(f"{name} {value.dtype} {value.shape}".encode())
@@ -63,17 +92,39 @@ def key(circuit: standalone.Buildable, state: dict[str, Any], **run: Any) -> str
     return digest.hexdigest()
 
 
-def kept(directory: Path, name: str, make: Callable[[], Arrays]) -> Arrays:
-    """Return what a batch of this name returned before, else make and keep it. A file that is damaged is none."""
-    path = directory / f"{name}.npz"
-    unread = contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile)
-    with unread, path.open("rb") as file, np.load(file) as arrays:
-        return {variable: arrays[variable] for variable in arrays.files}
+def name_of(**facts: Any) -> str:
+    """What a part is known by that is made of such values: their SHA-256 and that of the versions of the packages."""
+    return hashlib.sha256(_text(facts)).hexdigest()
+
+
+def _text(facts: dict[str, Any]) -> bytes:
+    return json.dumps(facts | {"versions": versions()}, sort_keys=True, default=str).encode()
+
+
+def kept(
+    directory: Path, name: str, make: Callable[[], Any], form: Form = ARRAYS, *, worth: float | None = None
+) -> Any:
+    """Return what a part of this name was before, else make and keep it. A file that is damaged is none.
+
+    Parameters
+    ----------
+    directory, name
+        Where it is kept, and what it is known by, from `key` or `name_of`.
+    make
+        Makes it.
+    form
+        How it is a file.
+    worth
+        Seconds from which it is kept; default `WORTH_KEEPING`.
+    """
+    path = directory / f"{name}{form.ending}"
+    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return form.read(path)
     started = time.monotonic()
     made = make()
-    if time.monotonic() - started >= WORTH_KEEPING:
+    if time.monotonic() - started >= (WORTH_KEEPING if worth is None else worth):
         # Where there is no room, nothing is kept: that must not cost the run.
         with contextlib.suppress(OSError):
             directory.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, lambda temporary: np.savez(temporary, allow_pickle=False, **made))
+            write_atomically(path, lambda temporary: form.write(temporary, made))
     return made

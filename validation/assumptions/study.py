@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import sys
 import time
 from pathlib import Path
@@ -13,12 +11,10 @@ from typing import Annotated, Any, Literal
 import attrs
 import tyro
 
-import biospike
-import circuits
-from biospike import execution, standalone
+from biospike import execution, parts, standalone
 from biospike.errors import InputError
-from biospike.recording import git_revision, versions, write_atomically
-from validation import assumptions
+from biospike.provenance import code_digest
+from biospike.recording import git_revision
 from validation.assumptions import ASSUMPTIONS
 from validation.assumptions.claims import CLAIMS
 from validation.assumptions.crossings import crossing_table
@@ -76,68 +72,30 @@ def prepare(config: Config) -> Lab:
     return Lab(int(trials), preset["stretch"], config.seed, config.target, config.quiet)
 
 
-PRESENTATION = ("figure.py", "report.py", "table.py", "crossings.py")
-
-
-@functools.cache
-def source_digest() -> str:
-    """SHA-256 of every source file that a measurement runs through, hence without how it is presented."""
-    digest = hashlib.sha256()
-    for package in (biospike, circuits, assumptions):
-        root = Path(str(package.__file__)).parent
-        for path in sorted(path for path in root.rglob("*.py") if path.name not in PRESENTATION):
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def identity(name: str, lab: Lab) -> dict[str, Any]:
-    """What the numbers of one assumption depend on; the target is not part of it, since spikes do not depend on it."""
-    return {
-        "assumption": name,
-        "trials": lab.trials,
-        "stretch": lab.stretch,
-        "seed": lab.seed,
-        "versions": versions(),
-        "source": source_digest(),
-    }
-
-
 def run(config: Config, lab: Lab, out: Path) -> list[Sweep]:
-    """Measure every assumption, or read what an earlier run measured under the same `identity`.
+    """Measure every assumption, or read what an earlier run measured with the same options and code.
 
-    Every assumption is stored as soon as it is finished, in ``parts``, under its name and the hash of its identity.
+    Every assumption is kept as soon as it is finished, in ``parts``, whatever the target, since spikes do not depend
+    on it.
     """
-    parts = command_line.writable(out / "parts")
+    folder = command_line.writable(out / "parts")
+    options = {"trials": lab.trials, "stretch": lab.stretch, "seed": lab.seed, "code": code_digest()}
     sweeps: list[Sweep] = []
     for number, name in enumerate(config.assumptions, 1):
-        wanted = identity(name, lab)
-        key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
-        path = parts / f"{name}-{key[:16]}.json"
-        found = _read(path, wanted)
         started = time.perf_counter()
-        if found is None:
-            found = ASSUMPTIONS[name](lab)
-            stored = {"identity": wanted, "sweeps": [to_plain(sweep) for sweep in found]}
-            write_atomically(
-                path, lambda file, stored=stored: file.write_text(json.dumps(stored, indent=1), encoding="utf-8")
-            )
-            how = f"{time.perf_counter() - started:.1f} s"
-        else:
-            how = f"stored in {path.name}"
+        known = f"{name}-{parts.name_of(assumption=name, **options)}"
+        plain = parts.kept(folder, known, functools.partial(_measure, name, lab), parts.PLAIN, worth=0)
+        found = [from_plain(sweep) for sweep in plain]
         if not config.quiet:
             verdicts = ", ".join(f"{sweep.label}: {sweep.verdict}" for sweep in found)
-            print(f"[{number}/{len(config.assumptions)}] {name} ({how}): {verdicts}", file=sys.stderr)
+            took = f"{time.perf_counter() - started:.1f} s"
+            print(f"[{number}/{len(config.assumptions)}] {name} ({took}): {verdicts}", file=sys.stderr)
         sweeps += found
     return sweeps
 
 
-def _read(path: Path, wanted: dict[str, Any]) -> list[Sweep] | None:
-    """Sweeps of a part, or None if it is not there or not whole."""
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return [from_plain(sweep) for sweep in stored["sweeps"]] if stored["identity"] == wanted else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _measure(name: str, lab: Lab) -> list[dict[str, Any]]:
+    return [to_plain(sweep) for sweep in ASSUMPTIONS[name](lab)]
 
 
 def main(config: Config) -> None:

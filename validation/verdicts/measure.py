@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from biospike.errors import InputError
+from biospike import parts
 from biospike.execution import check_jobs
 from biospike.order import Laws, laws_of_rows, order_of_law, usable_windows
 from biospike.provenance import code_digest
-from biospike.recording import versions, write_atomically
 from biospike.share_verdicts import decide_rows
 from biospike.verdicts import Decision
 from validation.verdicts.codes import Cell, bias_of, draw, shares_of
@@ -90,39 +88,30 @@ def bias_length(cell: Cell) -> float:
 def measure_all(
     chosen: Sequence[Cell], repetitions: int, seed: int, directory: Path, *, jobs: int | None, progress: bool
 ) -> Iterator[tuple[Cell, list[dict[str, Any]]]]:
-    """Every cell with its studies, in the order of the list; those that an earlier run has done are read.
-
-    Every cell is kept in a file of its own, known by the cell, the repetitions, the seed, the code and the versions.
-
-    Raises
-    ------
-    InputError
-        If a file of a cell cannot be read.
-    """
-    folder = directory / PARTS
-    folder.mkdir(parents=True, exist_ok=True)
-    common = {"repetitions": repetitions, "seed": seed, "code": code_digest(), "versions": versions()}
-    files = {}
-    for cell in chosen:
-        known = json.dumps(common | attrs.asdict(cell), sort_keys=True)
-        files[cell] = folder / f"{hashlib.sha256(known.encode()).hexdigest()[:32]}.json"
+    """Every cell with its studies, in the order of the list; those that an earlier run has done are read."""
+    folder, common = directory / PARTS, {"repetitions": repetitions, "seed": seed, "code": code_digest()}
+    names = {cell: parts.name_of(**common, **attrs.asdict(cell)) for cell in chosen}
+    work = {cell: (cell, repetitions, seed, folder, names[cell]) for cell in chosen}
     # The largest first, so that none is waited for at the end.
-    missing = sorted((cell for cell in chosen if not files[cell].is_file()), key=_size, reverse=True)
-    work, pool = joblib.delayed(_keep), joblib.Parallel(n_jobs=check_jobs(jobs), return_as="generator_unordered")
-    done = pool(work(cell, repetitions, seed, files[cell]) for cell in missing)
-    for _ in tqdm(done, total=len(chosen), initial=len(chosen) - len(missing), unit="cell", disable=not progress):
+    pool = joblib.Parallel(n_jobs=check_jobs(jobs), return_as="generator_unordered")
+    done = pool(joblib.delayed(_keep)(*work[cell]) for cell in sorted(chosen, key=_size, reverse=True))
+    for _ in tqdm(done, total=len(chosen), unit="cell", disable=not progress):
         pass
     for cell in chosen:
-        try:
-            yield cell, json.loads(files[cell].read_text(encoding="utf-8"))
-        except ValueError:
-            raise InputError(f"{files[cell]} is damaged; remove it and start again") from None
+        yield cell, _kept(*work[cell])
 
 
 def _size(cell: Cell) -> int:
     return cell.rows * cell.keys * cell.trials
 
 
-def _keep(cell: Cell, repetitions: int, seed: int, path: Path) -> None:
-    text = json.dumps(measure(cell, repetitions, seed))
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def _kept(cell: Cell, repetitions: int, seed: int, folder: Path, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = parts.kept(
+        folder, name, lambda: measure(cell, repetitions, seed), parts.PLAIN, worth=0
+    )
+    return rows
+
+
+def _keep(*work: Any) -> None:
+    """Make a cell or find it; what it is stays on the disk, where there is room for all cells."""
+    _kept(*work)
