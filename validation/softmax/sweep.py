@@ -10,15 +10,16 @@ import joblib
 import pandas as pd
 from tqdm import tqdm
 
-from biospike import execution, plots
+from biospike import execution
 from biospike.parameters import to_plain
-from biospike.recording import git_revision, versions, write_atomically
+from biospike.recording import git_revision, versions
 from biospike.sweep import Point, read, sweep
 from biospike.tables import converge, summarise
 from validation.softmax.sweep_figure import sweep_figure
 from validation.softmax.sweep_file import read_sweep
 from validation.study import command_line
-from validation.study.report import markdown, plain
+from validation.study.report import markdown
+from validation.study.results import Results
 
 SHOWN = ["spikes_per_row", "tv", "tv_expected", "limit_tv", "order"]
 MOST_SHOWN = 60
@@ -47,23 +48,21 @@ class Options(NamedTuple):
 def main(file: Path, options: Options) -> None:
     """Check the file, run what is missing, and write the tables of all points."""
     points = read_sweep(file)
-    out = command_line.writable(options.out)
-    progress = not options.quiet
-    files = sweep(points, out, jobs=options.jobs, scheduler=options.scheduler, progress=progress)
-    windows, table = tabulate(points, files, jobs=options.jobs, progress=progress)
-    swept = swept_columns(points)
-    merged = over_seeds(table, swept)
-    command_line.remove(out, STALE)
-    write_atomically(out / "summary.csv", lambda path: windows.to_csv(path, index=False))
-    write_atomically(out / "sweep.csv", lambda path: table.to_csv(path, index=False))
-    figure = sweep_figure(table, [name for name in swept if name not in ("circuit", "logits")])
-    if figure is not None:
-        plots.save_figure(figure, out, "sweep")
-    text = report(file, merged, table, drawn=figure is not None)
-    write_atomically(out / "report.md", lambda path: path.write_text(text, encoding="utf-8"))
-    if progress:
-        print(plain(merged.head(MOST_SHOWN)))
-        print(f"{len(set(files))} points in {out / 'points'}; tables, figure and report in {out}")
+    with Results.of(options) as out:
+        progress = not options.quiet
+        files = sweep(points, out.directory, jobs=options.jobs, scheduler=options.scheduler, progress=progress)
+        windows, table = tabulate(points, files, jobs=options.jobs, progress=progress)
+        swept = swept_columns(points)
+        merged = over_seeds(table, swept)
+        command_line.remove(out.directory, STALE)
+        out.tables(summary=windows, sweep=table)
+        figure = sweep_figure(table, [name for name in swept if name not in ("circuit", "logits")])
+        if figure is not None:
+            out.figures(sweep=figure)
+        out.report(report(file, merged, table, drawn=figure is not None))
+        out.show(merged.head(MOST_SHOWN))
+        if progress:
+            print(f"{len(set(files))} points in {out.directory / 'points'}")
 
 
 def labels(point: Point) -> dict[str, Any]:
