@@ -66,6 +66,7 @@ from circuits.projection import (
 )
 from circuits.routing import route
 from circuits.softmax import COMMON_GATES, THRESHOLD_LINEAR, CommonGate, Escape, ThresholdLinear
+from circuits.spike_record import record_block
 from circuits.streams import bias_vector, weight_matrix, weights_come_first
 from circuits.token_circuit import NEVER, Timing, read_marks, read_total
 
@@ -233,8 +234,6 @@ class SpikingAttention(AttentionLimit):
 
     def record(self, tokens: ArrayLike, **options: Any) -> xr.Dataset:
         """Spikes and variables of one presentation; options as of `circuits.spike_record.record_block`."""
-        from circuits.spike_record import record_block  # noqa: PLC0415  (which imports this class)
-
         return record_block(self, tokens, **options)
 
     def build(self, shape: BlockShape) -> b2.Network:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -20,13 +20,15 @@ from biospike.memory import check_memory
 from biospike.random import TRIALS
 from biospike.recorder import Request, Tape
 from biospike.row_recording import numbers, steps_of
-from circuits.attention import SpikingAttention
 from circuits.presentation import Presentation, plan_presentation
 from circuits.projection import BlockShape, Slots
 from circuits.token_circuit import as_samples
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
+
+if TYPE_CHECKING:
+    from circuits.attention import SpikingAttention
 
 ROUTING = 1
 """Steps from an attention spike to the outputs that it causes, by which their window is later."""
