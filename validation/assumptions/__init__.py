@@ -31,3 +31,5 @@ ASSUMPTIONS: dict[str, Callable[[Lab], list[Sweep]]] = {
     "finite_precision": device.finite_precision,
 }
 """By the name that the command line knows, in the order of the report."""
+NOT_OF_ROWS = ("input_code", "independence", "equal_logits", "logit_range", "number_of_keys")
+"""Those whose inputs are tokens, or rows that are the knob: the others receive rows of attention."""

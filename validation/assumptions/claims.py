@@ -9,6 +9,7 @@ from validation.assumptions import ASSUMPTIONS
 from validation.assumptions.sweep import LIMIT
 from validation.study.claims import IMPLIED, OURS, REPORTED, Claims, Finding, judged
 from validation.study.results import Results
+from validation.study.row_sets import GIVEN, judged_by_rows
 from validation.study.verdict import Case
 
 CLAIMS = Claims()
@@ -66,25 +67,40 @@ def _crossings(results: Results, assumption: str) -> str:
     )
 
 
+def _elsewhere(results: Results, assumption: str) -> pd.DataFrame:
+    """Realistic ends of the sweeps on other rows, if they were measured."""
+    if not (results.directory / "row_sets.csv").is_file():
+        return pd.DataFrame()
+    rows = results.table("row_sets")
+    return rows[(rows["rows_kind"] != GIVEN) & (rows["assumption"] == _title(assumption))]
+
+
+def _at(row: pd.Series) -> str:
+    return f"{row['circuit']}: {row['bias']:.2g} at {row['knob']} = {row['value']}{_unit(row)}"
+
+
 def _read(results: Results, assumption: str) -> Finding:
-    """Whether any value of a knob biases what is computed by more than the limit, in every sweep."""
+    """Whether any value of a knob biases what is computed by more than the limit, in every sweep, on any rows."""
     rows = results.table("assumptions", assumption=_title(assumption))
-    measured, cases, ideal, costly = [], [], [], []
-    for (circuit, knob), sweep in rows.groupby(["circuit", "knob"], sort=False):
+    measured, decisive, ideal, costly = [], [], [], []
+    for (circuit, _), sweep in rows.groupby(["circuit", "knob"], sort=False):
         row = _decisive(sweep)
         limit = pd.to_numeric(row["exceeds_0_01_at"], errors="coerce")
         from_there = f", above {LIMIT:g} from {limit:.3g}{_unit(row)}" if pd.notna(limit) else ""
-        measured.append(f"{circuit}: {row['bias']:.2g} at {knob} = {row['value']}{_unit(row)}{from_there}")
-        cases.append(_case(str(circuit), row, most=LIMIT))
+        measured.append(_at(row) + from_there)
+        decisive.append(row.to_dict() | {"rows_kind": GIVEN})
         ideal.append(f"{sweep['bias'].iloc[0]:.2g} ({circuit})")
         costly += [str(circuit)] if row["verdict"] == "costs spikes" else []
-    return judged(
+    elsewhere = _elsewhere(results, assumption)
+    return judged_by_rows(
         "; ".join(measured) + (f"; costs spikes in {', '.join(costly)}" if costly else ""),
-        cases,
-        on="the circuit",
+        pd.concat([pd.DataFrame(decisive), elsewhere], ignore_index=True),
+        lambda name, row: _case(name, row, most=LIMIT),
+        say=_at,
         threshold_from=f"bias {LIMIT:g}",
         control=f"at the ideal end {', '.join(ideal)}",
         conditions="one knob at a time, the worst of its values; intervals over trials on these rows"
+        + ("; other rows at the realistic end of the knob" if len(elsewhere) else "")
         + _crossings(results, assumption),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import numpy as np
@@ -19,10 +19,12 @@ from circuits.presentation import plan_presentation
 from circuits.token_circuit import TokenCircuit
 from validation.assumptions.sweep import Point, share_point
 from validation.data import attention_rows
+from validation.study.row_sets import FACTORS, GIVEN
 
 import brian2 as b2
 
 Array = NDArray[np.float64]
+Value = TypeVar("Value", float, str)
 
 FEWEST_KEYS, MOST_KEYS, WIDEST = 8, 14, 5.2
 
@@ -39,6 +41,9 @@ class Lab:
         Factor of every window: 1 in the quick preset.
     seed, target, quiet
         As of the command line.
+    kind
+        Of the rows, one of `validation.study.row_sets.FACTORS`. Of rows that are not the study's own a sweep is
+        measured at the realistic end of its knob only.
     """
 
     trials: int
@@ -46,6 +51,21 @@ class Lab:
     seed: int
     target: str
     quiet: bool = True
+    kind: str = GIVEN
+
+    @property
+    def factor(self) -> float:
+        """Of the logits."""
+        return FACTORS[self.kind]
+
+    @property
+    def rows(self) -> Array:
+        """Rows of logits that the circuits receive, (rows, keys)."""
+        return self.factor * audit_rows()
+
+    def values(self, knob: Sequence[Value]) -> Sequence[Value]:
+        """Values of a knob that are measured, of all of them from ideal to realistic."""
+        return knob if self.kind == GIVEN else knob[-1:]
 
     @property
     def options(self) -> dict[str, Any]:
@@ -112,10 +132,12 @@ class Lab:
         *,
         predict: bool = True,
     ) -> tuple[Point, ...]:
-        """Bias at every value of a knob, on the shipped rows."""
-        rows = audit_rows()
+        """Bias at the `values` of a knob, on the `rows`."""
+        rows = self.rows
         length = seconds if callable(seconds) else lambda value: seconds
-        return tuple(self.point(value, circuit(value), rows, length(value), predict=predict) for value in values)
+        return tuple(
+            self.point(value, circuit(value), rows, length(value), predict=predict) for value in self.values(values)
+        )
 
 
 def audit_rows() -> Array:

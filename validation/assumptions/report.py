@@ -12,7 +12,7 @@ import pandas as pd
 from validation.assumptions.crossings import COLUMNS
 from validation.assumptions.lab import Lab, audit_rows
 from validation.assumptions.sweep import COSTLY, LIMIT, Sweep
-from validation.assumptions.table import tabulate
+from validation.assumptions.table import ROW_SETS, tabulate
 from validation.study.claims import Finding, findings_text
 from validation.study.report import described, made, markdown
 
@@ -34,6 +34,7 @@ LIMITS = (
     "size of its sampling error, the upper end of the interval is the safe one. The output spikes for an error assume "
     "that it falls as one over their root, and for regular codes as one over their number."
 )
+ABOVE, BELOW = f"above {LIMIT:g}", f"not above {LIMIT:g}"
 NULL = 1e-6
 AGREE = 0.15
 """Measured and predicted bias are said to agree within this fraction, or within the interval."""
@@ -46,8 +47,9 @@ def report(
     revision: str,
     findings: Sequence[Finding],
     crossed: pd.DataFrame | None = None,
+    on_rows: pd.DataFrame | None = None,
 ) -> str:
-    """Return the report as Markdown; `crossed` is the table of `crossings`."""
+    """Return the report as Markdown; `crossed` is the table of `crossings`, `on_rows` that of ``row_sets.csv``."""
     parts = ["# Which idealised assumptions of spiking attention are load-bearing", *_method(sweeps, lab)]
     parts += [_summary(sweeps), "![The audit](assumptions.png)", CAPTION]
     for verdict, heading in HEADINGS.items():
@@ -62,6 +64,9 @@ def report(
     if crossed is not None and len(crossed):
         parts += ["## Thresholds depend on the rate and on the rows", _crossings(crossed), markdown(crossed)]
         parts += [described(COLUMNS)]
+    if on_rows is not None and len(on_rows):
+        parts += ["## On peaked and on flat rows", _row_sets(on_rows), markdown(on_rows.drop(columns=["metric"]))]
+        parts += [described(ROW_SETS)]
     parts += ["## Table", markdown(tabulate(sweeps).drop(columns=["metric"]))]
     parts += [_metrics(sweeps), LIMITS, "## Claims", findings_text(findings), made(revision=revision)]
     return "\n\n".join(parts) + "\n"
@@ -80,6 +85,22 @@ def _crossings(crossed: pd.DataFrame) -> str:
         "Natural rows are the shipped ones, peaked rows have their logits doubled, flat rows a quarter of them, and "
         "audit rows are those that the sweeps are measured on; `low` to `high` is the 95 % percentile interval over "
         "rows drawn again."
+    )
+
+
+def _row_sets(on_rows: pd.DataFrame) -> str:
+    """At the realistic end of every sweep, where one set of rows says that it breaks and another that it does not."""
+    word = np.select([on_rows["bias_low"] > LIMIT, on_rows["bias_high"] <= LIMIT], [ABOVE, BELOW], "")
+    turned = []
+    for (assumption, circuit), mine in on_rows.assign(word=word).groupby(["assumption", "circuit"], sort=False):
+        kinds = {one: ", ".join(mine.loc[mine["word"] == one, "rows_kind"]) for one in (ABOVE, BELOW)}
+        if all(kinds.values()):
+            turned.append(f"{assumption}, {circuit} ({'; '.join(f'{one}: {kinds[one]}' for one in kinds)})")
+    number = on_rows.groupby(["assumption", "circuit"]).ngroups
+    return (
+        f"The realistic end of {number} sweeps on the study's rows, with their logits doubled (peaked), and "
+        f"with a quarter of them (flat). The rows turn over whether the bias exceeds {LIMIT:g} in {len(turned)}"
+        + (f": {'; '.join(turned)}." if turned else ".")
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import attrs
 import pandas as pd
 
 from validation.assumptions.sweep import Sweep
+from validation.study.row_sets import MEANING
 
 COLUMNS = [
     "assumption",
@@ -23,6 +25,16 @@ COLUMNS = [
     "exceeds_0_01_at",
     "verdict",
 ]
+
+
+ROW_SETS = {
+    "rows_kind": MEANING,
+    "value": "of the knob: the realistic end of its sweep",
+    "bias, bias_low, bias_high": "as in assumptions.csv",
+    "predicted": "by the closed form, as there",
+}
+"""Columns of ``row_sets.csv`` that need words."""
+OF_ROW_SETS = ["rows_kind", *(name for name in COLUMNS if name not in ("exceeds_0_01_at", "verdict"))]
 
 
 def tabulate(sweeps: Sequence[Sweep]) -> pd.DataFrame:
@@ -48,3 +60,12 @@ def tabulate(sweeps: Sequence[Sweep]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def tabulate_row_sets(by_kind: Mapping[str, Sequence[Sweep]]) -> pd.DataFrame:
+    """Rows of ``row_sets.csv``: the last value of every sweep, by the kind of the rows."""
+    ends = [
+        tabulate([attrs.evolve(sweep, points=sweep.points[-1:]) for sweep in sweeps]).assign(rows_kind=kind)
+        for kind, sweeps in by_kind.items()
+    ]
+    return pd.concat([pd.DataFrame(columns=OF_ROW_SETS), *ends], ignore_index=True)[OF_ROW_SETS]

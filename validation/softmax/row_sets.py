@@ -19,12 +19,9 @@ from biospike.simulation import plan
 from biospike.tables import CONVERGENCE_MEANINGS, SUMMARY_MEANINGS, converge, summarise
 from validation.softmax.controls import NORMALISATION, late_spikes, normalisation
 from validation.softmax.tables import regularity_law
+from validation.study.row_sets import FACTORS, GIVEN, MEANING
 
 from brian2.units.fundamentalunits import Quantity
-
-GIVEN = "given"
-FACTORS = {GIVEN: 1.0, "peaked": 2.0, "flat": 0.25}
-"""Of the logits, by the kind of the rows."""
 
 OF_SUMMARY = (
     *("circuit", "rows", "trials", "window_ms", "spikes_per_row", "tv", "tv_low", "tv_high", "tv_expected", "limit_tv"),
@@ -35,8 +32,7 @@ OF_CONVERGENCE = (
     *("order", "order_low", "order_high", "order_of_law", "order_of_law_low", "order_of_law_high", "verdict", "reason"),
 )
 ROW_SETS = {
-    "rows_kind": f"{GIVEN}: the rows of the study; "
-    + "; ".join(f"{kind}: their logits times {factor:g}" for kind, factor in FACTORS.items() if kind != GIVEN),
+    "rows_kind": MEANING,
     "cv_law": "the measured isi_cv times the multinomial law, about the circuit's limit",
 } | {
     name: meaning

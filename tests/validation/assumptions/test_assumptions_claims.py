@@ -60,3 +60,38 @@ def test_the_surest_value_of_a_knob_decides(read: Callable[..., Finding]) -> Non
     table = sweep("saturation", (0.05, 0.2), (0.02, 0.001), (0.001, 0.001))
     found = read(CLAIMS, "idealised: saturation", {"assumptions": table})
     assert (found.verdict, found.estimate) == ("does not hold", 0.02)
+
+
+def on_rows(assumption: str, **points: tuple[float, float]) -> list[dict[str, Any]]:
+    """Realistic end of a sweep by the kind of rows."""
+    return [sweep(assumption, point)[0] | {"rows_kind": kind} for kind, point in points.items()]
+
+
+@pytest.mark.parametrize(
+    ("given", "peaked", "flat", "verdict"),
+    [
+        (LARGE, LARGE, LARGE, "does not hold"),
+        (SMALL, SMALL, SMALL, "holds"),
+        (
+            LARGE,
+            LARGE,
+            SMALL,
+            "depends: on the rows (holds: on flat rows; does not hold: on these rows, on peaked rows)",
+        ),
+        (SMALL, LARGE, SMALL, "depends: on the rows (holds: "),
+        (SMALL, SMALL, NOISE, "undecided: "),
+    ],
+)
+def test_a_verdict_that_rows_turn_over_depends_on_them(
+    given: Any, peaked: Any, flat: Any, verdict: str, read: Callable[..., Finding]
+) -> None:
+    tables = {
+        "assumptions": sweep("saturation", SMALL, given),
+        # Of the study's own rows the whole sweep is read; another assumption's rows are its own.
+        "row_sets": on_rows("saturation", given=NOISE, peaked=peaked, flat=flat)
+        + on_rows("refractory period", peaked=LARGE, flat=SMALL),
+    }
+    found = read(CLAIMS, "idealised: saturation", tables)
+    assert found.verdict.startswith(verdict)
+    assert f"; on flat rows escape: {flat[0]:.2g} at knob = 0 ms" in found.sentence
+    assert found.conditions.endswith("other rows at the realistic end of the knob")

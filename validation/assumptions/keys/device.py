@@ -9,7 +9,7 @@ from biospike.ideal.softmax import softmax
 from biospike.metrics import shares, total_variation
 from validation.assumptions.keys.hazard_keys import HazardKeys
 from validation.assumptions.keys.membrane import TV
-from validation.assumptions.lab import Lab, audit_rows
+from validation.assumptions.lab import Lab
 from validation.assumptions.sweep import Sweep
 
 import brian2 as b2
@@ -47,7 +47,7 @@ def time_constant_spread(lab: Lab) -> list[Sweep]:
 
 
 def _with_leak(lab: Lab, tau: float) -> Sweep:
-    rows = audit_rows()
+    rows, spreads = lab.rows, lab.values(SPREADS)
 
     def keys(spread: float) -> HazardKeys:
         return HazardKeys(
@@ -57,9 +57,9 @@ def _with_leak(lab: Lab, tau: float) -> Sweep:
     bench = lab.regular
     elsewhere = attrs.evolve(bench, seed=bench.seed ^ ELSEWHERE)
     homogeneous = shares(elsewhere.run(keys(0.0), rows, 1.0)).mean(axis=0)
-    law = {spread: keys(spread).limit(rows) for spread in SPREADS}
+    law = {spread: keys(spread).limit(rows) for spread in {0.0, *spreads}}
     points = []
-    for spread in SPREADS:
+    for spread in spreads:
         # What the closed form expects of the spread alone, its own error at no spread left out.
         predicted = float(total_variation(law[spread], law[0.0]).mean())
         point = bench.point(spread, keys(spread), rows, 1.0, target=homogeneous)
@@ -79,16 +79,15 @@ def _with_leak(lab: Lab, tau: float) -> Sweep:
 
 def finite_precision(lab: Lab) -> list[Sweep]:
     """Bits of the membrane and of the input weights."""
-    rows = audit_rows()
 
     def membrane(bits: float) -> HazardKeys:
         return HazardKeys(regularity=np.inf, gated=False, levels=2.0**bits, rate=200 * b2.Hz, dt=0.5 * b2.ms)
 
-    p = softmax(rows)
+    p = softmax(lab.rows)
     drive = p / p.max(axis=1, keepdims=True)
     weights = HazardKeys(regularity=np.inf, rate=200 * b2.Hz, dt=0.5 * b2.ms)
     points = []
-    for bits in WEIGHT_BITS:
+    for bits in lab.values(WEIGHT_BITS):
         with np.errstate(divide="ignore"):
             logits = np.log(np.rint(drive * 2.0**bits) / 2.0**bits)
         points.append(lab.regular.point(float(bits), weights, logits, 2.5, target=p))

@@ -25,6 +25,8 @@ Array = NDArray[np.float64]
 
 TAU_SYN = (0.0, 2.0, 10.0, 50.0)
 TAU_SCORE = (1000.0, 300.0, 100.0, 30.0, 10.0)
+GAIN = 8.0
+"""Nats per coincidence a step, on the study's own rows."""
 INPUTS = 2**56
 """Random numbers of the input spikes are indexed from here on, so that they are not those of the thresholds."""
 
@@ -98,7 +100,7 @@ class ScoredKeys(HazardKeys):
     """
 
     name = "scored_keys"
-    gain: float = number(8.0, above=0)
+    gain: float = number(GAIN, above=0)
     lowest: float = number(0.1, above=0, maximum=1)
     tau_steps: float = number(100.0, above=0)
 
@@ -169,7 +171,9 @@ def jensen_bias(lab: Lab) -> list[Sweep]:
     for label, w in (("slow inhibition", 0.01), ("fast inhibition", 1.0)):
 
         def keys(tau: float, w: float = w) -> ScoredKeys:
-            return ScoredKeys(tau_steps=tau, w=w, rate=200 * b2.Hz, dt=0.5 * b2.ms)
+            # The same coincidences, whatever a row's logits are multiplied by.
+            gain = GAIN * lab.factor
+            return ScoredKeys(tau_steps=tau, w=w, gain=gain, rate=200 * b2.Hz, dt=0.5 * b2.ms)
 
         sweeps.append(
             Sweep(

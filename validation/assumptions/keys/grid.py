@@ -15,7 +15,7 @@ from circuits.softmax.escape import HUB, Escape
 from circuits.softmax.race import Race
 from validation.assumptions.keys.hazard_keys import HazardKeys
 from validation.assumptions.keys.membrane import TV
-from validation.assumptions.lab import Lab, audit_rows
+from validation.assumptions.lab import Lab
 from validation.assumptions.sweep import Sweep
 
 import brian2 as b2
@@ -164,7 +164,6 @@ def window(dt: float) -> float:
 
 def grid_step(lab: Lab) -> list[Sweep]:
     """Length of a step, for the usual coin and for keys that keep their surplus."""
-    rows = audit_rows()
 
     def coin(dt: float) -> CoinKeys:
         return CoinKeys(rate=200 * b2.Hz, dt=dt * b2.ms)
@@ -172,7 +171,7 @@ def grid_step(lab: Lab) -> list[Sweep]:
     def kept(dt: float) -> HazardKeys:
         return HazardKeys(rate=200 * b2.Hz, dt=dt * b2.ms)
 
-    lab.prebuild([coin(1.0), kept(1.0)], rows, 2.5)
+    lab.prebuild([coin(1.0), kept(1.0)], lab.rows, 2.5)
     return [
         Sweep(
             "grid step", "dt", "ms", "escape by a coin a step, 200 Hz a row", TV, "coin a step",
@@ -188,7 +187,6 @@ def grid_step(lab: Lab) -> list[Sweep]:
 
 def grid_ties(lab: Lab) -> list[Sweep]:
     """Spikes of two keys of a row in one step: discarded or kept."""
-    rows = audit_rows()
 
     def discarded(dt: float) -> TieRace:
         return TieRace(rate=120 * b2.Hz, dt=dt * b2.ms)
@@ -196,7 +194,7 @@ def grid_ties(lab: Lab) -> list[Sweep]:
     def both(dt: float) -> LooseRace:
         return LooseRace(rate=120 * b2.Hz, t_inh=0 * b2.ms, dt=dt * b2.ms)
 
-    lab.prebuild([discarded(1.0), both(1.0)], rows, 2.5)
+    lab.prebuild([discarded(1.0), both(1.0)], lab.rows, 2.5)
     return [
         Sweep(
             "grid ties", "dt", "ms", "open race, top key at 120 Hz, ties discarded", TV, "discarded",

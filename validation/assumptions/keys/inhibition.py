@@ -7,7 +7,7 @@ from circuits.softmax.shunting import Shunting
 from circuits.softmax.subtractive import Subtractive
 from validation.assumptions.keys.hazard_keys import HazardKeys
 from validation.assumptions.keys.membrane import TV
-from validation.assumptions.lab import Lab, audit_rows
+from validation.assumptions.lab import Lab
 from validation.assumptions.sweep import Point, Sweep
 
 import brian2 as b2
@@ -52,7 +52,7 @@ def inhibitory_time_constant(lab: Lab) -> list[Sweep]:
     def race(closed: float) -> Race:
         return Race(t_inh=closed * b2.ms, rate=200 * b2.Hz, dt=STEP)
 
-    lab.prebuild([race(0.0), shunting(50.0)], audit_rows(), 2.5)
+    lab.prebuild([race(0.0), shunting(50.0)], lab.rows, 2.5)
     return [
         Sweep(
             "inhibitory time constant", "tau_inh", "ms", "escape keys, 200 Hz a row", TV, "escape",
@@ -66,15 +66,14 @@ def inhibitory_time_constant(lab: Lab) -> list[Sweep]:
         Sweep(
             "inhibitory time constant", "tau_inh", "ms", "shunting conductance, from its own mean field",
             "TV of pooled shares from the mean field", "shunting",
-            tuple(fluctuating_shunt(lab, tau, shunting(tau)) for tau in TAU_SHUNT), order=1.0,
+            tuple(fluctuating_shunt(lab, tau, shunting(tau)) for tau in lab.values(TAU_SHUNT)), order=1.0,
         ),
     ]  # fmt: skip
 
 
 def fluctuating_shunt(lab: Lab, tau: float, circuit: Shunting) -> Point:
     """Distance of the shares from their mean field, which takes the conductance as constant."""
-    rows = audit_rows()
-    return lab.regular.point(tau, circuit, rows, 1.0, target=circuit.limit(rows), predict=False)
+    return lab.regular.point(tau, circuit, lab.rows, 1.0, target=circuit.limit(lab.rows), predict=False)
 
 
 def inhibitory_strength(lab: Lab) -> list[Sweep]:
@@ -89,7 +88,7 @@ def inhibitory_strength(lab: Lab) -> list[Sweep]:
     def shunting(w: float) -> Shunting:
         return Shunting(w=w * b2.nS)
 
-    lab.regular.prebuild([Subtractive(), Shunting()], audit_rows(), 1.0)
+    lab.regular.prebuild([Subtractive(), Shunting()], lab.rows, 1.0)
     return [
         Sweep(
             "inhibitory strength", "w", "thresholds", "subtractive, beta = 1 (Lemma 3)", TV, "subtractive",

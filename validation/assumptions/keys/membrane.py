@@ -15,7 +15,7 @@ from biospike.ideal.softmax import softmax
 from biospike.metrics import total_variation
 from circuits.softmax.subtractive import Subtractive
 from validation.assumptions.keys.hazard_keys import HazardKeys
-from validation.assumptions.lab import Lab, audit_rows
+from validation.assumptions.lab import Lab
 from validation.assumptions.sweep import Point, Sweep
 
 import brian2 as b2
@@ -38,13 +38,13 @@ def membrane_leak(lab: Lab) -> list[Sweep]:
         return HazardKeys(regularity=np.inf, w=0.02, tau_m=tau / 1e3, rate=500 * b2.Hz, dt=0.1 * b2.ms)
 
     def paper(beta: float) -> Point:
-        circuit, rows = Subtractive(beta=beta, w=0.0), audit_rows()
+        circuit, rows = Subtractive(beta=beta, w=0.0), lab.rows
         # `limit` would look for the inhibition at which the rates agree, and there is none.
         rates = circuit.response(relative_exponential(rows))
         predicted = total_variation(_shares(rates), softmax(rows)).mean()
         return attrs.evolve(lab.regular.point(beta, circuit, rows, 4.0, predict=False), predicted=float(predicted))
 
-    lab.regular.prebuild([leaky(math.inf), Subtractive()], audit_rows(), 4.0)
+    lab.regular.prebuild([leaky(math.inf), Subtractive()], lab.rows, 4.0)
     return [
         Sweep(
             "membrane leak", "tau_m", "ms", "integrate keys with a leak, 500 Hz a row", TV, "integrate",
@@ -53,7 +53,7 @@ def membrane_leak(lab: Lab) -> list[Sweep]:
         ),
         Sweep(
             "membrane leak", "beta", "per step", "subtractive without inhibition (w = 0)", TV, "discrete LIF",
-            tuple(map(paper, BETA)),
+            tuple(map(paper, lab.values(BETA))),
             order=1.0, law="the rates of the discrete map under constant drive",
         ),
     ]  # fmt: skip
@@ -98,10 +98,10 @@ def refractory_period(lab: Lab) -> list[Sweep]:
 
 def threshold_convention(lab: Lab) -> list[Sweep]:
     """Spike test > against >=, for inputs that are multiples of 2**-bits of the threshold."""
-    p = softmax(audit_rows())
+    p, resolutions = softmax(lab.rows), lab.values(BITS)
     drive = 0.8 * p / p.max(axis=1, keepdims=True)
     steps = round(2000 * lab.stretch)
-    quantised = np.stack([np.rint(drive * 2.0**bits) / 2.0**bits for bits in BITS])
+    quantised = np.stack([np.rint(drive * 2.0**bits) / 2.0**bits for bits in resolutions])
     conventions: dict[str, tuple[DiscreteLIF, DiscreteLIF]] = {}
     for name, kind in (("hard reset", SpikingJellyHard), ("soft reset", SpikingJellySoft)):
         # Without a leak. v >= the next number above 1 is v > 1.
@@ -118,7 +118,7 @@ def threshold_convention(lab: Lab) -> list[Sweep]:
         expected = [_shares(rate) for rate in hard] if name == "hard reset" else [quantised, quantised]
         law = "intervals ceil(1/I) and floor(1/I) + 1" if name == "hard reset" else "0: the surplus stays"
         points = []
-        for k, bits in enumerate(BITS):
+        for k, bits in enumerate(resolutions):
             predicted = float(np.abs(expected[0][k] - expected[1][k]).sum(axis=-1).mean() / 2)
             gap = float(np.abs(exceeded[k] - reached[k]).sum(axis=-1).mean() / 2)
             points.append(Point(float(bits), gap, gap, gap, predicted))
