@@ -59,10 +59,20 @@ _directories: list[Path] = []
 @contextlib.contextmanager
 def kept_in(directory: Path) -> Iterator[None]:
     """Keep what batches return in `directory`; it is removed once the block ends without an error."""
+    with used(directory):
+        yield
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def used(directory: Path | None) -> Iterator[None]:
+    """Keep what batches return in `directory`, if there is one, and leave it: of a study's worker processes."""
+    if directory is None:
+        yield
+        return
     _directories.append(directory)
     try:
         yield
-        shutil.rmtree(directory, ignore_errors=True)
     finally:
         _directories.remove(directory)
 

@@ -64,6 +64,16 @@ def test_an_interrupted_study_goes_on_where_it_was(tmp_path, runs, monkeypatch):
     assert parts.place() is None
 
 
+def test_a_worker_process_keeps_where_its_study_does(tmp_path, runs):
+    for again in (False, True):
+        with parts.used(tmp_path / "parts"):
+            study()
+        assert (runs == []) is again
+        runs.clear()
+    with parts.used(None):
+        assert parts.place() is None
+
+
 @pytest.mark.parametrize(
     "other",
     ["value", "damage", *(pytest.param(one, marks=pytest.mark.long) for one in ("seed", "window", "circuit", "code"))],

@@ -13,6 +13,8 @@ from scipy import stats
 from biospike.theory import paper
 from validation.bounds import laws
 from validation.bounds.curves import BLOCK, FIRST_VALUE_SPIKES
+from validation.bounds.row_claims import ROW_CLAIMS
+from validation.bounds.row_sets import interval_of_ratios
 from validation.bounds.tables import ROUNDING
 from validation.study.claims import IMPLIED, OURS, PAPER, REPORTED, Claims, Finding, judged
 from validation.study.results import Missing, Results
@@ -24,8 +26,6 @@ CLAIMS = Claims()
 Z = 1.959964
 DRAWS, SEED = 400, 0
 """Tables that are drawn within the intervals of one, for the interval of what is computed from it."""
-SMALL_CONSTANT = 10.0
-"""What is taken for a small constant: an order of magnitude. The word is of nobody that can be asked."""
 WASTED = 0.254
 """Bits a value that a uniform quantiser wastes on the rate (Gish and Pierce 1968): a rate so near is called right."""
 
@@ -51,17 +51,11 @@ def _no_faster(name: str, row: pd.Series) -> Case:
     return attrs.evolve(case, word=FAILS) if str(row.get("faster")) == "True" else case
 
 
-def _relative(results: Results, row: dict[str, Any]) -> tuple[float, float]:
-    """Least and largest end of the intervals of a curve's errors, in units of the errors."""
-    curve = results.table("summary", **{name: row[name] for name in ("family", "code", "metric")})
-    curve = curve[curve["error"] > 0]
-    low, high = curve["error_low"] / curve["error"], curve["error_high"] / curve["error"]
-    return (float(low.min()), float(high.max())) if low.notna().all() and len(curve) else (np.nan, np.nan)
-
-
 def _margin(results: Results, row: dict[str, Any], **bounds: Any) -> Case:
     """Ratio of an error to that of a bound, as wide as the widest interval of the curve."""
-    low, high = (row["margin"] * end for end in _relative(results, row))
+    curve = results.table("summary", **{name: row[name] for name in ("family", "code", "metric")})
+    ends = interval_of_ratios(*(curve[end].to_numpy() for end in ("error", "error_low", "error_high")))
+    low, high = (row["margin"] * end for end in ends)
     return Case(name=_name(row), estimate=row["margin"], low=low, high=high, **bounds)
 
 
@@ -122,27 +116,6 @@ def hoeffding(results: Results) -> Finding:
         on="the code",
         threshold_from="the inequality",
         conditions="mean over values; the widest interval of each curve",
-    )
-
-
-@CLAIMS.add("O(n^2/eps^2) timesteps suffice for softmax to eps", REPORTED, kind="reported", place="toy example")
-def enough(results: Results) -> Finding:
-    """Largest ratio of the error of the softmax circuits to what n^2/T promises with constant 1."""
-    rows = results.table("bounds", bound="Lemma 3", family="softmax")
-    cases = []
-    for row in rows.to_dict("records"):
-        case = _margin(results, row, most=1.0)
-        # A floor breaks the order; an error above the promised one breaks the constant 1 only, which nobody states.
-        floor = row["verdict"].startswith("fails")
-        word = FAILS if floor else UNDECIDED if case.verdict == FAILS else ""
-        cases.append(attrs.evolve(case, name=row["code"], word=word))
-    return judged(
-        "largest error over the promised one, n/sqrt(T): "
-        + "; ".join(f"{row.code} {row.margin:.2f}, {row.verdict}" for row in rows.itertuples()),
-        cases,
-        on="the circuit",
-        threshold_from="constant 1, since no source has one; a floor is above any",
-        conditions="the row's mean number of keys",
     )
 
 
@@ -245,30 +218,6 @@ def one_bit(results: Results) -> Finding:
     )
 
 
-@CLAIMS.add("inhibition saturates the bound of n^2/eps^2 up to a small constant", OURS,
-            place="suggested by a machine-written page")  # fmt: skip
-def saturation(results: Results) -> Finding:
-    """Spikes over n^2/eps^2, of the softmax circuits."""
-    cases = []
-    for row in results.table("fits", family="softmax").to_dict("records"):
-        if row["verdict"] in SLOWER:
-            cases.append(Case(name=row["code"], word=FAILS))
-        elif np.isfinite(row["ratio_observed_theoretical"]):
-            ends = {"low": row["ratio_low"], "high": row["ratio_high"]}
-            cases.append(Case(name=row["code"], estimate=row["ratio_observed_theoretical"], **ends,
-                              least=1 / SMALL_CONSTANT, most=SMALL_CONSTANT))  # fmt: skip
-    return judged(
-        "spikes times eps^2/n^2: "
-        + "; ".join(f"{case.name} {case.estimate:.2g}" if case.word == "" else f"{case.name}: a floor"
-                    for case in cases),
-        cases,
-        on="the circuit",
-        decision="range",
-        threshold_from=f"within a factor of {SMALL_CONSTANT:g}",
-        conditions="rows of attention, range over windows",
-    )  # fmt: skip
-
-
 def _coins(results: Results) -> tuple[pd.Series, NDArray[np.float64], NDArray[np.float64]]:
     """Fit of plain coin flips, and R squared and p-value of the same fit to errors drawn within their intervals."""
     fit = _fits(results, family="coin flips").iloc[0]
@@ -353,29 +302,8 @@ CLAIMS.unread(
 )  # fmt: skip
 
 
-@CLAIMS.add("lateral inhibition spends fewer spikes on sparse attention", REPORTED, kind="reported",
-            place="open problems: spike counts of sparse attention")  # fmt: skip
-def sparse(results: Results) -> Finding:
-    """Error among the keys that stay over that of all keys, at the same spikes a row."""
-    rows = results.table("sparse")
-    cases, told = [], []
-    for code, mine in rows.groupby("code", sort=False):
-        whole = mine[mine["kept"] == "all"].iloc[0]
-        for row in mine[mine["kept"] != "all"].to_dict("records"):
-            ends = (row["tv"] / whole["tv"], row["low"] / whole["high"], row["high"] / whole["low"])
-            cases.append(Case(name=f"{code}, {row['kept']}", trials=row["trials"], most=1.0,
-                              **dict(zip(("estimate", "low", "high"), ends, strict=True))))  # fmt: skip
-            told.append(f"{code}, {row['kept']}: {ends[0]:.2f}, {row['left_out']:.2g} left out")
-    return judged(
-        "error over that of all keys: " + "; ".join(told),
-        cases,
-        on="the mask",
-        threshold_from="as large",
-        conditions=conditions(whole, "the same spikes a row; what is left out is a bias that no spike removes"),
-    )
-
-
 CLAIMS.unread(
     "spike-timing-dependent plasticity finds the circuits of the theory", REPORTED, "no weight is plastic here",
     kind="reported", place="open problems",
 )  # fmt: skip
+CLAIMS.extend(ROW_CLAIMS)

@@ -28,6 +28,8 @@ from validation.bounds.measure import TRIANGULAR
 Array = NDArray[np.float64]
 
 ENCODER, SOFTMAX, UNIFORM, BLOCK, COINS = "encoder", "softmax", "softmax, uniform rows", "attention block", "coin flips"
+REAL, SIMPLEX = "real", "uniform"
+"""Sets of rows: of attention, and uniform on the simplex."""
 FIRST_VALUE_SPIKES = 8.0
 """Encoders are fitted from so many spikes a value on: with fewer, the binomial has not reached its asymptote."""
 FIRST_ROW_SPIKES = 30.0
@@ -152,12 +154,13 @@ def _evidence_of_values(deviations: Array, errors: Array, spikes: Array, known: 
 
 
 def _softmax(data: xr.Dataset) -> list[Curve]:
-    found = []
-    for family, prior in ((SOFTMAX, "real"), (UNIFORM, "uniform")):
-        mine = data.isel(row=np.flatnonzero(data["prior"].values == prior))
-        if mine.sizes["row"]:
-            found.append(_rows(mine, family))
-    return found
+    return [*curves_of_rows(data, REAL, SOFTMAX), *curves_of_rows(data, SIMPLEX, UNIFORM)]
+
+
+def curves_of_rows(data: xr.Dataset, prior: str, family: str = SOFTMAX) -> list[Curve]:
+    """Curve of a circuit on one of the sets of rows of `validation.bounds.measure.measure_softmax`; none may."""
+    mine = data.isel(row=np.flatnonzero(data["prior"].values == prior))
+    return [_rows(mine, family)] if mine.sizes["row"] else []
 
 
 def _rows(data: xr.Dataset, family: str) -> Curve:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,15 +108,15 @@ def _read_triangular(x: Array, marks: NDArray[np.int64], seed: int) -> tuple[Arr
     return estimate, count
 
 
-def measure_softmax(name: str, real: Array, uniform: Array, seed: int, **options: Any) -> xr.Dataset:
-    """Counts of a softmax circuit on real rows and on rows uniform on the simplex; as of `biospike.simulate`.
+def measure_softmax(name: str, rows: Mapping[str, Array], seed: int, **options: Any) -> xr.Dataset:
+    """Counts of a softmax circuit on several sets of rows, by their name; as of `biospike.simulate`.
 
-    The coordinate `prior` of a row says which it is.
+    The coordinate `prior` of a row says which set it is of.
     """
-    keys = max(real.shape[1], uniform.shape[1])
-    padded = [np.pad(rows, ((0, 0), (0, keys - rows.shape[1])), constant_values=np.nan) for rows in (real, uniform)]
+    keys = max(some.shape[1] for some in rows.values())
+    padded = [np.pad(some, ((0, 0), (0, keys - some.shape[1])), constant_values=np.nan) for some in rows.values()]
     data = simulate(SOFTMAX_CIRCUITS[name](), np.concatenate(padded), seed=seed, **options)
-    return data.assign_coords(prior=("row", ["real"] * len(real) + ["uniform"] * len(uniform)))
+    return data.assign_coords(prior=("row", np.repeat(list(rows), [len(some) for some in rows.values()])))
 
 
 def prepare_block(source: str, code: tuple[str, str], **options: Any) -> compare_attention.Study:

@@ -11,9 +11,10 @@ from scipy import stats
 
 from biospike.theory import paper
 from validation.bounds import laws
-from validation.bounds.curves import BLOCK, COINS, ENCODER, SOFTMAX, UNIFORM, Curve
+from validation.bounds.curves import BLOCK, COINS, ENCODER, REAL, SIMPLEX, SOFTMAX, UNIFORM, Curve
 from validation.bounds.figures import reference_curve
 from validation.bounds.measure import TRIANGULAR, UNIFORM_KEYS
+from validation.bounds.row_sets import ROW_SETS
 from validation.bounds.tables import MEANINGS, used
 from validation.study.claims import Finding, findings_text
 from validation.study.left_out import paragraphs
@@ -69,6 +70,10 @@ def report(
         "## What information asks for",
         *_information(found, bounds),
         *_rates(tables["rates"]),
+        "## On peaked and on flat rows",
+        "The softmax circuits on the real rows, on the same with their logits doubled, and with a quarter of them. "
+        + described(ROW_SETS),
+        markdown(tables["row_sets"]),
         "## Sparse rows",
         "`kept`: so many largest logits, all, or the shares of sparsemax, the limit of threshold-linear keys. `tv` and "
         "`law` are about the keys that stay, at the same rate of the row; `left_out` is their total variation from the "
@@ -94,7 +99,7 @@ def report(
 def _what_was_run(raw: Mapping[str, xr.Dataset], found: Sequence[Curve]) -> str:
     trials = len(next(c for c in found if c.family == ENCODER).errors)
     softmax = next(data for name, data in raw.items() if name.startswith("softmax"))
-    real = int((softmax["prior"].values == "real").sum())
+    real, simplex = (int((softmax["prior"].values == one).sum()) for one in (REAL, SIMPLEX))
     coins = raw["coins"]
     blocks = {
         str(data.attrs["block"]): (data.attrs["source"], float(data.attrs["lipschitz"]), data.sizes["trial"])
@@ -104,7 +109,7 @@ def _what_was_run(raw: Mapping[str, xr.Dataset], found: Sequence[Curve]) -> str:
     described = "; ".join(f"`{n}`: {s}, L_f = {c:.3g} at this input, {t} trials" for n, (s, c, t) in blocks.items())
     return (
         f"{raw['encoder_bernoulli'].sizes['value']} values uniform on [0, 1] and {trials} trials for every encoder; "
-        f"{real} real rows and {softmax.sizes['row'] - real} rows of {UNIFORM_KEYS} keys whose shares are uniform on "
+        f"{real} real rows and {simplex} rows of {UNIFORM_KEYS} keys whose shares are uniform on "
         f"the simplex for every softmax circuit; blocks {described}; {coins.sizes['repeat']} runs of coins a trial. "
         f"Seed {coins.attrs['seed']}."
     )

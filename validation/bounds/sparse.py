@@ -13,6 +13,7 @@ from biospike import simulate
 from biospike.ideal.softmax import softmax, sparsemax
 from biospike.metrics import shares, t_interval, total_variation
 from circuits.softmax import Escape, Integrate
+from validation.study.row_sets import FACTORS
 
 import brian2 as b2
 
@@ -23,11 +24,12 @@ KEPT = (2, 4, 8)
 ALL, SPARSEMAX = "all", "sparsemax"
 DURATION, STEP = 400 * b2.ms, 0.2 * b2.ms
 CODES = {"escape": Escape, "integrate": Integrate}
-SPARSE = ["code", "kept", "keys", "rows", "trials", "spikes", "tv", "low", "high", "law", "left_out"]
-"""Of ``sparse.csv``, one row a circuit and mask. `kept`: so many largest logits, `all`, or the shares of `sparsemax`,
-the limit of threshold-linear keys; `keys`: mean number; `spikes`: of a row; `tv`: total variation of the shares from
-those of the keys that stay, `low` and `high` its 95 % interval (Student's t over trials); `law`: of the circuit;
-`left_out`: total variation of these from the softmax of all keys, which no spike removes."""
+SPARSE = ["rows_kind", "code", "kept", "keys", "rows", "trials", "spikes", "tv", "low", "high", "law", "left_out"]
+"""Of ``sparse.csv``, one row a kind of rows, circuit and mask. `rows_kind`: given, or of logits doubled (peaked) or
+quartered (flat); `kept`: so many largest logits, `all`, or the shares of `sparsemax`, the limit of threshold-linear
+keys; `keys`: mean number; `spikes`: of a row; `tv`: total variation of the shares from those of the keys that stay,
+`low` and `high` its 95 % interval (Student's t over trials); `law`: of the circuit; `left_out`: total variation of
+these from the softmax of all keys, which no spike removes."""
 
 
 def masked(logits: Array, kept: int | str) -> Array:
@@ -42,22 +44,22 @@ def masked(logits: Array, kept: int | str) -> Array:
 
 
 def measure(logits: Array, trials: int, seed: int, target: str) -> pd.DataFrame:
-    """Error of the shares for every circuit and mask, columns `SPARSE`."""
-    masks = (ALL, *KEPT, SPARSEMAX)
-    every = np.concatenate([masked(logits, kept) for kept in masks])
-    p, full = softmax(every), softmax(logits)
+    """Error of the shares for every kind of rows, circuit and mask, columns `SPARSE`."""
+    masks = [(kind, kept) for kind in FACTORS for kept in (ALL, *KEPT, SPARSEMAX)]
+    every = np.concatenate([masked(FACTORS[kind] * logits, kept) for kind, kept in masks])
+    p, full = softmax(every), {kind: softmax(factor * logits) for kind, factor in FACTORS.items()}
     rows = []
-    for code, kind in CODES.items():
-        circuit = kind(dt=STEP)
+    for code, circuit_type in CODES.items():
+        circuit = circuit_type(dt=STEP)
         data = simulate(circuit, every, duration=DURATION, trials=trials, seed=seed, target=target)
         counts = data["spike_count"].isel(checkpoint=-1).transpose("trial", "row", "key").values.astype(float)
         spikes = counts.sum(axis=-1)
         law = np.asarray(circuit.expected_tv(p, spikes.mean(axis=0)))
         tv = total_variation(shares(counts), p)
-        for number, kept in enumerate(masks):
+        for number, (kind, kept) in enumerate(masks):
             mine = slice(number * len(logits), (number + 1) * len(logits))
             low, high = t_interval(tv[:, mine].mean(axis=1)[None])
-            rows.append([code, str(kept), (~np.isnan(every[mine])).sum(axis=1).mean(), len(logits), trials,
+            rows.append([kind, code, str(kept), (~np.isnan(every[mine])).sum(axis=1).mean(), len(logits), trials,
                          spikes[:, mine].mean(), tv[:, mine].mean(), low[0], high[0], law[mine].mean(),
-                         total_variation(p[mine], full).mean()])  # fmt: skip
+                         total_variation(p[mine], full[kind]).mean()])  # fmt: skip
     return pd.DataFrame(rows, columns=SPARSE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ import tyro
 import xarray as xr
 from numpy.typing import NDArray
 
+from biospike import parts
 from biospike.encoding import ENCODERS
 from biospike.errors import InputError
 from biospike.execution import check_counts, check_jobs, count_steps
@@ -27,6 +28,7 @@ from validation.bounds.claims import CLAIMS
 from validation.bounds.curves import Curve, curves
 from validation.bounds.figures import bounds_figure, control_figure
 from validation.bounds.report import report
+from validation.bounds.row_sets import rows_of, tabulate_row_sets
 from validation.bounds.tables import fit, judge, not_run, rates, summarise
 from validation.data import attention_rows
 from validation.inputs.logits import read_logits
@@ -202,20 +204,28 @@ def run(study: Study) -> dict[str, xr.Dataset]:
     for name in study.circuits:
         options = study.options | {"jobs": 1}
         tasks[f"softmax_{name}"] = joblib.delayed(measured.measure_softmax)(
-            name, study.real, study.uniform, config.seed, **options
+            name, rows_of(SOFTMAX_CIRCUITS[name](), study.real, study.uniform), config.seed, **options
         )
     for name in (*ENCODERS, measured.TRIANGULAR):
         key = "encoder_" + name.replace(", ", "-")
         tasks[key] = joblib.delayed(measured.measure_encoder)(name, x, full, config.seed)
     workers = joblib.Parallel(n_jobs=check_jobs(None), return_as="generator")
+    place = parts.place()
+    kept = [joblib.delayed(_keeping)(place, *task) for task in tasks.values()]
     raw = {}
-    for name, data in zip(tasks, workers(tasks.values()), strict=True):
+    for name, data in zip(tasks, workers(kept), strict=True):
         raw[name] = data
         if not config.quiet:
             print(f"{name}: done", file=sys.stderr)
     flips = 2 ** np.arange(int(np.log2(FEWEST_SPIKES)), int(np.log2(sizes.flips)) + 1)
     raw["coins"] = measured.flip_coins(flips, sizes.trials, sizes.repeats, config.seed)
     return raw
+
+
+def _keeping(place: Path | None, work: Callable[..., xr.Dataset], args: Sequence[Any], options: Any) -> xr.Dataset:
+    """Do a task in a process of its own, which does not know where parts of the study are kept."""
+    with parts.used(place):
+        return work(*args, **options)
 
 
 def tabulate(found: list[Curve], left_out: Iterable[str] = ()) -> dict[str, pd.DataFrame]:
@@ -232,7 +242,7 @@ def main(config: Config) -> None:
     with Results.of(config) as out:
         raw = run(study)
         found = curves(raw)
-        tables = tabulate(found, study.left_out) | {"rates": rates(raw)}
+        tables = tabulate(found, study.left_out) | {"rates": rates(raw), "row_sets": tabulate_row_sets(raw)}
         target = str(study.options["target"])
         tables["sparse"] = sparse.measure(study.real, study.sizes.trials, config.seed, target)
         out.save("raw", raw)

@@ -36,6 +36,19 @@ def _fits(results: Results, read_out: str) -> pd.DataFrame:
     return rows
 
 
+def _other_rates(results: Results, read_out: str) -> pd.DataFrame:
+    """C through the attention at other rates of the row than the study's, which is the largest; empty without them."""
+    if not (results.directory / "constant_curve.csv").is_file():
+        return pd.DataFrame(columns=["circuit", "row_rate", "C", "low", "high"])
+    rows = results.table("constant_curve")
+    rows = rows[(rows["read_out"] == read_out) & (rows["row_rate"] < rows["row_rate"].max())]
+    return rows.dropna(subset=["C"])
+
+
+def _at_rate(row: Any) -> str:
+    return f"{row.circuit} at {row.row_rate:g} spikes a row and step"
+
+
 def _power(row: dict[str, Any], name: str, wanted: float) -> Case:
     ends = {end: row[f"{name}_power_{end}"] for end in ("low", "high")}
     return Case(name=f"power of {name}", estimate=row[f"{name}_power"], **ends,
@@ -57,11 +70,17 @@ def _rule(results: Results, read_out: str) -> Finding:
         all_parts.append(constant)
         told.append(f"{row['circuit']} " + ", ".join(
             f"{part.name} {part.estimate:.2g} [{between(part.low, part.high)}]" for part in parts))  # fmt: skip
+    elsewhere = _other_rates(results, read_out)
+    for row in elsewhere.itertuples():
+        constant = Case(name=_at_rate(row), estimate=row.C, low=row.low, high=row.high, least=least, most=most)
+        cases.append(constant)
+        all_parts.append(constant)
+        told.append(f"{constant.name} C {row.C:.2g} [{between(row.low, row.high)}]")
     shown = max(all_parts, key=lambda case: case.excess)
     return judged(
         "; ".join(told),
         cases,
-        on="the circuit",
+        on="the circuit and the rate of a row" if len(elsewhere) else "the circuit",
         decision="equivalence",
         interval="95 % bootstrap over input sets",
         estimate=shown.estimate,
@@ -69,7 +88,20 @@ def _rule(results: Results, read_out: str) -> Finding:
         high=shown.high,
         threshold=shown.threshold,
         threshold_from=f"powers within {POWER_MARGIN:g} of 1 and 0; C within the stated interval",
-        conditions=f"Frobenius norm, Bernoulli encoding, {rows['sets'].min():.0f} input sets; {COVERS}",
+        conditions=f"Frobenius norm, Bernoulli encoding, {rows['sets'].min():.0f} input sets; {COVERS}"
+        + _spikes(elsewhere),
+    )
+
+
+def _spikes(elsewhere: pd.DataFrame) -> str:
+    """What the data fix, and the rate at which C would be the stated one."""
+    if elsewhere.empty:
+        return ""
+    spikes = elsewhere["C"] * elsewhere["row_rate"]
+    rates = between(*(ends / paper.C for ends in (spikes.min(), spikes.max())))
+    return (
+        f"; C times the rate of a row is {between(spikes.min(), spikes.max())} attention spikes, so that "
+        f"C = {paper.C:g} is that of {rates} spikes a row and step"
     )
 
 
@@ -100,6 +132,8 @@ def four(results: Results) -> Finding:
     theirs = frobenius(paper.C)
     told = {row["circuit"]: [frobenius(row[end]) for end in ("C", "C_low", "C_high")]
             for row in rows.to_dict("records")}  # fmt: skip
+    told |= {_at_rate(row): [frobenius(end) for end in (row.C, row.low, row.high)]
+             for row in _other_rates(results, "projected").itertuples()}  # fmt: skip
     told["the stated C"] = [theirs, *map(frobenius, paper.C_INTERVAL)]
     guess = GUESS * np.sqrt(PIXELS)
     cases = [

@@ -40,6 +40,26 @@ def margin(name: str, value: float, half: float, verdict: str = "holds", family:
     return {"bounds": [bound(name, value, verdict, family)], "summary": errors(half, family)}
 
 
+def enough(value: float, half: float, word: str = "holds", **elsewhere: str) -> dict[str, Any]:
+    """Row sets with this margin to Lemma 3; `elsewhere`: what follows on rows of another kind."""
+    row = {"code": "escape", "rows": 5, "trials": 8, "margin": value, "margin_low": value * (1 - half)}
+    row |= {"margin_high": value * (1 + half)}
+    kinds = {"given": word} | elsewhere
+    return {"row_sets": [row | {"rows_kind": kind, "enough": kinds[kind]} for kind in kinds]}
+
+
+def saturates(estimate: float, low: float, high: float, **elsewhere: float) -> dict[str, Any]:
+    """Row sets with this constant, and another one on rows of another kind."""
+    row = {"code": "escape", "rows": 5, "trials": 8, "verdict": "1/sqrt(N)"}
+    ends = {"given": (estimate, low, high)} | {kind: (one, 0.9 * one, 1.1 * one) for kind, one in elsewhere.items()}
+    names = ("ratio_observed_theoretical", "ratio_low", "ratio_high")
+    return {"row_sets": [row | dict(zip(names, ends[kind], strict=True)) | {"rows_kind": kind} for kind in ends]}
+
+
+STOPS = {"row_sets": [{"rows_kind": "given", "code": "subtractive", "rows": 5, "trials": 8, "verdict": "floor"}
+                      | dict.fromkeys(("ratio_observed_theoretical", "ratio_low", "ratio_high"), np.nan)]}  # fmt: skip
+
+
 def regular(verdict: str, **more: Any) -> dict[str, Any]:
     return {"fits": [fit("regular", verdict, **more), fit("bernoulli", "1/sqrt(N)")]}
 
@@ -71,11 +91,20 @@ HOEFFDING, ENOUGH, NEEDED, TIGHT = "T = ln(2/alpha)", "O(n^2/eps^2)", "N_total =
 SQUARED, RATIO, BIT, CONSTANT = "R^2", "observed/theoretical", "a spike carries", "inhibition saturates"
 
 
-def sparse(*errors: float, half: float = 0.02) -> dict[str, Any]:
+def sparse(*errors: float, half: float = 0.02, kind: str = "given") -> dict[str, Any]:
     """Errors of two and four keys that stay, where all have 1."""
     rows = []
     for kept, error in zip(("all", "2", "4"), (1.0, *errors), strict=False):
-        row = {"code": "escape", "kept": kept, "keys": 2.0, "rows": 5, "trials": 8, "spikes": 200.0, "law": 1.0}
+        row = {
+            "rows_kind": kind,
+            "code": "escape",
+            "kept": kept,
+            "keys": 2.0,
+            "rows": 5,
+            "trials": 8,
+            "spikes": 200.0,
+            "law": 1.0,
+        }
         rows.append(row | {"tv": error, "low": error * (1 - half), "high": error * (1 + half), "left_out": 0.1})
     return {"sparse": rows}
 
@@ -85,6 +114,7 @@ CASES = [
     (SPARSE, "holds", sparse(0.5, 0.7)),
     (SPARSE, "does not hold", sparse(1.5, 1.2)),
     (SPARSE, "depends", sparse(0.5, 1.5)),
+    (SPARSE, "depends", {"sparse": sparse(0.5)["sparse"] + sparse(1.5, kind="peaked")["sparse"]}),
     (SPARSE, "undecided", sparse(1.0)),
     (BERNOULLI, "holds", {"fits": [fit("bernoulli", "1/sqrt(N)")]}),
     (BERNOULLI, "does not hold", {"fits": [fit("bernoulli", "1/N")]}),
@@ -102,10 +132,11 @@ CASES = [
     (HOEFFDING, "holds", margin("Lemma 1 (Hoeffding)", 0.5, 0.1)),
     (HOEFFDING, "does not hold", margin("Lemma 1 (Hoeffding)", 1.5, 0.1)),
     (HOEFFDING, "undecided", margin("Lemma 1 (Hoeffding)", 0.98, 0.1)),
-    (ENOUGH, "holds", margin("Lemma 3", 0.5, 0.1, family="softmax")),
-    (ENOUGH, "does not hold", margin("Lemma 3", 0.5, 0.1, "fails for eps < 0.18", "softmax")),
-    (ENOUGH, "undecided", margin("Lemma 3", 0.98, 0.1, family="softmax")),
-    (ENOUGH, "undecided", margin("Lemma 3", 2.0, 0.1, "not with constant 1", "softmax")),
+    (ENOUGH, "holds", enough(0.5, 0.1)),
+    (ENOUGH, "does not hold", enough(0.5, 0.1, "fails for eps < 0.18")),
+    (ENOUGH, "depends", enough(0.5, 0.1, "fails for eps < 0.18", flat="holds")),
+    (ENOUGH, "undecided", enough(0.98, 0.1)),
+    (ENOUGH, "undecided", enough(2.0, 0.1, "not with constant 1")),
     (NEEDED, "holds", {"bounds": [bound("Theorem 8", 0.1, "holds")]}),
     (NEEDED, "does not hold", {"bounds": [bound("Theorem 8", 0.1, "undercut")]}),
     (NEEDED, "depends", {"bounds": [bound("Theorem 8", 0.1, "undercut"), bound("Theorem 8", 1.0, "holds")]}),
@@ -121,10 +152,11 @@ CASES = [
     (BIT, "holds", {"summary": errors(0.05, rate_bits=3.0)}),
     (BIT, "does not hold", {"summary": errors(0.05, rate_bits=30.0)}),
     (BIT, "undecided", {"summary": errors(0.4, rate_bits=16.2)}),
-    (CONSTANT, "holds", ratio("softmax", 0.5, 0.4, 0.6)),
-    (CONSTANT, "does not hold", ratio("softmax", 0.05, 0.04, 0.06)),
-    (CONSTANT, "does not hold", {"fits": [fit("subtractive", "floor", family="softmax")]}),
-    (CONSTANT, "undecided", ratio("softmax", 9.0, 5.0, 15.0)),
+    (CONSTANT, "holds", saturates(0.5, 0.4, 0.6)),
+    (CONSTANT, "does not hold", saturates(0.05, 0.04, 0.06, peaked=0.01)),
+    (CONSTANT, "depends", saturates(0.5, 0.4, 0.6, peaked=0.01)),
+    (CONSTANT, "does not hold", STOPS),
+    (CONSTANT, "undecided", saturates(9.0, 5.0, 15.0)),
     (SQUARED, "does not hold", coins(0.01)),
     (SQUARED, "holds", coins(0.01, -1.2)),
     (SQUARED, "undecided", coins(0.5, -0.55)),

@@ -5,6 +5,7 @@ import pytest
 
 from biospike.ideal.softmax import softmax, sparsemax
 from validation.bounds.sparse import ALL, CODES, KEPT, SPARSE, SPARSEMAX, masked, measure
+from validation.study.row_sets import GIVEN
 
 LOGITS = np.array([[3.0, 1.0, 2.0, 2.0, 0.5], [0.0, 0.1, 4.0, np.nan, np.nan]])
 
@@ -23,8 +24,11 @@ def test_sparsemax_rows_are_a_softmax_of_its_shares():
 @pytest.mark.long
 def test_errors_follow_their_law_and_fall_with_the_keys():
     rows = np.random.default_rng(1).normal(size=(6, 12))
-    table = measure(rows, 4, 1, "numpy")
-    assert list(table.columns) == SPARSE
+    every = measure(rows, 4, 1, "numpy")
+    assert list(every.columns) == SPARSE
+    left_out = every[every["kept"] == "2"].groupby("rows_kind")["left_out"].mean()
+    assert left_out["peaked"] < left_out["given"] < left_out["flat"]
+    table = every[every["rows_kind"] == GIVEN]
     assert len(table) == len(CODES) * (len(KEPT) + 2)
     assert (table["spikes"] > 150).all()
     escape = table[table["code"] == "escape"].set_index("kept")

@@ -13,9 +13,11 @@ from scipy.special import comb, factorial
 
 from biospike.encoding import Regular, encode
 from biospike.ideal.softmax import softmax
+from biospike.metrics import total_variation
 from biospike.recording import load_groups
 from biospike.theory.information import binary_entropy
 from biospike.theory.rate_distortion import blahut_arimoto
+from circuits.softmax import Subtractive
 from validation.bounds import laws
 from validation.bounds import study as spike_bounds
 from validation.bounds.curves import BLOCK, COINS, ENCODER, SOFTMAX, UNIFORM, curves
@@ -28,10 +30,12 @@ from validation.bounds.measure import (
     uniform_rows,
     uniform_values,
 )
+from validation.bounds.row_sets import rows_of, tabulate_row_sets
 from validation.bounds.study import Sizes
 from validation.bounds.tables import BOUNDS, FITS, RATES, SUMMARY, fit, judge, summarise
 from validation.data import attention_rows
 from validation.spike_bounds import Config, main, prepare
+from validation.study.row_sets import FACTORS
 
 TINY = Sizes(
     values=64, full=64, rows=2, uniform_rows=3, duration="40 ms", windows=5, blocks=("toy",), block_duration="60 ms",
@@ -192,8 +196,8 @@ def test_paper_fit_on_exact_laws():
 def test_floor_codes_get_the_verdict_floor():
     """Subtractive inhibition on real rows: the threshold-linear fixed point, not softmax."""
     data = measure_softmax(
-        "subtractive", attention_rows()[:4], uniform_rows(4, 8, 1), 1, duration="1 s", trials=3, target="numpy",
-        checkpoints=8,
+        "subtractive", rows_of(Subtractive(), attention_rows()[:4], uniform_rows(4, 8, 1)), 1, duration="1 s",
+        trials=3, target="numpy", checkpoints=8,
     )  # fmt: skip
     found = curves({"softmax_subtractive": data})
     assert [c.family for c in found] == [SOFTMAX, UNIFORM]
@@ -205,13 +209,20 @@ def test_floor_codes_get_the_verdict_floor():
         assert abs(curve.error[-1] - curve.limit_error) < 32 / curve.spikes[-1]
     lemma = judge(found, table).query("bound == 'Lemma 3'")["verdict"]
     assert lemma.str.startswith("fails for eps <").all()
+    sets = tabulate_row_sets({"softmax_subtractive": data})
+    assert list(sets["rows_kind"]) == list(FACTORS)
+    assert sets["enough"].str.startswith("fails for eps <").all()
+    assert sets["tv"].iloc[0] == found[0].error[-1]
+    for row in sets.itertuples():  # each about the fixed point of its own rows
+        z = FACTORS[row.rows_kind] * attention_rows()[:4]
+        assert row.tv == pytest.approx(total_variation(Subtractive().limit(z), softmax(z)).mean(), abs=32 / row.spikes)
 
 
 @pytest.mark.long
 def test_writes_every_file_with_its_columns(out):
     figures = {f"{name}.{kind}" for name in ("spikes", "control") for kind in ("png", "pdf")}
     assert {path.name for path in out.iterdir()} == figures | {
-        "summary.csv", "fits.csv", "bounds.csv", "rates.csv", "sparse.csv", "raw.nc", "report.md",
+        "summary.csv", "fits.csv", "bounds.csv", "rates.csv", "row_sets.csv", "sparse.csv", "raw.nc", "report.md",
     }  # fmt: skip
     summary, fits, bounds = (pd.read_csv(out / f"{name}.csv") for name in ("summary", "fits", "bounds"))
     assert list(summary.columns) == SUMMARY

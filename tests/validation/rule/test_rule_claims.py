@@ -27,6 +27,13 @@ def fits(*rows: Row) -> dict[str, Any]:
     return {"fits": list(rows)}
 
 
+def rates(read_out: str, *constants: float) -> dict[str, Any]:
+    """C of escape keys at a quarter, at half of the study's rate of the row, and at it."""
+    known = zip((0.025, 0.05, 0.1), constants, strict=True)
+    return {"constant_curve": [{"circuit": "escape", "row_rate": rate, "C": C, "low": 0.95 * C, "high": 1.05 * C,
+                                "read_out": read_out} for rate, C in known]}  # fmt: skip
+
+
 def crossing(predicted: float, half: float = 1.0) -> Row:
     row = {"input_set": "a", "circuit": "escape", "eps": 0.1, "samples": 100, "split": "validation"}
     row |= {"read_out": "projected", "norm": "frobenius", "encoder": "bernoulli", "timesteps": 100.0}
@@ -45,6 +52,8 @@ CASES = [
             (claim, "does not hold", fits(fit(read_out, C=0.2))),
             (claim, "depends", fits(fit(read_out), fit(read_out, C=0.2, circuit="race"))),
             (claim, "undecided", fits(fit(read_out, half=0.6))),
+            (claim, "depends", fits(fit(read_out)) | rates(read_out, 9.2, 4.6, 2.3)),
+            (claim, "does not hold", fits(fit(read_out, C=4.0)) | rates(read_out, 16.0, 8.0, 4.0)),
         )
     ),
     (FOUR, "depends", fits(fit("projected"))),
@@ -60,6 +69,18 @@ CASES = [
 @pytest.mark.parametrize(("claim", "verdict", "tables"), CASES)
 def test_verdicts_follow_the_tables(claim: str, verdict: str, tables: Any, read: Callable[..., Finding]) -> None:
     assert read(CLAIMS, claim, tables).word == verdict
+
+
+def test_the_rate_of_a_row_is_a_condition(read: Callable[..., Finding]) -> None:
+    found = read(CLAIMS, PROJECTED, fits(fit("projected")) | rates("projected", 9.2, 4.6, 2.3))
+    assert found.verdict == (
+        "depends: on the circuit and the rate of a row (holds: escape; does not hold: escape at 0.025 spikes a row and "
+        "step, escape at 0.05 spikes a row and step)"
+    )
+    assert found.conditions.endswith("C = 2.3 is that of 0.1 to 0.1 spikes a row and step")
+    four = read(CLAIMS, FOUR, fits(fit("projected")) | rates("projected", 92.0, 46.0, 2.3))
+    assert four.word == "depends"
+    assert "does not hold: escape at 0.025 spikes a row and step, escape at 0.05 spikes a row and step" in four.verdict
 
 
 def test_every_claim_is_tested(covers: Callable[..., None]) -> None:
