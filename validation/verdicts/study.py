@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import attrs
 import tyro
 
+from biospike.plots import save_figure
 from validation.study import command_line
 from validation.study.options import member
 from validation.study.record import NOT_TIMED, StudyRecord
@@ -78,11 +79,17 @@ def main(config: Config) -> None:
         out.report(report(config.preset, config.seed, calibration, by_cell, CLAIMS.findings(out)))
 
 
+def redraw(results: Results, out: Path) -> None:
+    """Draw ``verdicts_calibration`` again."""
+    save_figure(calibration_figure(results.table("calibration"), results.table("cells")), out, "verdicts_calibration")
+
+
 STUDY = StudyRecord(
     "calibrate_verdicts",
     Config,
     main,
     CLAIMS,
+    redraw,
     quick=("--preset", "quick"),
     paper=("--preset", "paper"),
     minutes=(4.0, NOT_TIMED),

@@ -8,12 +8,15 @@ import pytest
 
 from biospike.errors import InputError
 from biospike.theory.concentration import multinomial_tv
+from validation.study.redraw import redraw
+from validation.study.results import Results
 from validation.verdicts import measure as measured
 from validation.verdicts.cells import FEWEST, LEVELS, SIZES, Cell, cells, legal, levels_of, pairs_of
 from validation.verdicts.claims import CLAIMS
 from validation.verdicts.codes import bias_of, draw, shares_of
+from validation.verdicts.figures import calibration_figure
 from validation.verdicts.measure import measure, measure_all, order_in_windows
-from validation.verdicts.study import Config, prepare
+from validation.verdicts.study import STUDY, Config, prepare
 from validation.verdicts.tables import COLUMNS, holm, is_false, proportion_interval, tabulate
 
 RNG = np.random.default_rng(4)
@@ -193,3 +196,26 @@ def test_claim_follows_the_test_of_all_codes(p_holm, verdict, read):
     found = read(CLAIMS, "verdicts on order", {"cells": [cell, cell | {"false": 0.0, "low": 0.0, "p_holm": 1.0}]})
     assert (found.verdict, found.p_value) == (verdict, p_holm)
     assert (found.estimate, found.threshold) == (0.07, 0.05)
+
+
+def test_the_figure_shows_every_truth_and_cell(tmp_path):
+    """Widths of a truth add up to 1, and false verdicts are drawn in order of size; from what is stored."""
+    codes = [
+        (cell(), studies("1/sqrt(N)", 0.45, 0.55)),
+        (cell(order=1.0), studies("1/sqrt(N)", 0.45, 0.55)),
+        (cell(bias=0.02, fall="constant"), studies("floor", np.nan, np.nan)),
+    ]
+    calibration, by_cell = tabulate(codes)
+    figure = calibration_figure(calibration, by_cell)
+    left, right = figure.axes
+    assert [text.get_text() for text in left.get_yticklabels()] == ["$N^{-0.5}$", "$N^{-1}$", "$N^{-0.5}$, bias"]
+    widths = np.array([[bar.get_width() for bar in bars] for bars in left.containers])
+    np.testing.assert_allclose(widths.sum(axis=0), 1)
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), sorted(by_cell["false"]))
+    stored = Results(tmp_path / "stored")
+    stored.directory.mkdir()
+    stored.tables(calibration=calibration, cells=by_cell)
+    redraw(STUDY, stored.directory, tmp_path / "gallery")
+    assert {path.name for path in (tmp_path / "gallery").iterdir()} == {
+        "verdicts_calibration.png", "verdicts_calibration.pdf",
+    }  # fmt: skip
