@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from typing import Any
 
 import attrs
@@ -33,6 +34,7 @@ from validation.frameworks.measures import (
     trains,
 )
 from validation.frameworks.neurons import IDENTITY, Stand
+from validation.study.row_sets import FACTORS, GIVEN, NAMES
 
 import brian2 as b2
 
@@ -41,6 +43,8 @@ COLUMNS = (
     "rate_reference", "rate_biophysical", "attention_error", "output_error", "sop", "energy_pj", "diagnostics",
 )  # fmt: skip
 NAN = float("nan")
+ROWS = NAMES | {GIVEN: "attention rows"}
+"""Names of the sets of rows that the spike softmax receives."""
 
 
 @attrs.frozen(eq=False)
@@ -214,20 +218,22 @@ def energy_table(case: Case) -> list[dict[str, Any]]:
 
 
 def spike_softmax_rows(codes: tuple[SpikeSoftmax, ...], target: str) -> list[dict[str, Any]]:
-    """Rows of SpikedAttention's spike softmax on the shipped attention rows; its error is the TV to softmax."""
-    logits = attention_rows()
-    exact = softmax(logits)
+    """Rows of SpikedAttention's spike softmax on the shipped attention rows, on peaked and on flat ones.
+
+    Its error is the TV to softmax.
+    """
     rows = []
-    for code in codes:
+    for code, kind in itertools.product(codes, FACTORS):
+        logits = FACTORS[kind] * attention_rows()
         reference, found = code.run(logits), SpikeSoftmaxCircuit(code).run(logits, target)
         part = differ(reference.spikes, found.spikes)
         same = part.mismatches == 0 and np.array_equal(reference.shares, found.shares)
-        error = float(total_variation(found.shares, exact).mean())
+        error = float(total_variation(found.shares, softmax(logits)).mean())
         rows.append(
             dict.fromkeys(COLUMNS, NAN)
             | {
                 "model": "SpikedAttention",
-                "block": f"spike softmax B = {code.base:g}, T = {code.steps}, attention rows",
+                "block": f"spike softmax B = {code.base:g}, T = {code.steps}, {ROWS[kind]}",
                 "framework": "brian2",
                 "version": b2.__version__,
                 "convention": f"one spike a key, {target}",

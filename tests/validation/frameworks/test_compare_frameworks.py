@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from validation.frameworks.measures import conventional_macs, differ, synaptic_e
 from validation.frameworks.report import report
 from validation.frameworks.study import Result
 from validation.frameworks.tables import COLUMNS
+from validation.study.row_sets import FACTORS
 
 TRAINS = 6
 CONFIG = Config(
@@ -105,7 +107,8 @@ def test_spike_softmax_errs_as_published(result: Result) -> None:
     # 0.015-0.018 at B = 1.15 and 0.036 at B = 1.4 on other rows; rounding of logits to ln B bounds it:
     # TV <= max abs(dp) over shifts of at most ln(B)/2, tanh(ln(B)/4).
     mine = rows(result, model="SpikedAttention")
-    for row, base in zip(mine.itertuples(), (1.15, 1.4), strict=True):
+    for row, (base, _) in zip(mine.itertuples(), itertools.product((1.15, 1.4), FACTORS), strict=True):
+        assert f"B = {base:g}" in row.block
         assert row.mismatches == 0
         assert 0.001 < row.attention_error < math.tanh(math.log(base) / 4) + 0.01
 
