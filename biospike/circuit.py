@@ -28,6 +28,12 @@ MOST_KEYS = KEY_STRIDE - 1
 """Keys of a row: the last place of every row is kept free."""
 MOST_ROWS = 2**63 // KEY_STRIDE
 """Rows of a study: the index is an integer of 64 bits."""
+MEMBER_STRIDE = 2**44
+"""Member j of a population draws at its key's index plus j*MEMBER_STRIDE; interneurons have the last place of a row."""
+MOST_MEMBERS = 2**63 // MEMBER_STRIDE
+"""Neurons of a population."""
+MOST_POPULATED_ROWS = MEMBER_STRIDE // KEY_STRIDE
+"""Rows of a study whose keys or rows are populations: further ones would draw the numbers of other members."""
 MOST_INDICES = 2**31 - 1
 """Neurons of a group and synapses of a projection: Brian2 numbers them with 32 bits."""
 
@@ -127,6 +133,15 @@ class Batch:
         """Seed, trial and index, as the variates of `biospike.random` take them, broadcasting to (rows, keys)."""
         return self.seed, self.trial[:, None], self.index
 
+    def member_address(self, members: int) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+        """As `address`, of so many neurons a key, broadcasting to (rows, keys, members)."""
+        return self.seed, self.trial[:, None, None], self.index[..., None] + np.arange(members) * MEMBER_STRIDE
+
+    def interneuron_address(self, members: int) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+        """As `address`, of so many interneurons a row, broadcasting to (rows, members): of a key that no row has."""
+        slot = self.row[:, None] * KEY_STRIDE + MOST_KEYS
+        return self.seed, self.trial[:, None], slot + np.arange(members) * MEMBER_STRIDE
+
 
 def relative_exponential(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """exp(z_i - max z) along the last axis, exactly 0 where z is NaN; rows without keys give zeros."""
@@ -160,6 +175,16 @@ class Circuit(abc.ABC):
     references: ClassVar[tuple[str, ...]] = ()
     """Keys of ``references.bib``: what to cite besides the project itself."""
     dt: Quantity = quantity(0.1 * b2.ms, above=0 * b2.ms)
+
+    @property
+    def members(self) -> int:
+        """Neurons of a key; a circuit of populations has a field of this name."""
+        return 1
+
+    @property
+    def interneurons(self) -> int:
+        """Spiking interneurons of a row; a circuit that builds them has a field of this name."""
+        return 0
 
     @property
     def structure(self) -> dict[str, Any]:
@@ -206,7 +231,8 @@ class Circuit(abc.ABC):
     def state(self, batch: Batch, dt: Quantity) -> dict[str, Any]:
         """Values in SI base units of every variable ``group.name`` that the circuit starts from.
 
-        Those of ``keys`` are numbers or have the shape (rows, keys) of the batch, those of ``hub`` (rows,).
+        Those of ``keys`` are numbers or have the shape (rows, keys) of the batch, or (rows, keys, members) if keys are
+        populations; those of ``hub`` (rows,), and those of ``interneurons`` (rows,) or (rows, interneurons).
         """
 
     def limit(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -270,12 +296,19 @@ def check_rate(name: str, rate: Quantity, dt: Quantity, largest: float = 0.1) ->
         )
 
 
-def check_rows(rows: int, keys: int) -> None:
-    """Raise `InputError` if there are more rows or keys than random numbers have addresses for."""
+def check_rows(rows: int, keys: int, members: int = 1, interneurons: int = 0) -> None:
+    """Raise `InputError` if there are more rows, keys or members than random numbers have addresses for."""
     if keys > MOST_KEYS:
         raise InputError(f"rows may have at most {MOST_KEYS} keys, got {keys}")
-    if rows > MOST_ROWS:
-        raise InputError(f"a study may have at most {MOST_ROWS} rows, got {rows}")
+    if max(members, interneurons) > MOST_MEMBERS:
+        raise InputError(
+            f"a population may have at most {MOST_MEMBERS} neurons, got members = {members}, "
+            f"interneurons = {interneurons}"
+        )
+    populated = members > 1 or interneurons > 0
+    most = MOST_POPULATED_ROWS if populated else MOST_ROWS
+    if rows > most:
+        raise InputError(f"a study{' of populations' * populated} may have at most {most} rows, got {rows}")
 
 
 def check_indices(count: int, what: str) -> None:

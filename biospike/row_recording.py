@@ -23,8 +23,16 @@ from biospike.simulation import plan
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
 
-KEYS, HUB = "keys", "hub"
+KEYS, HUB, INTERNEURONS = "keys", "hub", "interneurons"
 GROUPS = {KEYS: "a key neuron", HUB: "the hub of a row"}
+MEANINGS = {
+    "step": ("1", "step of the spike"),
+    "time_ms": ("ms", "time of the spike, at the start of its step"),
+    "trial": ("1", "trial of the spike"),
+    "row": ("1", "row of the spike"),
+    "key": ("1", "key that spiked"),
+    "member": ("1", "which neuron of the key, or of the row, spiked"),
+}
 
 
 @attrs.frozen(eq=False)
@@ -55,7 +63,8 @@ class Rows:
     def sizes(self, *, compiled: bool) -> tuple[int, int, int]:
         """Of the network: those of the study's binary unless the rows need more, or what they fill."""
         trial, row = self.slots
-        hubs, keys = len(trial) + 1, max(1, int((~np.isnan(self.plan.logits[row])).sum()))
+        unmasked = int((~np.isnan(self.plan.logits[row])).sum())
+        hubs, keys = len(trial) + 1, max(1, unmasked * self.plan.circuit.members)
         if not compiled:
             return hubs, keys, 1
         most_hubs, most_keys, checkpoints = self.plan.sizes
@@ -68,7 +77,9 @@ class Rows:
     def packing(self, sizes: tuple[int, int, int]) -> Packing:
         """Batch of the slots."""
         trial, row = self.slots
-        return pack(self.plan.logits[row], trial, self.first_row + row, self.plan.seed, sizes=sizes)
+        members, interneurons = self.plan.circuit.members, self.plan.circuit.interneurons
+        return pack(self.plan.logits[row], trial, self.first_row + row, self.plan.seed, sizes=sizes, members=members,
+                    interneurons=interneurons)  # fmt: skip
 
     def run(self, target: str, wanted: Sequence[str], neurons: NDArray[np.int64], **when: int) -> tuple[Tape, Packing]:
         """Run the batch; the request names variables, and keys of a row."""
@@ -78,7 +89,7 @@ class Rows:
         state = initial_state(work.circuit, packing, np.zeros(sizes[2], dtype=np.int64), work.dt)
         places = {KEYS: self.places(packing, neurons), HUB: np.arange(len(self.slots[0]))}
         values = {name: places[name.partition(".")[0]] for name in wanted}
-        request = Request(values, (KEYS,), **when)
+        request = Request(values, (KEYS, INTERNEURONS) if work.circuit.interneurons else (KEYS,), **when)
         # What comes after the window is not seen.
         duration = request.last * work.dt
         if compiled:
@@ -91,9 +102,9 @@ class Rows:
         return tape, packing
 
     def places(self, packing: Packing, neurons: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Numbers, in the group of keys, of the chosen keys of all slots."""
+        """Numbers, in the group of keys, of the first neuron of the chosen keys of all slots."""
         key = packing.position[: packing.used] % self.plan.logits.shape[1]
-        return np.flatnonzero(np.isin(key, neurons))
+        return np.flatnonzero(np.isin(key, neurons) & (packing.member[: packing.used] == 0))
 
 
 def record(circuit: Any, inputs: ArrayLike, *, duration: Quantity | str, **options: Any) -> xr.Dataset:
@@ -114,7 +125,7 @@ def record(circuit: Any, inputs: ArrayLike, *, duration: Quantity | str, **optio
     rows, trials : int or sequence of int
         Which rows of the inputs, and of which trials of a study; default 0.
     neurons : sequence of int, optional
-        Keys whose variables are kept; default all. Spikes are kept of all keys.
+        Keys whose variables are kept, of populations those of the first neuron; default all. Spikes are kept of all.
     variables : sequence of str, optional
         Any of the keys, such as ``"v"``, or of the hub of a row, such as ``"hub.I"``; default the membrane and the
         inhibition that a raster shows. Unknown names are refused with a list of those that there are.
@@ -132,9 +143,10 @@ def record(circuit: Any, inputs: ArrayLike, *, duration: Quantity | str, **optio
     Returns
     -------
     xarray.Dataset
-        `spike_step`, `spike_time_ms`, `spike_trial`, `spike_row`, `spike_key` (spike); ``keys_NAME`` (trial, row, key,
-        time), NaN where a key is masked, and ``hub_NAME`` (trial, row, time), at `time_ms`; each with units and a long
-        name. Attributes as of `biospike.simulate`.
+        `spike_step`, `spike_time_ms`, `spike_trial`, `spike_row`, `spike_key` (spike), of populations `spike_member`;
+        ``interneuron_spike_...`` (interneuron_spike), the same of the interneurons, members of their row; ``keys_NAME``
+        (trial, row, key, time), NaN where a key is masked, and ``hub_NAME`` (trial, row, time), at `time_ms`; with unit
+        and a long name. Attributes as of `biospike.simulate`.
 
     Raises
     ------
@@ -171,7 +183,7 @@ def record_rows(
     """As `biospike.record` of a circuit; `first_row` is the number of the first of these rows in its study."""
     check_first(first_row)
     work = plan(circuit, logits, duration=duration, seed=seed, dt=dt, checkpoints=1)
-    check_rows(first_row + len(work.logits), work.logits.shape[1])
+    check_rows(first_row + len(work.logits), work.logits.shape[1], circuit.members, circuit.interneurons)
     chosen_trials = numbers("trials", trials, execution.TRIALS)
     chosen_rows = numbers("rows", rows, len(work.logits))
     chosen_keys = numbers("neurons", range(work.logits.shape[1]) if neurons is None else neurons, work.logits.shape[1])
@@ -201,15 +213,10 @@ def _dataset(some: Rows, tape: Tape, packing: Packing, keys: NDArray[np.int64]) 
         raise RunError(f"{some.plan.circuit.name}: a neuron without a key spiked")
     slot, key = np.divmod(packing.position[neuron], some.plan.logits.shape[1])
     spikes = {"step": step, "time_ms": step * dt / 1e-3, "trial": trial[slot], "row": row[slot], "key": key}
-    meanings = {
-        "step": ("1", "step of the spike"),
-        "time_ms": ("ms", "time of the spike, at the start of its step"),
-        "trial": ("1", "trial of the spike"),
-        "row": ("1", "row of the spike"),
-        "key": ("1", "key that spiked"),
-    }
+    if packing.members > 1:
+        spikes["member"] = packing.member[neuron]
     data = xr.Dataset(
-        {f"spike_{name}": ("spike", spikes[name], _told(*meanings[name])) for name in spikes},
+        {f"spike_{name}": ("spike", spikes[name], _told(*MEANINGS[name])) for name in spikes},
         coords={
             "time_ms": ("time", tape.steps * dt / 1e-3, _told("ms", "start of the step after whose thresholds it is")),
             "trial": ("trial", some.trials, _told("1", "trial")),
@@ -217,6 +224,12 @@ def _dataset(some: Rows, tape: Tape, packing: Packing, keys: NDArray[np.int64]) 
             "key": ("key", keys, _told("1", "key")),
         },
     )
+    if packing.interneurons:
+        step, neuron = tape.spikes[INTERNEURONS]
+        slot, member = np.divmod(neuron, packing.interneurons)
+        others = {"step": step, "time_ms": step * dt / 1e-3, "trial": trial[slot], "row": row[slot], "member": member}
+        for name, values in others.items():
+            data[f"interneuron_spike_{name}"] = ("interneuron_spike", values, _told(*MEANINGS[name]))
     places = some.places(packing, keys)
     slots, own = np.divmod(packing.position[places], some.plan.logits.shape[1])
     for name, values in tape.values.items():

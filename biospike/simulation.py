@@ -11,10 +11,11 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, recording
-from biospike.circuit import Circuit, check_rows
+from biospike.circuit import Circuit, check_indices, check_rows
 from biospike.errors import InputError
 from biospike.fused.replay import cut_plan, replay_once
 from biospike.ideal.softmax import check_logits
+from biospike.memory import MEBIBYTE, free_memory
 from biospike.packing import MOMENTS, Plan, cut, fitted
 from biospike.rows import row_names
 
@@ -23,6 +24,10 @@ from brian2.units.fundamentalunits import Quantity
 
 NEURONS_PER_BATCH = 2**12
 ROWS_PER_BATCH = 2**9
+POPULATED_ROWS_PER_BATCH = 2**4
+"""Of rows that have interneurons, which are neurons too."""
+BYTES_PER_NEURON = 2**8
+"""Of a network, beside 16 a checkpoint: about thirty variables, what goes in and what comes out."""
 CHECKPOINTS = 24
 FIRST_WINDOW = 1e-3
 """Default checkpoints are spaced evenly in the logarithm from this fraction of the duration to all of it."""
@@ -80,7 +85,8 @@ def simulate(
     -------
     xarray.Dataset
         `spike_count` (trial, row, key, checkpoint), cumulative; `gap_sum`, `gap_square_sum` (trial, row, key), moments
-        of the intervals between a key's spikes, counted in spikes of the row; `logits` and `limit` (row, key);
+        of the intervals between a key's spikes, counted in spikes of the row, NaN where keys are populations;
+        `interneuron_count` (trial, row, checkpoint) of circuits with interneurons; `logits` and `limit` (row, key);
         coordinates `window_ms` and `timesteps` of the checkpoints, and `row_name` of rows that `biospike.rows_of` made.
         Attributes: parameters, seed, target, versions.
 
@@ -162,17 +168,19 @@ def plan(
     if not isinstance(circuit, Circuit):
         raise InputError(f"circuit must be a Circuit such as Race(), got {circuit!r}")
     values = check_logits(logits)
-    check_rows(*values.shape)
+    check_rows(len(values), values.shape[1], circuit.members, circuit.interneurons)
     step = execution.check_step(circuit.dt if dt is None else dt, like=0.1 * b2.ms)
     steps = execution.count_steps(duration, step, like=2 * b2.second)
     circuit.check(step)
     circuit.check_rows(values, step)
     execution.check_counts(trials, seed)
     keys = (~np.isnan(values)).sum(axis=1)
+    rows = POPULATED_ROWS_PER_BATCH if circuit.interneurons else ROWS_PER_BATCH
     neurons = NEURONS_PER_BATCH
-    while neurons < keys.max():
+    while neurons < keys.max() * circuit.members:
         neurons *= 2
     marks = execution.mark_windows(checkpoints, steps, float(step), FIRST_WINDOW)
+    _check_size(circuit, neurons + rows * circuit.interneurons, len(marks))
     return Plan(
         # The limit and the stored parameters are those of the grid that is run.
         circuit=attrs.evolve(circuit, dt=step),
@@ -183,9 +191,22 @@ def plan(
         steps=steps,
         marks=marks,
         # Room for whole multiples of the default number of checkpoints, so that builds are shared.
-        sizes=(ROWS_PER_BATCH, neurons, -(-len(marks) // CHECKPOINTS) * CHECKPOINTS),
-        starts=cut(keys, int(trials), ROWS_PER_BATCH, neurons),
+        sizes=(rows, neurons, -(-len(marks) // CHECKPOINTS) * CHECKPOINTS),
+        starts=cut(keys * circuit.members, int(trials), rows, neurons),
     )
+
+
+def _check_size(circuit: Circuit, neurons: int, checkpoints: int) -> None:
+    """Raise `InputError` if a batch of populations has more neurons than can be numbered, or kept in memory."""
+    if circuit.members == 1 and not circuit.interneurons:
+        return
+    check_indices(neurons, f"{circuit.name}: neurons of a batch")
+    needed, free = neurons * (BYTES_PER_NEURON + 16 * checkpoints), free_memory()
+    if needed > free:
+        raise InputError(
+            f"{circuit.name}: {neurons} neurons of a batch need {needed / MEBIBYTE:.0f} MiB, more than the "
+            f"{free / MEBIBYTE:.0f} MiB that are free: take fewer members, interneurons or keys"
+        )
 
 
 def _dataset(
@@ -196,10 +217,15 @@ def _dataset(
     dims = ("trial", "row", "key")
     data = xr.Dataset(
         {
-            "spike_count": ((*dims, "checkpoint"), by_trial["spike_count"].astype(np.int32, copy=False)),
+            # A neuron counts in 32 bits, and a population may need more.
+            "spike_count": (
+                (*dims, "checkpoint"),
+                by_trial["spike_count"].astype(np.int32 if plan.circuit.members == 1 else np.int64, copy=False),
+            ),
             **{name: (dims, by_trial[name]) for name in MOMENTS},
             "logits": (("row", "key"), plan.logits, {"units": "nats", "missing": "NaN masks a key"}),
             **({"limit": (("row", "key"), plan.circuit.limit(plan.logits))} if limit else {}),
+            **{name: (("trial", "row", "checkpoint"), by_trial[name]) for name in by_trial if name.startswith("inter")},
         },
         coords={
             "window_ms": ("checkpoint", plan.marks * plan.dt * 1e3, {"units": "ms"}),
@@ -208,6 +234,8 @@ def _dataset(
         attrs=recording.provenance(plan.circuit, seed=plan.seed, target=target, reason=reason, dt=plan.dt),
     )
     data["spike_count"].attrs = {"units": "spikes", "long_name": "cumulative output spikes"}
+    if "interneuron_count" in data:
+        data["interneuron_count"].attrs = {"units": "spikes", "long_name": "cumulative spikes of the interneurons"}
     for name in MOMENTS:
         data[name].attrs = {"units": "spikes of the row" + (" squared" if "square" in name else "")}
     return data

@@ -23,12 +23,12 @@ KEPT = re.compile(r"hub_index|occupied|bit|polarity|seed|trial|index|checkpoint_
 """Constants that the wiring and the bookkeeping of the kernel set, or whose 0 has a meaning."""
 
 
-CIRCUIT_GROUPS = ("keys", "hub")
+CIRCUIT_GROUPS = ("keys", "hub", "interneurons")
 """How the names of the groups end whose equations a circuit writes; a bias that is 0 elsewhere need not be set."""
 
 
 def constants(network: b2.Network) -> list[str]:
-    """Parameters ``group.variable`` of keys and hubs that are declared constant: a state must set them."""
+    """Parameters ``group.variable`` of `CIRCUIT_GROUPS` that are declared constant: a state must set them."""
     return sorted(
         f"{group.name}.{name}"
         for group in network.objects

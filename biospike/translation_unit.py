@@ -222,14 +222,14 @@ def _spread_rows(body: str) -> str:
 
 
 def _in_use(name: str, body: str, arrays: set[str]) -> str:
-    """Loop over the hubs and keys that are in use: a batch need not fill its network, and nobody reads the rest.
+    """Loop over what is in use of a group: a batch need not fill its network, and nobody reads the rest.
 
-    Keys are in use up to the number ``occupied`` (see `biospike.circuit`), hubs up to the last one that has keys.
+    Neurons are in use up to the number ``occupied`` (see `biospike.wiring`), hubs up to the last one that has keys.
     """
-    keys = re.match(r"_*(\w*)keys_(each_step|stateupdater|spike_thresholder)", name)
+    keys = re.match(r"_*(\w*(?:keys|interneurons))_(each_step|stateupdater|spike_thresholder)", name)
     hub = re.match(r"_*(\w*)hub_(each_step|stateupdater)", name)
-    if keys and f"_array_{keys[1]}keys_occupied" in arrays:
-        occupied = f"brian::_array_{keys[1]}keys_occupied[0]"
+    if keys and f"_array_{keys[1]}_occupied" in arrays:
+        occupied = f"brian::_array_{keys[1]}_occupied[0]"
         return body.replace(_COUNT, f"const int _N = {occupied} > 0 ? {occupied} : N;")
     if hub and f"_array_{hub[1]}keys_hub_index" in arrays:
         index = f"brian::_array_{hub[1]}keys_hub_index"

@@ -21,6 +21,7 @@ from circuits.softmax.escape import Escape
 from circuits.softmax.gate import CommonGate
 from circuits.softmax.integrate import Integrate
 from circuits.softmax.none import NoInhibition
+from circuits.softmax.populations import Populations
 from circuits.softmax.race import Race
 from circuits.softmax.self_inhibition import SelfInhibition
 from circuits.softmax.shunting import Shunting
@@ -38,6 +39,7 @@ __all__ = [
     "Escape",
     "Integrate",
     "NoInhibition",
+    "Populations",
     "Race",
     "SelfInhibition",
     "Shunting",
@@ -102,7 +104,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     group: tuple(name for name, kind in SOFTMAX_CIRCUITS.items() if kind.group == group)
     for group in dict.fromkeys(kind.group for kind in SOFTMAX_CIRCUITS.values())
 }
-"""Names of the circuits of each group: the seven, and the controls that they are held against."""
+"""Names of the circuits of each group: the seven, the controls that they are held against, and the microcircuits."""
 COMMON_GATES: dict[str, type[CommonGate]] = {
     name: kind for name, kind in SOFTMAX_CIRCUITS.items() if issubclass(kind, CommonGate)
 }

@@ -20,7 +20,7 @@ from oracles.recorded_rows import (
     rows_of,
     slots,
 )
-from shipped import SHIPPED
+from shipped import MICROCIRCUITS, SHIPPED
 
 from biospike import simulate, simulation
 from biospike.circuit import Batch, Circuit
@@ -138,7 +138,8 @@ REAL: dict[str, tuple[Circuit, int]] = {
 
 
 def test_every_circuit_is_held() -> None:
-    assert set(REAL) == set(SHIPPED)
+    # Microcircuits have loops of their own, in the file of each.
+    assert set(REAL) == set(SHIPPED) - set(MICROCIRCUITS)
 
 
 def quick(names: Any, some: tuple[str, ...]) -> list[Any]:
