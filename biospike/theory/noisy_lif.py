@@ -27,11 +27,15 @@ from biospike.neurons import LIF, OVERSHOOT
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
 
+Array = NDArray[np.float64]
+
 # Beyond 5 sigma from the threshold spikes are rare escapes, Poisson to 1e-9; below -20 the integral is its asymptote.
 FARTHEST = 5.0
 ASYMPTOTIC = -20.0
 SPACING = 1e-3
 POINTS = 129
+RESOLUTION = 50
+"""Points a sigma of a tabulated f-I curve: linear interpolation of its logarithm is right to 1e-4 of a rate."""
 TOGETHER = 2**13
 """Neurons whose distributions are in memory at a time, some ten arrays of 8 MB."""
 
@@ -96,6 +100,40 @@ def _variability_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     start = round(6 / SPACING)
     outer = cumulative_trapezoid(np.exp(x[start:] ** 2) * inner[start:], x[start:], initial=0)
     return x[start:], outer + _variability_asymptote(ASYMPTOTIC)
+
+
+@functools.lru_cache(maxsize=32)
+def response_table(cell: LIF, sigma: float, rate: float, dt: float) -> tuple[Array, Array, Array, Array]:
+    """Tabulate the f-I curve on a grid, from where nothing fires to well above a rate.
+
+    Parameters
+    ----------
+    cell
+        The neuron.
+    sigma
+        Standard deviation of a membrane without threshold, volt.
+    rate
+        In Hz. The drive that gives it without noise leaves an ample margin with noise.
+    dt
+        Step, second.
+
+    Returns
+    -------
+    mu, log_rate, slope, cv : ndarray (points,)
+        Drive in volt, ln(rate in Hz), its slope per volt, CV of the intervals.
+    """
+    noise, step = math.sqrt(2) * sigma * b2.volt, dt * b2.second
+    # Below 25 Siegert sigma nothing fires.
+    interval = (1 / rate - float(cell.refractory)) / float(cell.tau_m)
+    threshold, span = float(cell.v_threshold), float(cell.v_threshold - cell.v_rest)
+    low, high = (
+        threshold - 25 * math.sqrt(2) * sigma,
+        threshold + span * math.exp(-interval) / -math.expm1(-interval) + 5 * sigma,
+    )
+    mu: Array = np.linspace(low, high, math.ceil((high - low) / sigma * RESOLUTION))
+    log_rate = np.log(np.asarray(cell.siegert_rate(mu * b2.volt, noise, dt=step)))
+    cv = interval_cv(on_grid(cell, noise, step), mu, noise)
+    return mu, log_rate, np.gradient(log_rate, mu), cv
 
 
 def draw_membrane(cell: LIF, mu: NDArray[np.float64], sigma: Quantity, u: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -179,3 +179,39 @@ def biased_renewal_tv(limit: ArrayLike, n: ArrayLike, cv: ArrayLike, target: Arr
     """
     n, cv = np.asarray(n, dtype=float)[..., None], np.asarray(cv, dtype=float)[..., None]
     return np.asarray(binomial_deviation_mean(limit, n, cv, target).sum(axis=-1) / 2)
+
+
+def renewal_shares_tv(
+    p: ArrayLike, n: ArrayLike, dispersion: ArrayLike, weight: ArrayLike, target: ArrayLike | None = None
+) -> Array:
+    """Expected TV of shares whose keys count independently, and give back together what the row counts too much.
+
+    N_i has the variance D_i*N_i, and key i gives back the part w_i of it: its share has the variance
+    ((1 - w_i)^2*D_i*p_i + w_i^2*sum_{j != i} D_j*p_j)/n. The mean deviation is that of a binomial count times the ratio
+    of the standard deviations, since a key of few spikes is not normal.
+
+    Parameters
+    ----------
+    p, target : array (..., keys)
+        Shares about which they scatter, and what they are compared with, the same by default; 0 for masked keys.
+    n : array (...)
+        Spikes of the row.
+    dispersion : array (..., keys)
+        D_i, variance of a key's count over its mean: CV^2 of a renewal process.
+    weight : array (..., keys)
+        w_i, which sum to one: p_i where the count of the row is divided by, or that of inhibition on top of it.
+
+    Returns
+    -------
+    ndarray (...)
+        At most 1.
+    """
+    p, weight = np.asarray(p, dtype=float), np.asarray(weight, dtype=float)
+    noise = p * np.asarray(dispersion, dtype=float)
+    others = np.maximum(noise.sum(axis=-1, keepdims=True) - noise, 0)
+    poisson = p * (1 - p)
+    variance = (1 - weight) ** 2 * noise + weight**2 * others
+    ratio = np.sqrt(np.where(poisson > 0, variance / np.where(poisson > 0, poisson, 1), 1))
+    drawn = np.asarray(n, dtype=float)[..., None]
+    law = binomial_deviation_mean(p, drawn, ratio, p if target is None else target).sum(axis=-1) / 2
+    return np.asarray(np.minimum(law, 1.0))

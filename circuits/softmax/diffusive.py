@@ -31,7 +31,6 @@ LIF neurons under global inhibition, and CV); Lemma 3 of arXiv:2604.15769 for th
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any, ClassVar
 
@@ -46,8 +45,8 @@ from biospike.neurons import LIF
 from biospike.parameters import parse_quantity, quantity
 from biospike.random import uniform
 from biospike.roots import row_roots
-from biospike.theory.noisy_lif import draw_membrane, interval_cv, on_grid
-from biospike.theory.regularity import binomial_deviation_mean
+from biospike.theory.noisy_lif import draw_membrane, on_grid, response_table
+from biospike.theory.regularity import renewal_shares_tv
 from biospike.wiring import rows_of_keys
 
 import brian2 as b2
@@ -78,9 +77,6 @@ tau_inh                                                    : second (shared, con
 
 KAPPA_SHARE = math.exp(-2)
 """Share of the row's rate at which kappa matches the f-I curve: the middle, in nats, of shares from e^-4 to 1."""
-
-RESOLUTION = 50
-"""Points a sigma of the tabulated f-I curve: linear interpolation of its logarithm is right to 1e-4 of a rate."""
 
 LEAST_SIGMA, LEAST_RATE = 1e-4, 1e-9 * b2.Hz
 """Noise, of the way from reset to threshold, and rate, which the table resolves: it has points in proportion to the
@@ -263,28 +259,9 @@ class Diffusive(Circuit):
             drive = np.interp(np.log(p * float(self.rate)), log_rate, mu)
         weight = p * np.interp(drive, mu, slope)
         weight = weight / weight.sum(axis=-1, keepdims=True)
-        noise = p * np.interp(drive, mu, cv) ** 2
-        others = np.maximum(noise.sum(axis=-1, keepdims=True) - noise, 0)
-        poisson = p * (1 - p)
-        variance = (1 - weight) ** 2 * noise + weight**2 * others
-        ratio = np.sqrt(np.where(poisson > 0, variance / np.where(poisson > 0, poisson, 1), 1))
-        n = np.asarray(spikes, dtype=float)[..., None]
-        law = binomial_deviation_mean(p, n, ratio, p if target is None else target).sum(axis=-1) / 2
-        return np.asarray(np.minimum(law, 1.0))
+        return renewal_shares_tv(p, spikes, np.interp(drive, mu, cv) ** 2, weight, target)
 
 
-@functools.lru_cache(maxsize=16)
 def _response(circuit: Diffusive, dt: float) -> tuple[Array, Array, Array, Array]:
-    """Tabulate the f-I curve on the grid: drive in volt, ln(rate in Hz), its slope per volt, CV of the intervals."""
-    cell, sigma, step = circuit.cell, float(circuit.sigma), dt * b2.second
-    # Without noise this drive gives the rate R0; with noise the margin is ample. Below 25 Siegert sigma nothing fires.
-    interval = float(1 / circuit.rate - circuit.refractory) / float(circuit.tau_m)
-    threshold, span = float(circuit.v_threshold), float(circuit.v_threshold - circuit.v_rest)
-    low, high = (
-        threshold - 25 * math.sqrt(2) * sigma,
-        threshold + span * math.exp(-interval) / -math.expm1(-interval) + 5 * sigma,
-    )
-    mu: Array = np.linspace(low, high, math.ceil((high - low) / sigma * RESOLUTION))
-    log_rate = np.log(np.asarray(cell.siegert_rate(mu * b2.volt, circuit.siegert_sigma, dt=step)))
-    cv = interval_cv(on_grid(cell, circuit.siegert_sigma, step), mu, circuit.siegert_sigma)
-    return mu, log_rate, np.gradient(log_rate, mu), cv
+    """f-I curve on the grid: drive in volt, ln(rate in Hz), its slope per volt, CV of the intervals."""
+    return response_table(circuit.cell, float(circuit.sigma), float(circuit.rate), dt)
