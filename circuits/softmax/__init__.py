@@ -20,8 +20,11 @@ from circuits.softmax.divisive import Divisive
 from circuits.softmax.escape import Escape
 from circuits.softmax.gate import CommonGate
 from circuits.softmax.integrate import Integrate
+from circuits.softmax.interneuron_pool import InterneuronPool
+from circuits.softmax.interneurons import Interneurons
 from circuits.softmax.none import NoInhibition
 from circuits.softmax.populations import Populations
+from circuits.softmax.presynaptic import Presynaptic
 from circuits.softmax.race import Race
 from circuits.softmax.self_inhibition import SelfInhibition
 from circuits.softmax.shunting import Shunting
@@ -38,8 +41,11 @@ __all__ = [
     "Divisive",
     "Escape",
     "Integrate",
+    "InterneuronPool",
+    "Interneurons",
     "NoInhibition",
     "Populations",
+    "Presynaptic",
     "Race",
     "SelfInhibition",
     "Shunting",
