@@ -42,12 +42,23 @@ MOST_WINDOWS = 10_000
 Results = Iterator[dict[str, NDArray[Any]]]
 
 
-class Plan(Protocol):
-    """A study cut into batches of one size."""
+class Task(Protocol):
+    """What a target is chosen for."""
 
     @property
     def circuit(self) -> standalone.Buildable:
         """What is run."""
+
+    @property
+    def numpy_seconds(self) -> float:
+        """Rough time on the numpy target."""
+
+    def shape(self) -> standalone.Sized:
+        """Size of the compiled network."""
+
+
+class Plan(Task, Protocol):
+    """A study cut into batches of one size."""
 
     @property
     def dt(self) -> float:
@@ -56,10 +67,6 @@ class Plan(Protocol):
     @property
     def batches(self) -> int:
         """Number of batches."""
-
-    @property
-    def numpy_seconds(self) -> float:
-        """Rough time on the numpy target."""
 
     @property
     def wanted(self) -> list[str]:
@@ -235,7 +242,7 @@ def _shorten(error: standalone.BuildError) -> str:
     return " ".join(dict.fromkeys([lines[0], lines[-1]]))
 
 
-def choose_target(plan: Plan, target: str, *, kernels: bool = True) -> tuple[str, str]:
+def choose_target(plan: Task, target: str, *, kernels: bool = True) -> tuple[str, str]:
     """Return the target to use and why; nothing is built.
 
     Raises
@@ -257,7 +264,7 @@ def choose_target(plan: Plan, target: str, *, kernels: bool = True) -> tuple[str
     return target, "asked for"
 
 
-def _choose(plan: Plan, kernels: bool) -> tuple[str, str]:
+def _choose(plan: Task, kernels: bool) -> tuple[str, str]:
     seconds = plan.numpy_seconds
     hindrance = standalone.hindrance()
     if kernels and fused.is_for(plan.circuit):

@@ -2,7 +2,8 @@
 
 A circuit class that has a kernel names it in `Circuit.fused`, for itself and not for classes derived from it: those may
 have other equations. A block of circuits has one if its own class and those of all its `fused_parts` do. What is run
-is the state that the network would start from, and what comes back are its counts.
+is the state that the network would start from, and what comes back are its counts. The published blocks of
+`circuits.transformers` are made of `biospike.fused.layers`, without a state.
 
 That they are equal is held three times: the kernels keep the arithmetic of the generated code, or prove where they
 leave it that no spike can move (``kernels/charge.h``, ``kernels/block.h``); the test suite compares them with the

@@ -9,10 +9,11 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from biospike import runtime, standalone
+from biospike import execution, runtime, standalone
 from biospike.circuit import check_indices
 from biospike.errors import InputError
 from biospike.spike_words import BITS, words
+from circuits.transformers.replay import replay_once
 from circuits.transformers.tape import DT, Spikes, pack, unpack
 
 import brian2 as b2
@@ -58,6 +59,10 @@ class BlockSize:
         return np.arange(int(np.prod(axes))).reshape(axes)
 
 
+SECONDS_A_SYNAPSE = 1.5e-7
+"""Of the numpy target, before the first step."""
+
+
 def check_word(length: int, what: str) -> None:
     """Raise `InputError` if a word of 64 bits is too short to gate one synapse each."""
     if length > BITS:
@@ -81,6 +86,7 @@ class TransformerCircuit(abc.ABC):
     name: ClassVar[str]
     latency: ClassVar[dict[str, int]]
     populations: ClassVar[tuple[str, ...]]
+    fused: ClassVar[str | None] = None
     block: Any
 
     @property
@@ -108,6 +114,10 @@ class TransformerCircuit(abc.ABC):
     def read(self, spikes: dict[str, Spikes], shape: BlockSize) -> dict[str, Spikes]:
         """Stages of the spikes (T, neurons) of every group in `populations`."""
 
+    @abc.abstractmethod
+    def stages(self, x: Spikes) -> dict[str, Spikes]:
+        """What `by_network` returns, by the kernels of `biospike.fused`: the same sums in the same order."""
+
     def size(self, x: Spikes) -> BlockSize:
         """Size of the network for an input (T, batch, tokens, channels)."""
         steps, batch, tokens, channels = x.shape
@@ -119,7 +129,7 @@ class TransformerCircuit(abc.ABC):
             tape=words(steps),
         )
 
-    def run(self, x: ArrayLike, target: str = "numpy") -> dict[str, Spikes]:
+    def run(self, x: ArrayLike, target: str = "numpy", *, check: bool = True) -> dict[str, Spikes]:
         """Spikes of all stages, with the latency of each taken off.
 
         Parameters
@@ -127,12 +137,18 @@ class TransformerCircuit(abc.ABC):
         x
             Input spikes, 0 or 1, (T, batch, tokens, channels).
         target
-            ``"numpy"``, ``"cython"`` or ``"cpp_standalone"``.
+            ``"numpy"``, ``"cython"`` or ``"cpp_standalone"``: the network. ``"fused"``: kernels that find the same
+            spikes. ``"auto"``: kernels where numpy would take seconds, or a network.
+        check
+            On target ``fused``, replay a few channels on the numpy target first, once a circuit and process: it takes
+            about a second.
 
         Raises
         ------
         InputError
             If the input is not binary, is empty, has another shape, or is larger than the circuit takes.
+        biospike.standalone.BuildError, biospike.errors.RunError
+            If the target cannot be built here, or fails.
         """
         spikes = np.asarray(x)
         if spikes.ndim != 4 or spikes.shape[-1] != self.block.channels:
@@ -143,6 +159,15 @@ class TransformerCircuit(abc.ABC):
             raise InputError("x must be 0 or 1: an axon carries one spike a step")
         shape = self.size(spikes)
         self.check(shape)
+        chosen, _ = execution.choose_target(Work(self, shape, len(spikes)), target)
+        if chosen != "fused":
+            return self.by_network(spikes, shape, chosen)
+        if check:
+            replay_once(self, spikes)
+        return self.stages(spikes.astype(np.uint8))
+
+    def by_network(self, spikes: Spikes, shape: BlockSize, target: str) -> dict[str, Spikes]:
+        """`run` on a target of Brian2, for an input that was checked."""
         state = self.state(shape) | {f"x.spikes_{w}": tape for w, tape in enumerate(pack(spikes, shape.tape))}
         return self.read(self.simulate(shape, state, len(spikes), target), shape)
 
@@ -157,3 +182,21 @@ class TransformerCircuit(abc.ABC):
         else:
             result = runtime.run(self, shape, state, dt=dt, duration=duration, wanted=wanted, target=target)
         return {group: unpack([result[name] for name in tapes], steps) for group, tapes in names.items()}
+
+
+@attrs.frozen
+class Work:
+    """A run, as far as the choice of its target asks for it."""
+
+    circuit: TransformerCircuit
+    size: BlockSize
+    steps: int
+
+    def shape(self) -> BlockSize:
+        """Size of the network."""
+        return self.size
+
+    @property
+    def numpy_seconds(self) -> float:
+        """Rough time on the numpy target: synapses are listed, set, and some of them cross in every step."""
+        return 0.2 + SECONDS_A_SYNAPSE * self.circuit.synapses(self.size) * (1 + 0.02 * self.steps)

@@ -26,12 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.errors import InputError
+from biospike.fused import layers
 from biospike.ideal.attention import (
     LIF,
     LIF_HALF,
     QKChannelAttention,
     QKFormerSSA,
     QKTokenAttention,
+    fire,
 )
 from biospike.session import assemble
 from circuits.transformers.block import BlockSize, TransformerCircuit
@@ -57,6 +59,14 @@ class MaskedKeyCircuit(TransformerCircuit):
     @abc.abstractmethod
     def mask_of(self, shape: BlockSize) -> NDArray[np.int64]:
         """Mask neuron of every (sample, token, head, channel of the head)."""
+
+    @abc.abstractmethod
+    def queries(self, q: Spikes) -> NDArray[np.int64]:
+        """How many of the queries (T, batch, token, head, channel of the head) every mask neuron sums."""
+
+    @abc.abstractmethod
+    def spread(self, mask: Spikes) -> Spikes:
+        """Spikes of the mask, of the shape that `queries` returns, along the axes of the keys."""
 
     def synapses(self, shape: BlockSize) -> int:
         """Of the input, to queries and keys."""
@@ -101,12 +111,24 @@ class MaskedKeyCircuit(TransformerCircuit):
         rest = {name: spikes[name].reshape(-1, *size, shape.channels) for name in ("masked", "output")}
         return {"q": q, "k": k, "mask": spikes["mask"].reshape(-1, *self.mask_axes(shape))} | rest
 
+    def stages(self, x: Spikes) -> dict[str, Spikes]:
+        """See `TransformerCircuit.stages`."""
+        block, (_, batch, tokens, channels) = self.block, x.shape
+        q, k = (layers.fire(x, layer, LIF) for layer in (block.q, block.k))
+        heads = getattr(block, "heads", 1)
+        by_head = (-1, batch, tokens, heads, channels // heads)
+        mask = fire(LIF_HALF, self.queries(q.reshape(by_head)))
+        masked = (self.spread(mask) * k.reshape(by_head)).reshape(k.shape)
+        output = layers.fire(masked, block.projection, LIF)
+        return {"q": q, "k": k, "mask": mask, "masked": masked, "output": output}
+
 
 @attrs.frozen(eq=False)
 class QKTokenCircuit(MaskedKeyCircuit):
     """Q-K token attention."""
 
     name: ClassVar[str] = "qk_token"
+    fused: ClassVar[str | None] = "layers"
     block: QKTokenAttention
 
     def mask_axes(self, shape: BlockSize) -> tuple[int, ...]:
@@ -118,12 +140,21 @@ class QKTokenCircuit(MaskedKeyCircuit):
         own = np.swapaxes(shape.grid(*self.mask_axes(shape)), 1, 2)[..., None]
         return np.broadcast_to(own, (shape.batch, shape.tokens, shape.heads, shape.width))
 
+    def queries(self, q: Spikes) -> NDArray[np.int64]:
+        """See `MaskedKeyCircuit.queries`."""
+        return q.sum(axis=-1, dtype=np.int64).swapaxes(-1, -2)
+
+    def spread(self, mask: Spikes) -> Spikes:
+        """See `MaskedKeyCircuit.spread`."""
+        return mask.swapaxes(-1, -2)[..., None]
+
 
 @attrs.frozen(eq=False)
 class QKChannelCircuit(MaskedKeyCircuit):
     """Q-K channel attention."""
 
     name: ClassVar[str] = "qk_channel"
+    fused: ClassVar[str | None] = "layers"
     block: QKChannelAttention
 
     def mask_axes(self, shape: BlockSize) -> tuple[int, ...]:
@@ -134,6 +165,14 @@ class QKChannelCircuit(MaskedKeyCircuit):
         """See `MaskedKeyCircuit.mask_of`."""
         own = shape.grid(*self.mask_axes(shape)).reshape(shape.batch, 1, shape.heads, shape.width)
         return np.broadcast_to(own, (shape.batch, shape.tokens, shape.heads, shape.width))
+
+    def queries(self, q: Spikes) -> NDArray[np.int64]:
+        """See `MaskedKeyCircuit.queries`."""
+        return q.sum(axis=2, dtype=np.int64).reshape(*q.shape[:2], -1)
+
+    def spread(self, mask: Spikes) -> Spikes:
+        """See `MaskedKeyCircuit.spread`."""
+        return mask[:, :, None, None, :]
 
 
 def _own_membranes(instance: Any, attribute: Any, value: QKFormerSSA) -> None:
@@ -146,4 +185,5 @@ class QKFormerCircuit(SpikformerCircuit):
     """The SSA of QKFormer's last stage."""
 
     name: ClassVar[str] = "qkformer"
+    fused: ClassVar[str | None] = "layers"
     block: QKFormerSSA = attrs.field(validator=_own_membranes)

@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import attrs
 import numpy as np
 
-from biospike.ideal.attention import LIF, LIF_HALF, SpikeDrivenAttention
+from biospike.fused import layers
+from biospike.ideal.attention import LIF, LIF_HALF, SpikeDrivenAttention, fire
 from biospike.session import assemble
 from circuits.transformers.block import BlockSize, TransformerCircuit
 from circuits.transformers.layers import SCALED, WEIGHTED, discrete_neurons, gates, project, project_state, synapses
@@ -31,6 +32,7 @@ class SpikeDrivenCircuit(TransformerCircuit):
     """Groups ``x`` -> ``qkv`` -> ``kv`` -> ``mask`` -> ``output``."""
 
     name: ClassVar[str] = "spike_driven"
+    fused: ClassVar[str | None] = "layers"
     latency: ClassVar[dict[str, int]] = {"q": 1, "k": 1, "v": 1, "kv": 2, "mask": 3, "output": 4}
     populations: ClassVar[tuple[str, ...]] = ("qkv", "kv", "mask", "output")
     block: SpikeDrivenAttention
@@ -77,3 +79,11 @@ class SpikeDrivenCircuit(TransformerCircuit):
         q, k, v = np.moveaxis(spikes["qkv"].reshape(-1, *size, 3, shape.channels), 3, 0)
         rest = {name: spikes[name].reshape(-1, *size, shape.channels) for name in ("kv", "output")}
         return {"q": q, "k": k, "v": v, "mask": spikes["mask"].reshape(-1, shape.batch, shape.channels)} | rest
+
+    def stages(self, x: Spikes) -> dict[str, Spikes]:
+        """See `TransformerCircuit.stages`."""
+        block = self.block
+        q, k, v = (layers.fire(x, layer, LIF) for layer in (block.q, block.k, block.v))
+        kv = k * v
+        mask = fire(LIF_HALF, kv.sum(axis=2, dtype=np.int64))
+        return {"q": q, "k": k, "v": v, "kv": kv, "mask": mask, "output": q * mask[:, :, None]}

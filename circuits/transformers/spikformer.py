@@ -22,7 +22,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from biospike.ideal.attention import LIF, LIF_HALF, SpikformerSSA
+from biospike.fused import layers
+from biospike.ideal.attention import LIF, LIF_HALF, SpikformerSSA, fire, merge_heads, split_heads
 from biospike.session import assemble
 from biospike.spike_words import BITS, bit, words
 from circuits.projection import spell, word_group
@@ -82,6 +83,7 @@ class SpikformerCircuit(TransformerCircuit):
     name: ClassVar[str] = "spikformer"
     latency: ClassVar[dict[str, int]] = {"q": 1, "k": 1, "v": 1, "attention": 3, "output": 4}
     populations: ClassVar[tuple[str, ...]] = ("qkv", "attention", "output")
+    fused: ClassVar[str | None] = "layers"
     block: SpikformerSSA
 
     def synapses(self, shape: BlockSize) -> int:
@@ -153,3 +155,13 @@ class SpikformerCircuit(TransformerCircuit):
         q, k, v = np.moveaxis(spikes["qkv"].reshape(-1, *size, 3, shape.channels), 3, 0)
         rest = {name: spikes[name].reshape(-1, *size, shape.channels) for name in ("attention", "output")}
         return {"q": q, "k": k, "v": v} | rest
+
+    def stages(self, x: Spikes) -> dict[str, Spikes]:
+        """See `TransformerCircuit.stages`."""
+        block = self.block
+        q, k, v = (layers.fire(x, layer, LIF) for layer in (block.q, block.k, block.v))
+        q_heads, k_heads, v_heads = (split_heads(stage, block.heads) for stage in (q, k, v))
+        weights = layers.multiply(k_heads.swapaxes(-1, -2), v_heads)
+        attention = fire(LIF_HALF, block.scale * merge_heads(layers.multiply(q_heads, weights)))
+        output = layers.fire(attention, block.projection, LIF)
+        return {"q": q, "k": k, "v": v, "attention": attention, "output": output}

@@ -25,7 +25,8 @@ import attrs
 import numpy as np
 
 from biospike.errors import InputError
-from biospike.ideal.attention import IF, SpikingBertAttention
+from biospike.fused import layers
+from biospike.ideal.attention import IF, SpikingBertAttention, fire
 from biospike.ideal.lif import DiscreteLIF, SpikingJellySoft
 from biospike.session import assemble
 from biospike.spike_words import bit
@@ -107,6 +108,7 @@ class SpikingBertCircuit(TransformerCircuit):
     """Groups ``x`` -> ``query`` and ``kv`` -> ``pairs`` and ``rows`` -> ``output``."""
 
     name: ClassVar[str] = "spikingbert"
+    fused: ClassVar[str | None] = "layers"
     latency: ClassVar[dict[str, int]] = {"k": 1, "v": 1, "output": 5}
     populations: ClassVar[tuple[str, ...]] = ("kv", "output")
     block: SpikingBertAttention
@@ -212,3 +214,21 @@ class SpikingBertCircuit(TransformerCircuit):
         size = (shape.batch, shape.tokens)
         k, v = np.moveaxis(spikes["kv"].reshape(-1, *size, 2, shape.channels), 3, 0)
         return {"k": k, "v": v, "output": spikes["output"].reshape(-1, *size, shape.channels)}
+
+    def stages(self, x: Spikes) -> dict[str, Spikes]:
+        """See `TransformerCircuit.stages`; the exponential is NumPy's, as on the numpy target."""
+        block = self.block
+        k, v = (layers.fire(x, layer, IF) for layer in (block.k, block.v))
+        context = layers.weigh(x, block.q)
+        width = block.channels // block.heads
+        for head in range(block.heads):
+            # Queries, of which what is attended to takes the place.
+            own = np.s_[..., head * width : (head + 1) * width]
+            raised = layers.multiply(k[own], context[own].swapaxes(-1, -2))  # (..., key, query)
+            np.exp(raised / math.sqrt(width), out=raised)
+            total = np.zeros_like(raised[..., 0, :])
+            for key in range(raised.shape[-2]):  # in the order in which a row receives them
+                total += raised[..., key, :]
+            shares = raised / (total + (total == 0))[..., None, :]
+            context[own] = layers.multiply(v[own].swapaxes(-1, -2), shares).swapaxes(-1, -2)
+        return {"k": k, "v": v, "output": fire(IF, context)}

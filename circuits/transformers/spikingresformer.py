@@ -24,7 +24,8 @@ import attrs
 import numpy as np
 
 from biospike.errors import InputError
-from biospike.ideal.attention import LIF, DualSpikeAttention
+from biospike.fused import layers
+from biospike.ideal.attention import LIF, DualSpikeAttention, fire, merge_heads, split_heads
 from biospike.session import assemble
 from biospike.spike_words import bit
 from circuits.projection import spell, word_group
@@ -55,6 +56,7 @@ class DualSpikeCircuit(TransformerCircuit):
     """Groups ``x`` -> ``y`` -> ``attention`` -> ``output``, and the words ``axons`` that gate."""
 
     name: ClassVar[str] = "spikingresformer"
+    fused: ClassVar[str | None] = "layers"
     latency: ClassVar[dict[str, int]] = {"attention": 2, "output": 4}
     populations: ClassVar[tuple[str, ...]] = ("attention", "output")
     block: DualSpikeAttention
@@ -152,3 +154,14 @@ class DualSpikeCircuit(TransformerCircuit):
         size = (shape.batch, shape.heads, shape.patches, shape.tokens)
         output = spikes["output"].reshape(-1, shape.batch, shape.tokens, shape.channels)
         return {"attention": spikes["attention"].reshape(-1, *size), "output": output}
+
+    def stages(self, x: Spikes) -> dict[str, Spikes]:
+        """See `TransformerCircuit.stages`."""
+        block = self.block
+        patches = x[:, :, block.patches].reshape(*x.shape[:2], len(block.patches), -1)
+        y = split_heads(layers.weigh(patches, block.y), block.heads)
+        c1, c2 = (scale[:, None, None] for scale in block.scales)
+        scores = layers.multiply(split_heads(x, block.heads), y[..., : block.width].swapaxes(-1, -2))
+        attention = fire(LIF, c1 * scores.swapaxes(-1, -2))
+        output = fire(LIF, c2 * layers.multiply(attention.swapaxes(-1, -2), y[..., block.width :]))
+        return {"attention": attention, "output": merge_heads(output)}

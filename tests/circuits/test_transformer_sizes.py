@@ -128,6 +128,10 @@ def bert_output(block: SpikingBertAttention, x: list, got: Stages) -> np.ndarray
 
 def assert_equals_the_loop(circuit: TransformerCircuit, x: np.ndarray, target: str = "numpy") -> Stages:
     stages = circuit.run(x, target)
+    # C++ and NumPy round exponentials differently, which ties of spikingbert show.
+    if target == "numpy" or circuit.name != "spikingbert":
+        for name, stage in circuit.run(x, "fused", check=False).items():
+            np.testing.assert_array_equal(stage, stages[name], err_msg=f"{circuit.name}, {x.shape}, fused: {name}")
     lists = {name: stage.tolist() for name, stage in stages.items()}
     for name, stage in expected(circuit, x.tolist(), lists).items():
         np.testing.assert_array_equal(stages[name], stage, err_msg=f"{circuit.name}, {x.shape}: {name}")

@@ -96,9 +96,17 @@ def models(rng: np.random.Generator) -> dict[str, tuple[TransformerCircuit, floa
 MODELS = tuple(models(np.random.default_rng(0)))
 
 
+def assert_same(found: dict[str, np.ndarray], spikes: dict[str, np.ndarray]) -> None:
+    assert set(found) == set(spikes)
+    for name, stage in found.items():
+        assert stage.dtype == spikes[name].dtype
+        np.testing.assert_array_equal(stage, spikes[name], err_msg=name)
+
+
 def assert_equal_stages(circuit: TransformerCircuit, x: np.ndarray, target: str = "numpy") -> dict[str, np.ndarray]:
-    """Every stage that is spikes equals the reference's, and none is silent or always on."""
+    """Every stage that is spikes equals the reference's, and the kernels', and none is silent or always on."""
     spikes, expected = circuit.run(x, target), circuit.block.run(x)._asdict()
+    assert_same(circuit.run(x, "fused", check=False), spikes)
     assert set(spikes) == set(circuit.latency) == {k for k, stage in expected.items() if stage.dtype == np.uint8}
     for name, stage in spikes.items():
         assert 0.005 < expected[name].mean() < 0.995, name

@@ -8,6 +8,7 @@
 #include "bits.h"
 #include "block.h"
 #include "attend.h"
+#include "layer.h"
 
 extern "C" {
 int biospike_pinned(const Job* job, int clocked) { return charge<Pinned>(*job, clocked); }
@@ -18,6 +19,11 @@ int biospike_block(const BlockJob* job, int nearly) {
     return job->rows == RACE ? run_block<RACE>(*job, nearly)
            : job->rows == DIVIDED ? run_block<DIVIDED>(*job, nearly)
                                   : run_block<PINNED>(*job, nearly);
+}
+int biospike_layer(const LayerJob* job) {
+    return job->neuron == HARD   ? run_layer<HARD>(*job)
+           : job->neuron == SOFT ? run_layer<SOFT>(*job)
+                                 : run_layer<NONE>(*job);
 }
 // The exponential of the blocks, of eight numbers and eight more, to be held against another.
 void biospike_nearly_exp(const double* x, double* to, int64_t eights) {
