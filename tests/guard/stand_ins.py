@@ -76,6 +76,8 @@ def made_up_processes(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
     patch.setattr("validation.speed.measure.verify_study", lambda *_: "")
     patch.setattr("validation.speed.measure.expected_counts", lambda place, _: _counts(place / "problem"))
     patch.setattr("validation.speed.measure.missing", lambda peer: peer == "torch")
+    patch.setattr("validation.speed.measure.lacks", lambda peer: "torch" if peer == "float32" else "")
+    patch.setattr("validation.speed.measure.fused.library", lambda: None)
     patch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
 
 
@@ -87,6 +89,7 @@ def _figures(task: str, seconds: float) -> dict[str, float]:
         "memory": {"before_mib": 10 * seconds, "binary_peak_mib": 20 * seconds},
         "attention": timed | {"neurons": 100, "steps": 200, "spikes": 300},
         "block": timed | {"steps": 200, "digest": 1, "compilations": 0},
+        "published": {"call_cpu_s": seconds, "above_mib": 2 * seconds, "different": 0.0, "rate": 0.5},
         "study": {
             "inside_wall_s": seconds, "outside_wall_s": 2 * seconds, "before_wall_s": 3 * seconds,
             "after_wall_s": 4 * seconds, "outside_cpu_s": 5 * seconds, "binaries": 7, "compilations": 0,

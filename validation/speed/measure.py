@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import pandas as pd
 
+from biospike import fused
 from biospike.simulation import build_ahead as build_rows_ahead
 from biospike.standalone import RunError
 from validation.speed import attention as benchmark_attention
@@ -20,6 +21,8 @@ from validation.speed.peers import CEILING, IDENTICAL, PEERS, REFERENCE
 from validation.speed.plan import CHECKPOINTS, KEYS, VARIANTS, Point, Preset, size_of
 from validation.speed.problem import Counts, Problem
 from validation.speed.process import PeerError, run
+from validation.speed.published import PUBLISHED, PUBLISHED_PEERS
+from validation.speed.published import missing as lacks
 from validation.speed.truth import expected_counts, verify_study
 from validation.speed.verify import verify
 
@@ -258,6 +261,38 @@ def block(place: Place, preset: Preset, seed: int, refused: list[str]) -> pd.Dat
                 cost = found["loop_cpu_s"] / found["steps"] / size.trials * 1e6
                 named = {"tokens": tokens, "peer": peer, "repetition": repetition, "trials": size.trials}
                 rows.append(named | found | {"loop_us_per_presentation_step": cost})
+    return pd.DataFrame(rows)
+
+
+def published(place: Place, preset: Preset, seed: int, refused: list[str]) -> pd.DataFrame:
+    """Cost of one sample of every published block, its peers in turn; `refused` takes who has none.
+
+    Raises
+    ------
+    RunError
+        If target fused fails.
+    """
+    rows: list[dict[str, Any]] = []
+    fused.library()
+    for name in preset.published:
+        case = PUBLISHED[name]
+        peers = [peer for peer in PUBLISHED_PEERS if not lacks(peer)]
+        for peer in PUBLISHED_PEERS:
+            if peer not in peers:
+                _refuse(place, refused, f"{PUBLISHED_PEERS[peer]}: skipped, {lacks(peer)} is not installed")
+        for repetition in range(preset.curve_repeats):
+            for peer in list(peers):
+                place.say(f"published: {case.label}, {PUBLISHED_PEERS[peer]}, run {repetition + 1}")
+                try:
+                    found = run("published", peer=peer, name=name, seed=seed).figures
+                except PeerError as error:
+                    if peer == FUSED:
+                        raise RunError(f"{PUBLISHED_PEERS[peer]}, {case.label}: {error}") from None
+                    peers.remove(peer)
+                    _refuse(place, refused, f"{PUBLISHED_PEERS[peer]}: no figures for {case.label}: {error}")
+                    continue
+                shape = {"tokens": case.tokens, "channels": case.channels, "steps": case.steps}
+                rows.append({"block": name, "peer": peer, "repetition": repetition} | shape | found)
     return pd.DataFrame(rows)
 
 

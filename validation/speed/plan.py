@@ -9,6 +9,7 @@ import attrs
 
 from validation.speed.peers import CEILING, PEERS, REFERENCE
 from validation.speed.problem import Size
+from validation.speed.published import PUBLISHED
 
 KEYS, SLOTS = 16, 625
 """The comparison: 16 keys, about the mean of real attention rows, in 25 rows and 25 trials: 10,000 neurons."""
@@ -20,7 +21,7 @@ LARGEST_ROWS = 25
 FAST = (CEILING, REFERENCE, "fused", "numba")
 VARIANTS = ("loop_skipping", "biospike_cores")
 """Peers of the comparison only."""
-PARTS = ("compare", "keys", "neurons", "checkpoints", "memory", "attention", "block", "start", "study")
+PARTS = ("compare", "keys", "neurons", "checkpoints", "memory", "attention", "block", "published", "start", "study")
 
 
 @attrs.frozen(kw_only=True)
@@ -54,6 +55,8 @@ class Preset:
     block_steps, block_trials : int
     own_code_blocks : tuple of int
         Those that Brian2's own code presents as well, which takes minutes and gigabytes for the largest.
+    published : tuple of str
+        Blocks of `validation.speed.published`.
     study_duration : str
         Of ``compare_softmax``; its default is 2 s.
     """
@@ -77,6 +80,7 @@ class Preset:
     block_steps: int
     block_trials: int
     own_code_blocks: tuple[int, ...]
+    published: tuple[str, ...]
 
 
 PRESETS: dict[str, Preset] = {
@@ -98,6 +102,7 @@ PRESETS: dict[str, Preset] = {
         block_steps=100,
         block_trials=3,
         own_code_blocks=(3,),
+        published=("dssa",),
     ),
     "quick": Preset(
         repeats=2,
@@ -117,6 +122,7 @@ PRESETS: dict[str, Preset] = {
         block_steps=500,
         block_trials=4,
         own_code_blocks=(16,),
+        published=("qkta", "ssa", "dssa"),
     ),
     "paper": Preset(
         repeats=3,
@@ -138,6 +144,7 @@ PRESETS: dict[str, Preset] = {
         block_steps=1000,
         block_trials=8,
         own_code_blocks=(16, 64),
+        published=tuple(PUBLISHED),
     ),
 }
 

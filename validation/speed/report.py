@@ -30,6 +30,7 @@ def report(tables: Tables, lines: list[str], machine: dict[str, Any]) -> str:
         *_memory(tables["memory"]),
         *_attention(tables["attention"]),
         *_block(tables["block"]),
+        *_published(tables["published"]),
         *_start(tables["start"]),
         *_study(tables["study"]),
         "## What gave no figures",
@@ -162,6 +163,26 @@ def _block(block: pd.DataFrame) -> list[str]:
         f"are the same, every one; torch's totals agree within {BLOCK_SIGMAS:g} standard errors."
     )
     return ["## Attention block beside its peers", text, markdown(cost)]
+
+
+def _published(published: pd.DataFrame) -> list[str]:
+    if not len(published):
+        return []
+    cost, above = (
+        published.pivot_table(index="block", columns="peer", values=value, aggfunc="median", sort=False)
+        for value in ("call_cpu_s", "above_mib")
+    )
+    table = (1e3 * cost).add_suffix("_ms").join(above.add_suffix("_mib")).reset_index()
+    parts = []
+    if "float64" in cost:
+        ratio = cost["fused"] / cost["float64"]
+        parts = [f" Target fused takes {ratio.min():.2f} to {ratio.max():.2f} times what float64 takes."]
+    text = (
+        "Processor time of a call for one sample, one core, after a first one, milliseconds; and peak memory above "
+        "what the process had before, MiB. The peers are SpikingJelly's neurons between torch's products. Output "
+        f"spikes of target fused are those of the formula.{''.join(parts)}"
+    )
+    return ["## Published blocks", text, markdown(table)]
 
 
 def _start(start: pd.DataFrame) -> list[str]:

@@ -47,7 +47,7 @@ class Config:
     peers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = tuple(PEERS)
     """Who runs them, besides biospike, which always does."""
     parts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = PARTS
-    """What is measured: compare, keys, neurons, checkpoints, memory, attention, block, start, study."""
+    """What is measured: compare, keys, neurons, checkpoints, memory, attention, block, published, start, study."""
     repeats: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Interleaved repetitions of the comparison. Default: what the preset says."""
     seed: int = 1
@@ -98,7 +98,7 @@ def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:
     ------
     dict
         After each problem what is known by then: ``timings``, one row a run; ``memory``, ``attention``, ``block``,
-        ``start`` and ``study``; empty if not asked for or not there yet.
+        ``published``, ``start`` and ``study``; empty if not asked for or not there yet.
     """
     config, preset = study.config, study.preset
     lines += dict.fromkeys(line for point in study.points for line in point.skipped.values())
@@ -110,10 +110,11 @@ def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:
 
     for line in lines:
         say(line)
-    tables = {name: pd.DataFrame() for name in ("timings", "memory", "attention", "block", "start", "study")}
+    measured = ("timings", "memory", "attention", "block", "published", "start", "study")
+    tables = {name: pd.DataFrame() for name in measured}
     with tempfile.TemporaryDirectory(prefix="biospike-benchmark-") as private:
         place = Place(Path(private), say, not config.quiet)
-        if set(config.parts) - {"attention", "block"}:
+        if set(config.parts) - {"attention", "block", "published"}:
             benchmark_loop.build(place.directory)
         if "study" in config.parts:
             tables["study"] = measure.study(place, preset.curve_repeats)
@@ -132,6 +133,9 @@ def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:
             yield tables
         if "block" in config.parts:
             tables["block"] = measure.block(place, preset, config.seed, lines)
+            yield tables
+        if "published" in config.parts:
+            tables["published"] = measure.published(place, preset, config.seed, lines)
             yield tables
 
 
@@ -155,6 +159,7 @@ FILES = {
     "memory": "memory",
     "attention": "attention",
     "block": "block",
+    "published": "published",
     "start": "start",
     "study": "study",
 }

@@ -1,8 +1,8 @@
 """A process of the benchmark: reads a request, carries it out, writes figures and counts, and ends.
 
-Tasks: ``peer`` runs a problem; ``attention`` and ``block`` present tokens to an attention block; ``study`` runs the
-default study of `validation.compare_softmax`; ``memory`` runs a problem on biospike and looks at the memory of the
-binaries.
+Tasks: ``peer`` runs a problem; ``attention`` and ``block`` present tokens to an attention block; ``published`` runs a
+published block; ``study`` runs the default study of `validation.compare_softmax`; ``memory`` runs a problem on biospike
+and looks at the memory of the binaries.
 """
 
 from __future__ import annotations
@@ -67,6 +67,13 @@ def block(request: dict[str, Any]) -> tuple[Figures, None]:
     return run_peer(request["peer"], BlockSize(**request["block"])), None
 
 
+def published(request: dict[str, Any]) -> tuple[Figures, None]:
+    """Run ``peer`` on the published block ``name``."""
+    from validation.speed.published import PUBLISHED, run_peer  # noqa: PLC0415
+
+    return run_peer(request["peer"], PUBLISHED[request["name"]], request["seed"]), None
+
+
 def study(request: dict[str, Any]) -> tuple[Figures, None]:
     """Run ``compare_softmax``; wall time in which a binary ran and in which none did, and processor time of Python.
 
@@ -92,7 +99,9 @@ def study(request: dict[str, Any]) -> tuple[Figures, None]:
     }, None
 
 
-TASKS = {"peer": peer, "memory": memory, "attention": attention, "block": block, "study": study}
+TASKS = {
+    "peer": peer, "memory": memory, "attention": attention, "block": block, "published": published, "study": study,
+}  # fmt: skip
 
 
 def main(place: Path) -> None:

@@ -348,6 +348,7 @@ def test_the_report_changes_with_the_numbers_and_every_panel_is_drawn() -> None:
         "memory": empty,
         "attention": empty,
         "block": empty,
+        "published": empty,
         "start": empty,
         "study": empty,
     }
