@@ -77,8 +77,11 @@ def _unpacked(path: Path) -> bytes:
 
 
 def _numpy(content: bytes) -> NDArray[Any] | Arrays:
-    loaded = np.load(io.BytesIO(content), allow_pickle=False)
+    file = io.BytesIO(content)
+    loaded = np.load(file, allow_pickle=False)
     if isinstance(loaded, np.ndarray):
+        if left := len(content) - file.tell():
+            raise InputError(f"{left} bytes follow the first array; several arrays need .npz (numpy.savez)")
         return loaded
     with loaded:
         return {name: np.asarray(loaded[name]) for name in loaded.files}

@@ -19,8 +19,10 @@ EMPTY = frozenset({"", "nan", "-nan", "+nan", "na", "n/a", "#n/a", "<na>", "null
 """Fields, in lower case, that are no number on purpose; "--" is how a masked array prints one."""
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")
-TWO_WHOLE = re.compile(r"[-+]?\d+,(\d+)")
-"""A line that is two whole numbers, or one with a decimal comma."""
+PAIR = re.compile(r"([-+]?\d+),(\d+)")
+"""Two whole numbers, or one with a decimal comma."""
+PAIRS = re.compile(r"[-+]?\d+,\d+(,[-+]?\d+,\d+)*")
+LEADING_ZERO = re.compile(r"0\d+")
 WHOLE = re.compile(r"[-+]?\d+")
 EXACT = 2**53
 """Whole numbers from here on are not exact in double precision."""
@@ -115,22 +117,25 @@ def _cut(text: str, separator: str | None) -> Fields:
 
 
 def _tell_of_decimal_commas(lines: tuple[str, ...]) -> None:
-    """Say that every line is read as two whole numbers, if it may as well be one with a decimal comma."""
-    found = [TWO_WHOLE.fullmatch(line.strip()) for line in lines]
-    if not all(found):
+    """Say that every line is read as whole numbers, if it may as well be half as many with decimal commas."""
+    if not all(map(PAIRS.fullmatch, map(str.strip, lines))):
         return
-    fraction = next((one for one in found if one and len(one[1]) > 1 and one[1].startswith("0")), None)
-    if fraction is not None:
+    found = [pair for line in lines for pair in PAIR.findall(line)]
+    certain = next((f"{whole},{part}" for whole, part in found if LEADING_ZERO.fullmatch(part) or whole == "-0"), None)
+    if certain is not None:
         raise InputError(
-            f"{fraction[0]!r} may be one number with a decimal comma or two, the second of which begins with 0; write "
+            f"{certain!r} may be one number with a decimal comma or two, written as no whole numbers are; write "
             "decimal points, or blanks between numbers"
         )
-    warnings.warn(
-        f"every line is read as two whole numbers, such as {lines[0].strip()!r}; if the comma is a decimal sign, write "
-        "a point",
-        InputWarning,
-        stacklevel=2,
-    )
+    digits = {len(part) for _, part in found}
+    if len(found) == len(lines) or (len(digits) == 1 and digits != {1}):
+        number = "two" if len(found) == len(lines) else "only"
+        warnings.warn(
+            f"every line is read as {number} whole numbers, such as {lines[0].strip()!r}; if the comma is a decimal "
+            "sign, write a point",
+            InputWarning,
+            stacklevel=2,
+        )
 
 
 def _refuse_other_blanks(lines: tuple[str, ...], numbers: tuple[int, ...]) -> None:

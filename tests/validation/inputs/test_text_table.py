@@ -59,6 +59,9 @@ class TestFrames:
             (",0,1,2\n3,.5,-1,2\n7,.25,3,-4\n", "header of a data frame, but the first column .* is not its index"),
             (",a,b\n.5,1,2\n.25,3,4\n", "header of a data frame, but"),
             (",0,1,2\n0,.5,-1,2\n", "fewer than two rows"),
+            (",1,2,3\n0,.5,-1,2\n1,.25,3,-4\n", "index of a data frame, but the first line .* is not its header"),
+            (",1,2,3\n1,.5,-1.0,2.5\n2,.25,3.5,-4.5\n", "but the first line .* is not its header"),
+            (",101,7,9\n0,.5,-1.5,2.5\n", "but the first line .* is not its header"),
             ("0,1,2\n1,5,6\n2,7,8\n", "may each be the header or the index"),
             ("a,1\n2,3\n4,5\n", "'a' is not a number .line 1"),
             ("1,2\na,3\n4,5\n", "'a' is not a number .line 2"),
@@ -79,6 +82,15 @@ class TestFrames:
             np.testing.assert_array_equal(read(tmp_path, text), rows)
         with pytest.warns(InputWarning, match="leave it out if it is a header"):
             np.testing.assert_array_equal(read(tmp_path, "0 1\n3 2\n"), [[0, 1], [3, 2]])
+
+    @pytest.mark.parametrize("labels", [[1, 2, 3], [101, 2054, 102], [2, 0, 1]])
+    def test_numbers_that_may_be_labels_are_said(self, tmp_path, labels):
+        """Columns counted from 1, token ids, an index that was shuffled: they stay, as rows of logits may be whole."""
+        frame = pd.DataFrame(Z.T[:, [0, 1, 0]] + 0.125, columns=labels, index=labels)
+        for header, index, end in ((True, False, "line"), (False, True, "column")):
+            text = frame.to_csv(header=header, index=index)
+            with pytest.warns(InputWarning, match=f"first {end} .* is read as numbers; leave it out if it is a"):
+                assert read(tmp_path, text).shape == (3 + header, 3 + index)
 
 
 class TestText:
@@ -111,6 +123,13 @@ class TestText:
         with pytest.raises(InputError, match=f"z.csv.{packed}: cannot be read as .csv"):
             read(tmp_path, b"0.5,1\n", f"z.csv.{packed}")
 
+    def test_a_file_of_two_arrays_is_not_read_as_the_first(self, tmp_path):
+        buffer = io.BytesIO()
+        for one in (Z, 2 * Z):
+            np.save(buffer, one)
+        with pytest.raises(InputError, match=r"176 bytes follow the first array; several arrays need \.npz"):
+            read(tmp_path, buffer.getvalue(), "z.npy")
+
     @pytest.mark.parametrize(
         ("text", "words"),
         [
@@ -123,6 +142,8 @@ class TestText:
             ("0\n50256\n1012\n", "token ids"),
             ("101,2054,102\n101,,102\n", "integers from 101 to 2054, which look like token ids"),
             ("0,05\n2,5\n", "'0,05' may be one number with a decimal comma or two"),
+            ("0,5,1,2\n-0,5,3,1\n", "'-0,5' may be one number with a decimal comma or two"),
+            ("0,5,1,2\n2,5,3,05\n", "'3,05' may be one number with a decimal comma or two"),
             ("1\u00a0000 2\n3 4\n", r"line 1 holds the blank U\+00A0, which may part fields or thousands"),
             ("1 2\n3\u202f4\n", r"line 2 holds the blank U\+202F"),
             ("1,\u00a02\n3,4\u00a0000\n", "is not a number .line 2"),
@@ -167,7 +188,9 @@ class TestText:
     def test_lines_that_may_be_one_number_with_a_decimal_comma_are_said(self, tmp_path):
         with pytest.warns(InputWarning, match="two whole numbers, such as '1,5'; if the comma is a decimal sign"):
             np.testing.assert_array_equal(read(tmp_path, "1,5\n-2,25\n"), [[1, 5], [-2, 25]])
-        for text in ("1, 5\n2, 25\n", "1,5.0\n2,25\n", "1,-5\n2,25\n", "1,5,1\n2,25,1\n"):
+        with pytest.warns(InputWarning, match="only whole numbers, such as '0,25,1,75'"):
+            np.testing.assert_array_equal(read(tmp_path, "0,25,1,75\n2,50,0,10\n"), [[0, 25, 1, 75], [2, 50, 0, 10]])
+        for text in ("1, 5\n2, 25\n", "1,5.0\n2,25\n", "1,-5\n2,25\n", "1,5,1\n2,25,1\n", "1,5,3,4\n2,25,1,0\n"):
             assert read(tmp_path, text)[1, 1] == 25
 
     def test_a_row_that_is_left_out_is_said(self, tmp_path):
