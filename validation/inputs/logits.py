@@ -19,6 +19,8 @@ from validation.inputs.array_files import load_arrays
 from validation.inputs.mask_names import Mask
 
 SUFFIXES = (".npy", ".npz", ".csv", ".tsv")
+NAMES = ("logits", "scores", "attn_scores", "attn_logits", "attn_weights", "attentions", "arr_0")
+"""What logits may be called, the last by NumPy, in a file that holds nothing else but masks."""
 UNDERSTOOD = ("logits, key_mask, attention_mask, key_padding_mask, attn_mask, causal, heads",)
 
 
@@ -80,7 +82,7 @@ def _of_archive(file: Archive) -> NDArray[Any]:
     scale = next((name for name in file.left if name.split(".")[-1] in archive.SCALE), None)
     if scale is not None:
         raise InputError(f"{scale}: logits are taken as they stand, in nats; scale them, and leave {scale} out")
-    names = list(file.left)
+    names = [name for name in file.left if name.split(".")[-1] in NAMES]
     if "logits" not in names and len(names) != 1:
         raise InputError(f"expected an array named 'logits', found {', '.join(file.names) or 'nothing'}")
     logits = file.left.pop("logits" if "logits" in names else names[0])
