@@ -40,8 +40,8 @@ def plain_array(values: Any, name: str, accepted: str = "accepted are rectangula
     InputError
         If it is ragged, has a unit, cannot be converted, or is of bytes without a type, as bfloat16 becomes in a file.
     """
-    if not getattr(getattr(values, "dim", None), "is_dimensionless", True):
-        raise InputError(f"{name} have a unit, that of {_short(values)}; {accepted}")
+    if (unit := _with_unit(values)) is not None:
+        raise InputError(f"{name} have a unit, that of {_short(unit)}; {accepted}")
     try:
         array = np.asarray(_unpacked(values))
     except InputError:
@@ -78,6 +78,21 @@ def float_array(values: Any, name: str) -> NDArray[np.float64]:
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name} have the data type {array.dtype}; accepted are rectangular arrays of numbers")
     return array.astype(np.float64)
+
+
+def positive_array(values: Any, name: str) -> NDArray[np.float64]:
+    """As `float_array`, of finite numbers above 0.
+
+    Raises
+    ------
+    InputError
+        As there, and naming the first number that is not.
+    """
+    array = float_array(values, name)
+    refuse_not_finite(array, name)
+    if (wrong := array[array <= 0]).size:
+        raise InputError(f"{name} must be above 0, got {wrong.flat[0]}")
+    return array
 
 
 def bool_array(values: ArrayLike, name: str, sense: str) -> NDArray[np.bool_]:
@@ -143,6 +158,13 @@ def refuse_not_finite(values: NDArray[np.float64], name: str) -> None:
         raise InputError(f"{name} has {values[place]} at {shown}{more}; accepted are finite numbers")
 
 
+def _with_unit(values: Any) -> Any:
+    """The first quantity with a unit, also in a list, of which NumPy keeps the bare numbers; None if there is none."""
+    if isinstance(values, (list, tuple)):
+        return next((found for one in values if (found := _with_unit(one)) is not None), None)
+    return None if getattr(getattr(values, "dim", None), "is_dimensionless", True) else values
+
+
 def _unpacked(values: Any) -> Any:
     """What `numpy.asarray` converts without loss: it drops masks, and fails on tensors that have a gradient."""
     if isinstance(values, np.ma.MaskedArray):
@@ -155,8 +177,8 @@ def _unpacked(values: Any) -> Any:
     if hasattr(values, "dtypes") and hasattr(values, "to_numpy"):
         return _table(values)
     if dims := [str(name).lower() for name in getattr(values, "dims", ())]:
-        early = [name for name in dims[:-1] if name.startswith("key")]
-        if early and not dims[-1].startswith("key"):
+        early = [name for name in dims[:-1] if name == "k" or name.startswith("key")]
+        if early and dims[-1] != "k" and not dims[-1].startswith("key"):
             raise InputError(f"the dimensions {tuple(dims)} do not end with that of the keys; transpose it")
     return values
 
@@ -177,7 +199,8 @@ def _table(frame: Any) -> Any:
     """Values of a pandas object, missing ones NaN; its own nullable types would become objects."""
     kinds = frame.dtypes if isinstance(frame.dtypes, Sequence) or hasattr(frame.dtypes, "__iter__") else [frame.dtypes]
     array = np.asarray(frame)
-    if array.dtype == object and all(getattr(kind, "kind", "O") in "biuf" for kind in kinds):
+    found = {getattr(kind, "kind", "O") for kind in kinds}
+    if array.dtype == object and (found <= set("iuf") or found == {"b"}):
         return frame.to_numpy(dtype=np.float64, na_value=np.nan)
     return array
 

@@ -22,7 +22,8 @@ def rows_of(dump: ArrayLike) -> xr.DataArray:
     ----------
     dump
         Nats (batch, heads, queries, keys), (heads, queries, keys), (queries, keys), or a sequence of the first, one a
-        layer; NaN or -inf masks a key. Arrays of NumPy, tensors of torch.
+        layer; NaN or -inf masks a key. Arrays of NumPy, tensors of torch; an array of xarray may have its dimensions
+        before that of the keys in any order, if all are named so.
 
     Returns
     -------
@@ -43,17 +44,23 @@ def rows_of(dump: ArrayLike) -> xr.DataArray:
     return xr.DataArray(
         values.reshape(-1, values.shape[-1]),
         dims=("row", "key"),
-        coords={"row_name": ("row", dump_names(values.shape))},
+        coords={"row_name": ("row", _names(values.shape, _axes(dump, values.ndim - 1)))},
         name="logits",
         attrs={"units": "nats"},
     )
 
 
-def dump_names(shape: tuple[int, ...]) -> list[str]:
+def _axes(dump: Any, number: int) -> list[str]:
+    """Which axes a dump has before that of the keys: those that an array names, else the last of `AXES`."""
+    names = [str(name).lower() for name in getattr(dump, "dims", ())][:-1]
+    said = [axis for name in names for axis in AXES if name == axis[0] or name.startswith(axis)]
+    return said if len(said) == number == len(set(said)) else list(AXES[len(AXES) - number :])
+
+
+def _names(shape: tuple[int, ...], axes: list[str]) -> list[str]:
     """Names of the rows of a dump (..., keys), such as "b0 h3 q5"."""
-    letters = [axis[0] for axis in AXES[len(AXES) - len(shape) + 1 :]]
     return [
-        " ".join(f"{letter}{number}" for letter, number in zip(letters, place, strict=True))
+        " ".join(f"{axis[0]}{number}" for axis, number in zip(axes, place, strict=True))
         for place in np.ndindex(shape[:-1])
     ]
 

@@ -113,8 +113,9 @@ def check_logits(logits: Any, names: Sequence[str] | None = None) -> NDArray[np.
     refuse_codes(given, values if np.isnan(above).all() else above, "logits")
     values = mask_fills(np.atleast_2d(values), row_names=names)
     if _like_probabilities(values):
+        empty = "" if np.nan_to_num(values).any(axis=1).all() else " or is 0 throughout"
         warnings.warn(
-            "logits: every row sums to 1: these look like probabilities; log(p) has the same softmax",
+            f"logits: every row sums to 1{empty}: these look like probabilities; log(p) has the same softmax",
             InputWarning,
             stacklevel=1,  # always this line, so that Python says it once
         )
@@ -122,11 +123,14 @@ def check_logits(logits: Any, names: Sequence[str] | None = None) -> NDArray[np.
 
 
 def _like_probabilities(values: NDArray[np.float64]) -> bool:
-    """Whether rows sum to 1 without being whole numbers, as a row of one key or [1, 0, 0] may be by chance."""
+    """Whether rows sum to 1 without being whole numbers, as a row of one key or [1, 0, 0] may be by chance.
+
+    Rows of zeros are padding.
+    """
     known = np.where(np.isnan(values), 0.0, values)
     if (known < 0).any() or not ((known > 0) & (known < 1)).any():
         return False
-    return bool((np.abs(known.sum(axis=1) - 1) < ROUNDING).all())
+    return bool((np.abs(known[known.any(axis=1)].sum(axis=1) - 1) < ROUNDING).all())
 
 
 def _masked_as_nan(logits: ArrayLike, names: Sequence[str] | None = None) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -103,6 +104,8 @@ def test_real_tensors():
         (pd.DataFrame({"a": [1.0], "b": ["x"]}), "data type object"),
         (pd.DataFrame({"a": ["1.5", "2"]}), "data type object|data type str"),
         ([1.0, 2.0] * b2.mV, "have a unit"),
+        ([[1.0 * b2.mV, 2.0 * b2.mV]], "have a unit"),
+        (pd.DataFrame({"a": [True, False], "b": [1.0, 2.0]}), "data type object"),
         ([np.ones((2, 2)), np.ones(2)], "not a rectangular array"),
         (np.array([[0, 50256]]), "integers from 0 to 50256, which look like token ids or quantised values"),
         (np.array([[-32768, 3], [32767, 4]], np.int16), "look like token ids or quantised values"),
@@ -265,8 +268,14 @@ class TestProbabilities:
             check_logits(softmax(attention_rows()).astype(kind))
         assert len(said) == 1
 
+    def test_rows_of_padding_hide_nothing(self):
+        rows = np.nan_to_num(softmax(attention_rows()))
+        rows[::3] = 0.0
+        with pytest.warns(InputWarning, match="every row sums to 1 or is 0 throughout: these look like probabilities"):
+            check_logits(rows)
+
     def test_other_rows_are_not(self):
-        for rows in ([[1, 0, 0]], [[0.5, 0.4]], [[1.5, -0.5]], [[0.5, 0.5], [1.0, 0.5]]):
+        for rows in ([[1, 0, 0]], [[0.5, 0.4]], [[1.5, -0.5]], [[0.5, 0.5], [1.0, 0.5]], [[0.0, 0.0]]):
             check_logits(rows)
 
 
@@ -286,6 +295,15 @@ class TestDumps:
         assert seen == set(range(24))
         assert rows_of(self.DUMP[0]).row_name.values[5] == "h1 q1"
         assert rows_of([Tensor(self.DUMP), Tensor(self.DUMP)]).row_name.values[-1] == "l1 b1 h2 q3"
+
+    def test_dimensions_that_are_named_name_the_rows(self):
+        turned = xr.DataArray(self.DUMP.swapaxes(1, 2), dims=("batch", "query", "head", "key"))
+        rows = rows_of(turned)
+        np.testing.assert_array_equal(rows.sel(row=rows.row_name == "b1 q3 h2").values[0], self.DUMP[1, 2, 3])
+        assert rows_of(turned[:, 0]).row_name.values[-1] == "b1 h2"
+        assert rows_of(turned.rename(query="i")).row_name.values[-1] == "b1 h3 q2"
+        with pytest.raises(InputError, match="do not end with that of the keys"):
+            rows_of(xr.DataArray(self.DUMP[0, 0], dims=("k", "q")))
 
     @pytest.mark.parametrize("bad", [np.zeros(3), np.zeros((1,) * 6), [["a"]], np.zeros((0, 3))])
     def test_no_dump(self, bad):
