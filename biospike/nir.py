@@ -35,6 +35,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from biospike.arrays import float_array, refuse_not_finite
 from biospike.errors import InputError
 from biospike.ideal.attention.layers import Affine
 from biospike.ideal.framework_lif import FRAMEWORK_LIF, Norse, NorseBox, Sinabs
@@ -76,7 +77,7 @@ class Neurons:
 
     def run(self, currents: ArrayLike, dtype: Any = np.float64) -> NDArray[Any]:
         """Spikes (T, n) under currents (T, n), by the formulas of the conventions."""
-        rows = np.asarray(currents)
+        rows = float_array(currents, "currents")
         if rows.shape[-1] != len(self.kinds):
             raise InputError(f"the layer has {len(self.kinds)} neurons, the input has {rows.shape[-1]}")
         spikes = np.zeros(rows.shape, np.int64)
@@ -109,9 +110,10 @@ def run(layers: Layers, inputs: ArrayLike, dtype: Any = np.float32) -> NDArray[A
     Raises
     ------
     InputError
-        If a layer does not take what the one before it gives.
+        If inputs are not finite numbers, or a layer does not take what the one before it gives.
     """
-    x: NDArray[Any] = np.asarray(inputs, dtype=dtype)
+    x: NDArray[Any] = float_array(inputs, "inputs").astype(dtype)
+    refuse_not_finite(x, "inputs")
     for layer in layers:
         if isinstance(layer, Neurons):
             x = layer.run(x, dtype).astype(dtype)

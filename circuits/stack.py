@@ -26,8 +26,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from biospike import parameters
+from biospike.arrays import float_array, positive_array
 from biospike.errors import InputError
-from biospike.parameters import flag
 from biospike.session import assemble
 from circuits import projection
 from circuits.attention import SpikingAttention
@@ -52,7 +53,7 @@ def _blocks(values: Iterable[SpikingAttention]) -> tuple[SpikingAttention, ...]:
 
 
 def _matrices(values: Any) -> tuple[NDArray[np.float64], ...]:
-    return tuple(np.asarray(value, dtype=float) for value in values)
+    return tuple(float_array(value, "W_o") for value in values)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -85,8 +86,8 @@ class Stack(TokenCircuit):
     blocks: tuple[SpikingAttention, ...] = attrs.field(converter=_blocks)
     W_o: tuple[NDArray[np.float64], ...] = attrs.field(converter=_matrices)
     residual_scales: NDArray[np.float64] | None = None
-    peak_rate: float = 0.5
-    residual: bool = flag(True)
+    peak_rate: float = parameters.number(0.5, above=0, maximum=1)
+    residual: bool = parameters.flag(True)
 
     def __attrs_post_init__(self) -> None:
         if not self.blocks or len(self.W_o) != len(self.blocks):
@@ -162,13 +163,13 @@ class Stack(TokenCircuit):
         y = as_samples(x, self.features)
         blocks: list[SpikingAttention] = []
         scales = []
-        for number, (block, out) in enumerate(zip(self.blocks, self.W_o, strict=True)):
+        for block, out in zip(self.blocks, self.W_o, strict=True):
             fitted = block.fit(y)
             y = self._next(y, fitted.limit_of(y), out)
-            known = None if self.residual_scales is None else self.residual_scales[number]
             blocks.append(fitted)
-            scales.append(self.peak_rate / np.abs(y).max() if known is None else known)
-        return attrs.evolve(self, blocks=blocks, residual_scales=np.array(scales))
+            scales.append(self.peak_rate / (np.abs(y).max() or 1.0))
+        known = np.array(scales) if self.residual_scales is None else self._scales()
+        return attrs.evolve(self, blocks=blocks, residual_scales=known)
 
     def unmasked(self, key_mask: ArrayLike | None, samples: int, tokens: int) -> NDArray[np.bool_]:
         """See `TokenCircuit`; blocks are causal or not together."""
@@ -183,9 +184,13 @@ class Stack(TokenCircuit):
                 raise InputError(f"Stack: residual {number} needs {largest:.3g} spikes a step and can have 1")
 
     def _scales(self) -> NDArray[np.float64]:
-        if self.residual_scales is None:
-            raise InputError("Stack: residual_scales must be set; fitted(tokens) chooses them")
-        return self.residual_scales
+        found = None if self.residual_scales is None else np.shape(self.residual_scales)
+        if found != (len(self.blocks),):
+            raise InputError(
+                f"Stack: residual_scales must have the shape {(len(self.blocks),)}, got {found}; fitted(tokens) "
+                "chooses them"
+            )
+        return positive_array(self.residual_scales, "Stack: residual_scales")
 
     def layers(self, x: ArrayLike, key_mask: ArrayLike | None = None) -> list[xr.Dataset]:
         """Rate-domain limit of every layer: that of its block, and `residual` (sample, query, feature), y_l."""

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from biospike.arrays import float_array, refuse_not_finite
+from biospike.arrays import float_array, positive_array, refuse_not_finite
 from biospike.circuit import check_multiple
 from biospike.encoding import Bernoulli, Encoder
 from biospike.errors import InputError
@@ -212,7 +212,7 @@ class Streams(TokenCircuit):
                 f"{self.name}: scales must have the shape {(len(self.streams), self.heads)}, got "
                 f"{None if self.scales is None else np.shape(self.scales)}; fitted(tokens) chooses them"
             )
-        return np.asarray(self.scales, dtype=float)
+        return positive_array(self.scales, f"{self.name}: scales")
 
     def scaled_weights(self) -> NDArray[np.float64]:
         """Weights in thresholds for an input of one spike a step, (streams, features, heads*width)."""

@@ -33,6 +33,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from biospike.arrays import float_array
 from biospike.circuit import check_indices
 from biospike.errors import InputError
 from biospike.parameters import choice, flag, number
@@ -67,7 +68,7 @@ def bit_exact() -> Iterator[None]:
 
 def rows_of_input(inputs: ArrayLike, dtype: DTypeLike) -> Array:
     """Input of shape (T, n) in a precision; `InputError` if it is not finite or not of two dimensions."""
-    rows = np.asarray(inputs, dtype=dtype)
+    rows = float_array(inputs, "inputs").astype(dtype)
     if rows.ndim != 2:
         raise InputError(f"inputs must have the shape (T, n), got {rows.shape}")
     if not np.all(np.isfinite(rows)):

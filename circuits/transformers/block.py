@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from biospike import execution, runtime, standalone
+from biospike.arrays import plain_array
 from biospike.circuit import check_indices
 from biospike.errors import InputError
 from biospike.spike_words import BITS, words
@@ -150,7 +151,7 @@ class TransformerCircuit(abc.ABC):
         biospike.standalone.BuildError, biospike.errors.RunError
             If the target cannot be built here, or fails.
         """
-        spikes = np.asarray(x)
+        spikes = plain_array(x, "x")
         if spikes.ndim != 4 or spikes.shape[-1] != self.block.channels:
             raise InputError(f"x must have the shape (T, batch, tokens, {self.block.channels}), got {spikes.shape}")
         if spikes.size == 0:

@@ -263,11 +263,10 @@ def read_tokens(
     InputError
         Naming the value and what is accepted.
     """
-    keys, values = checked(k, v, decay, bonus)
+    keys, values, w, u = checked(k, v, decay, bonus)
     execution.check_counts(trials, seed)
     circuit.softmax.check(circuit.softmax.dt)
     tokens, channels = keys.shape
-    w, u = (np.broadcast_to(np.asarray(one, dtype=float), channels).copy() for one in (decay, bonus))
     rows = max(1, min(NEURONS_PER_BATCH // tokens, trials * channels))
     plan = Reading(circuit, keys, w, u, int(trials), int(seed), rows)
     [(chosen, reason)] = execution.settle_targets([plan], target, progress=progress)

@@ -248,6 +248,8 @@ def test_bad_parameters_are_named(change, words):
         ({"release": 0.7}, r"\+ release = 0.71 nats a step, .*: w at most 0 at rate"),
         ({"first_spikes": 10**9}, r"start - settle\*release \+ first_spikes\*w = 1e\+08 and start = 12"),
         ({"scales": np.ones((2, 2))}, r"\(3, 2\)"),
+        ({"scales": -np.ones((3, 2))}, "scales must be above 0, got -1"),
+        ({"scales": np.full((3, 2), np.nan)}, r"scales has nan at \(0, 0\), and 5 more"),
     ],
 )
 def test_what_cannot_run_is_refused_before_anything_runs(change, words, monkeypatch):

@@ -1,5 +1,6 @@
 """Two layers in one network converge to their rate-domain limit."""
 
+import attrs
 import numpy as np
 import pytest
 
@@ -107,8 +108,18 @@ def diagonal_bias(one, data):
         ({"blocks": (block(1), block(2, heads=1, encoders="shared"))}, "block 1 differs"),
         ({"blocks": (block(1), block(2, encoders="shared", tau_m="10 ms"))}, "must not leak"),
         ({"W_o": (W_O[0], W_O[1, :3])}, r"W_o of block 1 must be finite, of shape \(4, 4\)"),
+        ({"W_o": (np.ma.masked_array(W_O[0], W_O[0] < 0), W_O[1])}, "W_o of block 0 must be finite"),
+        ({"residual_scales": [0.1]}, r"residual_scales must have the shape \(2,\), got \(1,\)"),
+        ({"residual_scales": [0.1, 0.0]}, "residual_scales must be above 0, got 0"),
+        ({"residual_scales": [np.nan, 0.1]}, "residual_scales has nan at 0"),
+        ({"peak_rate": 0}, "peak_rate must be above 0"),
     ],
 )
 def test_bad_parameters_are_named(change, words):
     with pytest.raises(ValueError, match=words):
-        Stack(**({"blocks": (block(1), block(2, encoders="shared")), "W_o": tuple(W_O)} | change))
+        Stack(**({"blocks": (block(1), block(2, encoders="shared")), "W_o": tuple(W_O)} | change)).fitted(X)
+
+
+def test_a_layer_that_gives_nothing_has_a_scale():
+    one = attrs.evolve(stack(), W_o=(0 * W_O[0], W_O[1]), residual=False).fitted(X)
+    np.testing.assert_array_equal(one.residual_scales, [one.peak_rate, one.peak_rate])

@@ -252,6 +252,10 @@ def test_errors_name_the_value() -> None:
     circuit = models(rng)["qk_token"][0]
     with pytest.raises(ValueError, match="one spike a step"):
         circuit.run(np.full((2, 1, 3, 12), 2))
+    masked = np.ma.masked_array(np.ones((2, 1, 3, 12)), np.arange(72).reshape(2, 1, 3, 12) == 5)
+    for run in (circuit.run, circuit.block.run):
+        with pytest.raises(ValueError, match="x must"):
+            run(masked)
     with pytest.raises(ValueError, match=r"\(T, batch, tokens, 12\), got \(2, 3\)"):
         circuit.run(np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"at least one step, sample and token, got \(0, 1, 3, 12\)"):

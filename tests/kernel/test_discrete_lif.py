@@ -250,5 +250,7 @@ def test_errors_name_the_value() -> None:
         Paper().run([1, 2, 3])
     with pytest.raises(ValueError, match="finite"):
         Paper().run([[np.nan]])
+    with pytest.raises(ValueError, match="finite"):
+        Paper().run(np.ma.masked_array([[1.0, 2.0]], [[0, 1]]))
     with pytest.raises(ValueError, match=r"shape \(T, 3\), got \(5, 2\)"):
         Paper().build(3, b2.TimedArray(np.zeros((5, 2)), dt=1 * b2.ms))

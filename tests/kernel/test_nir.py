@@ -252,3 +252,10 @@ def test_layers_that_do_not_fit_are_refused() -> None:
     for layers in (model(Paper()), [Neurons([Paper()])]):
         with pytest.raises(InputError, match="the input has 3"):
             run(layers, np.ones((4, 3)))
+
+
+def test_inputs_that_are_no_numbers_are_refused() -> None:
+    """A masked or missing current would be no spike."""
+    for inputs in (np.ma.masked_array(np.ones((4, 2)), np.eye(4, 2)), np.full((4, 2), np.nan)):
+        with pytest.raises(InputError, match=r"inputs has nan at \(0, 0\)"):
+            run(model(Paper()), inputs)

@@ -159,13 +159,12 @@ def check_spikes(x: ArrayLike, channels: int) -> Spikes:
     InputError
         If the shape is not (T, batch, tokens, channels), or a value is not a whole number from 0 to 255.
     """
-    values = np.asarray(x)
+    values = float_array(x, "x")
     if values.ndim != 4 or values.shape[-1] != channels:
         raise InputError(f"x must have the shape (T, batch, tokens, {channels}), got {values.shape}")
-    spikes = values.astype(np.uint8)
-    if not np.array_equal(spikes, values):
-        raise InputError("x must hold spikes, 0 or 1, or whole numbers of them")
-    return spikes
+    if not ((values >= 0) & (values <= np.iinfo(np.uint8).max) & (values == np.rint(values))).all():
+        raise InputError("x must hold spikes, 0 or 1, or whole numbers of them up to 255")
+    return values.astype(np.uint8)
 
 
 def check_heads(channels: int, heads: int) -> None:

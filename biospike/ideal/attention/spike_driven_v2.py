@@ -178,7 +178,7 @@ class SpikeDrivenV2Block:
         neurons
             Those of the formula, or others in their place, such as `circuits.transformers.Membranes`.
         """
-        current = np.asarray(x, dtype=float)
+        current = float_array(x, "x")
         if current.ndim != 5 or current.shape[-1] != self.mlp_in.features:
             raise InputError(
                 f"x must have the shape (T, batch, height, width, {self.mlp_in.features}), got {current.shape}"

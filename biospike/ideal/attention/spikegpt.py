@@ -64,8 +64,7 @@ def wkv(k: ArrayLike, v: ArrayLike, decay: ArrayLike, bonus: ArrayLike, past: Ag
     InputError
         If shapes do not fit, a value is not finite, or a decay is not above 0.
     """
-    keys, values = checked(k, v, decay, bonus)
-    w, u = (np.broadcast_to(np.asarray(one, dtype=float), keys.shape[1:]) for one in (decay, bonus))
+    keys, values, w, u = checked(k, v, decay, bonus)
     numerator, denominator, maximum = Aged.nothing(keys.shape[1]) if past is None else past
     out = np.empty_like(values)
     for t, (key, value) in enumerate(zip(keys, values, strict=True)):
@@ -78,17 +77,20 @@ def wkv(k: ArrayLike, v: ArrayLike, decay: ArrayLike, bonus: ArrayLike, past: Ag
     return out, Aged(numerator, denominator, maximum)
 
 
-def checked(k: ArrayLike, v: ArrayLike, decay: ArrayLike, bonus: ArrayLike) -> tuple[Array, Array]:
-    """Keys and values (tokens, channels) as arrays of numbers; see `wkv`."""
+def checked(k: ArrayLike, v: ArrayLike, decay: ArrayLike, bonus: ArrayLike) -> tuple[Array, Array, Array, Array]:
+    """Keys and values (tokens, channels), decay and bonus (channels,), as arrays of numbers; see `wkv`."""
     keys, values = float_array(k, "k"), float_array(v, "v")
     if keys.ndim != 2 or keys.size == 0 or keys.shape != values.shape:
         raise InputError(f"k and v must have one shape (tokens, channels), got {keys.shape} and {values.shape}")
-    for name, array in (("k", keys), ("v", values), ("the bonus", np.asarray(bonus, dtype=float))):
+    w, u = float_array(decay, "the decay"), float_array(bonus, "the bonus")
+    for name, array in (("k", keys), ("v", values), ("the bonus", u)):
         refuse_not_finite(array, name)
-    w = np.asarray(decay, dtype=float)
+    for name, array in (("decay", w), ("bonus", u)):
+        if array.shape not in ((), (1,), keys.shape[1:]):
+            raise InputError(f"the {name} must have the shape {keys.shape[1:]}, one a channel, got {array.shape}")
     if not ((w > 0) & np.isfinite(w)).all():
         raise InputError(f"the decay must be above 0 nats a token, got {w[~((w > 0) & np.isfinite(w))].ravel()[0]}")
-    return keys, values
+    return keys, values, np.broadcast_to(w, keys.shape[1:]), np.broadcast_to(u, keys.shape[1:])
 
 
 def ageing_logits(k: ArrayLike, decay: ArrayLike, bonus: ArrayLike) -> Array:
@@ -101,9 +103,8 @@ def ageing_logits(k: ArrayLike, decay: ArrayLike, bonus: ArrayLike) -> Array:
     decay, bonus
         (channels,).
     """
-    keys, _ = checked(k, k, decay, bonus)
-    tokens, channels = keys.shape
-    w, u = (np.broadcast_to(np.asarray(one, dtype=float), channels) for one in (decay, bonus))
+    keys, _, w, u = checked(k, k, decay, bonus)
+    tokens = len(keys)
     age = np.arange(tokens)[:, None] - 1 - np.arange(tokens)
     aged = keys.T[:, None] - np.maximum(age, 0) * w[:, None, None]
     aged = np.where(age == -1, keys.T[:, None] + u[:, None, None], aged)
@@ -219,7 +220,7 @@ class SpikeGPTBlock:
         attend
             In the place of `wkv`: it sees these tokens only, so that nothing is to be carried on.
         """
-        tokens, past = np.asarray(x, dtype=float), self.start() if memory is None else memory
+        tokens, past = _tokens(x), self.start() if memory is None else memory
         a = normalised(tokens)
         before = np.vstack([past.attended, a[:-1]])
         k, v, r = (
@@ -239,6 +240,13 @@ class SpikeGPTBlock:
         return passed, Memory(aged, a[-1], f[-1], membrane, feed_membrane)
 
 
+def _tokens(x: ArrayLike) -> Array:
+    """Tokens (tokens, channels) as finite numbers: the spikes of one that is not would be 0."""
+    tokens = float_array(x, "x")
+    refuse_not_finite(tokens, "x")
+    return tokens
+
+
 def normalised(x: Array) -> Array:
     """LayerNorm with PyTorch's 1e-5, without gains, which the projections take in."""
     centred = x - x.mean(axis=-1, keepdims=True)
@@ -254,7 +262,7 @@ def run_blocks(blocks: list[SpikeGPTBlock], x: ArrayLike, halve_every: int = 0) 
         x is divided by two behind so many blocks, as in the released code for inference, where it goes with the blocks'
         `rescale`; 0: never. Without a threshold the two cancel; with LIF neurons they do not.
     """
-    tokens, passed = normalised(np.asarray(x, dtype=float)), []
+    tokens, passed = normalised(_tokens(x)), []
     for number, block in enumerate(blocks):
         made, _ = block.run(tokens)
         passed.append(made)
