@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Collection
 from pathlib import Path
 
+from biospike.direct_synapses import serve_directly
 from biospike.errors import BuildError
 from biospike.recorder import with_recorder
 
@@ -121,8 +122,11 @@ def unite(project: Path, independent: Collection[str] = ()) -> str:
     bodies: list[str] = []
     objects = (project / "objects.h").read_text(encoding="utf-8")
     arrays = set(re.findall(r"\b_array_\w+\b", objects))
-    for number, source in enumerate(sorted((project / "code_objects").glob("*.cpp"))):
-        lines = source.read_text(encoding="utf-8").splitlines()
+    files = sorted((project / "code_objects").glob("*.cpp"))
+    written = {source.stem: source.read_text(encoding="utf-8") for source in files}
+    direct, declared = serve_directly(written, (project / "objects.cpp").read_text(encoding="utf-8"))
+    for number, source in enumerate(files):
+        lines = (written | direct)[source.stem].splitlines()
         length = next(k for k, line in enumerate(lines) if line.strip() and not line.startswith("#include"))
         includes |= dict.fromkeys(line for line in lines[:length] if line)
         body = "\n".join(lines[length:])
@@ -148,7 +152,7 @@ def unite(project: Path, independent: Collection[str] = ()) -> str:
     # Newer versions keep the spike queue in a source file of its own.
     rest += [source.read_text(encoding="utf-8") for source in sorted((project / "brianlib").glob("*.cpp"))]
     main = with_recorder(_configurable_main((project / "main.cpp").read_text(encoding="utf-8")), objects)
-    return "\n".join([SUPPORT, *includes, *bodies, *rest, main])
+    return "\n".join([SUPPORT, declared, *includes, *bodies, *rest, main])
 
 
 def _unknown_form(where: str, what: str) -> UnknownFormError:

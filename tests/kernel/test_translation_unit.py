@@ -122,6 +122,7 @@ def project_of(path, loop):
     """A project with one code object, `loop`, in the form in which Brian2 writes the rest."""
     (path / "code_objects").mkdir()
     (path / "objects.h").write_text("")
+    (path / "objects.cpp").write_text("")
     code = f"#include <cmath>\n\nvoid _run_keys_each_step_codeobject()\n{{\n    {loop}\n    {{ v[_idx] = 0; }}\n}}\n"
     (path / "code_objects" / "keys_each_step_codeobject.cpp").write_text(code)
     for name in ("network.cpp", "run.cpp", "synapses_classes.cpp"):
