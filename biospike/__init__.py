@@ -23,6 +23,7 @@ LATER = {
     "record": "biospike.row_recording",
     "cite": "biospike.citing",
     "check_circuit": "biospike.checking",
+    "audit": "biospike.auditing.run",
 }
 
 

@@ -48,6 +48,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from biospike.circuit import KEY_STRIDE, Batch, Shape
 from biospike.errors import InputError
+from biospike.multihead import multihead_projections
 from biospike.parameters import choice, flag, number, optional_number, quantity, whole
 from biospike.random import MOST_STEPS
 from biospike.session import assemble
@@ -163,6 +164,28 @@ class SpikingAttention(AttentionLimit):
     release: float = number(0.2, above=0)
     first_spikes: int = whole(3, minimum=1, maximum=MOST_STEPS)
     settle: int = whole(128, minimum=0, maximum=MOST_STEPS)
+
+    @classmethod
+    def from_torch(cls, module: Any, tokens: ArrayLike, **parameters: Any) -> Self:
+        """Block with the projections of an ``nn.MultiheadAttention``, its scales fitted to tokens.
+
+        The block has no output projection: `ordinary` gives what the module hands to its own.
+
+        Parameters
+        ----------
+        module
+            Of torch, with queries, keys and values of one width.
+        tokens
+            Values (tokens, features) or (samples, tokens, features) in [0, 1], whatever `batch_first`.
+        parameters
+            Of the block, besides weights, biases and heads.
+
+        Raises
+        ------
+        InputError
+            If it is no such module, or the tokens do not fit.
+        """
+        return cls(**multihead_projections(module), heads=module.num_heads, **parameters).fitted(tokens)
 
     @property
     def matrices(self) -> tuple[NDArray[np.float64], ...]:
