@@ -9,7 +9,8 @@ from validation.assumptions import ASSUMPTIONS
 from validation.assumptions.sweep import LIMIT
 from validation.study.claims import IMPLIED, OURS, REPORTED, Claims, Finding, judged
 from validation.study.results import Results
-from validation.study.row_sets import GIVEN, judged_by_rows
+from validation.study.row_kinds import GIVEN
+from validation.study.row_sets import judged_by_rows
 from validation.study.verdict import Case
 
 CLAIMS = Claims()

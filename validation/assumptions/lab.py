@@ -19,7 +19,7 @@ from circuits.presentation import plan_presentation
 from circuits.token_circuit import TokenCircuit
 from validation.assumptions.sweep import Point, share_point
 from validation.data import attention_rows
-from validation.study.row_sets import FACTORS, GIVEN
+from validation.study.row_kinds import FACTORS, GIVEN
 
 import brian2 as b2
 

@@ -29,7 +29,7 @@ from validation.study import command_line
 from validation.study.options import member, members
 from validation.study.record import NOT_TIMED, StudyRecord
 from validation.study.results import Results
-from validation.study.row_sets import FACTORS
+from validation.study.row_kinds import FACTORS
 
 PRESETS = {"quick": {"trials": 64, "stretch": 1.0}, "paper": {"trials": 256, "stretch": 4.0}}
 SHOWN = ["assumption", "circuit", "knob", "bias", "bias_low", "bias_high", "predicted", "exceeds_0_01_at", "verdict"]

@@ -9,7 +9,7 @@ import attrs
 import pandas as pd
 
 from validation.assumptions.sweep import Sweep
-from validation.study.row_sets import MEANING
+from validation.study.row_kinds import MEANING
 
 COLUMNS = [
     "assumption",

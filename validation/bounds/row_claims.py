@@ -8,7 +8,8 @@ import pandas as pd
 from biospike.verdicts import NO_ERROR
 from validation.study.claims import OURS, REPORTED, Claims, Finding
 from validation.study.results import Missing, Results
-from validation.study.row_sets import GIVEN, judged_by_rows
+from validation.study.row_kinds import GIVEN
+from validation.study.row_sets import judged_by_rows
 from validation.study.verdict import FAILS, SLOWER, UNDECIDED, Case
 from validation.study.words import conditions
 

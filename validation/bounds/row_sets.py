@@ -14,7 +14,7 @@ from biospike.errors import InputError
 from biospike.metrics import t_interval
 from validation.bounds.curves import REAL, SIMPLEX, Curve, curves_of_rows
 from validation.bounds.tables import fit, judge
-from validation.study.row_sets import FACTORS, GIVEN, MEANING
+from validation.study.row_kinds import FACTORS, GIVEN, MEANING
 
 Array = NDArray[np.float64]
 

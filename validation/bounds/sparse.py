@@ -13,7 +13,7 @@ from biospike import simulate
 from biospike.ideal.softmax import softmax, sparsemax
 from biospike.metrics import shares, t_interval, total_variation
 from circuits.softmax import Escape, Integrate
-from validation.study.row_sets import FACTORS
+from validation.study.row_kinds import FACTORS
 
 import brian2 as b2
 

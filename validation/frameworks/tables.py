@@ -34,7 +34,7 @@ from validation.frameworks.measures import (
     trains,
 )
 from validation.frameworks.neurons import IDENTITY, Stand
-from validation.study.row_sets import FACTORS, GIVEN, NAMES
+from validation.study.row_kinds import FACTORS, GIVEN, NAMES
 
 import brian2 as b2
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from biospike.verdicts import NO_ERROR
 from validation.study.results import Missing, Results
-from validation.study.row_sets import GIVEN
+from validation.study.row_kinds import GIVEN
 
 
 def on_all_rows(results: Results, circuits: Sequence[str], *, erring: bool = True) -> pd.DataFrame:

@@ -15,7 +15,8 @@ from validation.softmax.by_rows import on_all_rows
 from validation.softmax.tables import regularity_law
 from validation.study.claims import OURS, PAPER, REPORTED, Claims, Finding, judged
 from validation.study.results import Missing, Results
-from validation.study.row_sets import FACTORS, GIVEN, judged_by_rows
+from validation.study.row_kinds import FACTORS, GIVEN
+from validation.study.row_sets import judged_by_rows
 from validation.study.thresholds import CLOSE, SMALL, TRIVIAL
 from validation.study.verdict import FASTER, HOLDS, ROOT, SLOWER, Case, number, order
 from validation.study.words import between, conditions

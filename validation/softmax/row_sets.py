@@ -19,7 +19,7 @@ from biospike.simulation import plan
 from biospike.tables import CONVERGENCE_MEANINGS, SUMMARY_MEANINGS, converge, summarise
 from validation.softmax.controls import NORMALISATION, late_spikes, normalisation
 from validation.softmax.tables import regularity_law
-from validation.study.row_sets import FACTORS, GIVEN, MEANING
+from validation.study.row_kinds import FACTORS, GIVEN, MEANING
 
 from brian2.units.fundamentalunits import Quantity
 

@@ -13,17 +13,9 @@ import attrs
 import pandas as pd
 
 from validation.study.claims import Finding, judged
+from validation.study.row_kinds import GIVEN, NAMES
 from validation.study.verdict import FAILS, HOLDS, Case
 from validation.study.words import between
-
-GIVEN = "given"
-FACTORS = {GIVEN: 1.0, "peaked": 2.0, "flat": 0.25}
-"""Of the logits, by the kind of the rows."""
-NAMES = {GIVEN: "these rows", "peaked": "peaked rows", "flat": "flat rows"}
-MEANING = f"{GIVEN}: the rows of the study; " + "; ".join(
-    f"{kind}: their logits times {factor:g}" for kind, factor in FACTORS.items() if kind != GIVEN
-)
-"""Of the column ``rows_kind``."""
 
 Read = Callable[[str, pd.Series], Case]
 """From a name and what was measured of a circuit, with its verdict, to the case of a claim."""

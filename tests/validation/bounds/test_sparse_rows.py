@@ -5,7 +5,7 @@ import pytest
 
 from biospike.ideal.softmax import softmax, sparsemax
 from validation.bounds.sparse import ALL, CODES, KEPT, SPARSE, SPARSEMAX, masked, measure
-from validation.study.row_sets import GIVEN
+from validation.study.row_kinds import GIVEN
 
 LOGITS = np.array([[3.0, 1.0, 2.0, 2.0, 0.5], [0.0, 0.1, 4.0, np.nan, np.nan]])
 

@@ -35,7 +35,7 @@ from validation.bounds.study import Sizes
 from validation.bounds.tables import BOUNDS, FITS, RATES, SUMMARY, fit, judge, summarise
 from validation.data import attention_rows
 from validation.spike_bounds import Config, main, prepare
-from validation.study.row_sets import FACTORS
+from validation.study.row_kinds import FACTORS
 
 TINY = Sizes(
     values=64, full=64, rows=2, uniform_rows=3, duration="40 ms", windows=5, blocks=("toy",), block_duration="60 ms",

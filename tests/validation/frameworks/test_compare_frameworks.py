@@ -23,7 +23,7 @@ from validation.frameworks.measures import conventional_macs, differ, synaptic_e
 from validation.frameworks.report import report
 from validation.frameworks.study import Result
 from validation.frameworks.tables import COLUMNS
-from validation.study.row_sets import FACTORS
+from validation.study.row_kinds import FACTORS
 
 TRAINS = 6
 CONFIG = Config(
