@@ -66,7 +66,9 @@ def _names(module: Any) -> tuple[str, ...]:
 
 
 def _heads(module: Any) -> int:
-    found = next((getattr(module, name) for name in HEADS if hasattr(module, name)), 0)
+    """Number of heads, as the layer or its configuration says it; 0 if neither does."""
+    places = [module, getattr(module, "config", None)]
+    found = next((getattr(one, name) for one in places for name in HEADS if hasattr(one, name)), 0)
     return found if isinstance(found, int) else 0
 
 

@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 
 ATTENTION_RATES = (0.01, 0.1)
 INPUT_RATES = (0.02, 0.3)
+FEWEST = 10
+"""Spikes of a row that is simulated: of fewer there are often none, and a row without a spike has no shares."""
 
 
 @attrs.frozen(kw_only=True)
@@ -117,7 +119,7 @@ def audit(
     max_rows
         Rows of a head that are measured, evenly through all of them.
     check_rows, trials
-        Rows of a head that are simulated, 0 for none, and trials of each.
+        Rows of a head that are simulated, of those that need some spikes, 0 for none, and trials of each.
     probes
         Directions of the output over which S is a mean; 0 for none, which needs no gradient.
     attention_rates, input_rates
@@ -217,7 +219,7 @@ def _attention(measured: list[Rows], tokens: int, options: Options) -> list[dict
             )
             table += found
             for row, logits, spikes in zip(found, rows.logits, needed, strict=True):
-                chosen = np.flatnonzero(np.isfinite(spikes) & (spikes >= 1))
+                chosen = np.flatnonzero(np.isfinite(spikes) & (spikes >= FEWEST))
                 if options.check_rows and len(chosen):
                     at = chosen[np.linspace(0, len(chosen) - 1, min(options.check_rows, len(chosen))).astype(int)]
                     mine.append((row, logits[at], spikes[at]))

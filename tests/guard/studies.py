@@ -201,6 +201,7 @@ CASES = (
     Case("rank_collapse", {}, small_rank, left_out=("condition", "collapse.low", "collapse.high")),
     Case("compare_ageing", {}, small_ageing),
     Case("sort_circuits", {}, small_sort, left_out=("theorems.value",)),  # differences of 1e-14
+    Case("audit_model", {"max_rows": 6, "check_rows": 0}),
     Case("calibrate_design_rule", {"circuits": ("integrate",)}, small_rule),
     Case("effective_dimension", {"sets": ("tokens", "patches-4"), "patches": 30, "trials": 2}),
     Case(

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from validation import all as every
+from validation.audit import study as audit
 from validation.conventions import study as conventions
 from validation.rule import study as rule
 from validation.speed import study as speed
@@ -28,6 +29,7 @@ RECORDS = [
     *(study for study in every.STUDIES.values() if not study.script),
     speed.STUDY,
     conventions.STUDY,
+    audit.STUDY,
     StudyRecord("all", every.Config, every.main, Claims()),
 ]
 NAMES = [record.name for record in RECORDS]
