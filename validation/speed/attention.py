@@ -92,32 +92,36 @@ def present_tokens(tokens: int, steps: int, trials: int, seed: int) -> dict[str,
 
 def verify_outputs(block: SpikingAttention, x: NDArray[np.float64], given: dict[str, Any], data: xr.Dataset) -> str:
     """Return what is wrong with attention and outputs of the first trial, in every window; empty if nothing is."""
-    attention, values, onset = record_attention(block, x, given)
-    marks = [int(mark) for mark in data["timesteps"].values]
-    first = data.isel(trial=0, sample=0, head=0)
-    outputs = first["output_count"].transpose("checkpoint", "query", "unit", "sign").values
-    if not outputs.any():
+    if not data["output_count"].isel(trial=0, sample=0).any():
         return "no output neuron spiked"
-    pairs = first["attention_count"].transpose("checkpoint", "query", "key").values
-    kept = [Counter(spike for some in attention[onset : onset + mark] for spike in some) for mark in marks]
-    for name, found, expected in (
-        ("attention", pairs, kept),
-        ("outputs", outputs, count_outputs(attention, values, onset, marks)),
-    ):
-        wrong = sum(
-            int(count) != counts[place]
-            for array, counts in zip(found, expected, strict=True)
-            for place, count in np.ndenumerate(array)
-        )
-        if wrong:
-            return f"{wrong} of {found.size} counts of the {name} are not those of an independent loop"
+    by_head, onset = record_attention(block, x, given)
+    marks = [int(mark) for mark in data["timesteps"].values]
+    for head, (attention, values) in enumerate(by_head):
+        first = data.isel(trial=0, sample=0, head=head)
+        outputs = first["output_count"].transpose("checkpoint", "query", "unit", "sign").values
+        pairs = first["attention_count"].transpose("checkpoint", "query", "key").values
+        kept = [Counter(spike for some in attention[onset : onset + mark] for spike in some) for mark in marks]
+        for name, found, expected in (
+            ("attention", pairs, kept),
+            ("outputs", outputs, count_outputs(attention, values, onset, marks)),
+        ):
+            wrong = sum(
+                int(count) != counts[place]
+                for array, counts in zip(found, expected, strict=True)
+                for place, count in np.ndenumerate(array)
+            )
+            if wrong:
+                return f"{wrong} of {found.size} counts of the {name} are not those of an independent loop"
     return ""
 
 
 def record_attention(
     block: SpikingAttention, x: NDArray[np.float64], given: dict[str, Any]
-) -> tuple[Spikes, Spikes, int]:
-    """Spikes (query, key), and (token, unit, sign) of the values, by steps from when attention begins; the onset."""
+) -> tuple[list[tuple[Spikes, Spikes]], int]:
+    """Of every head spikes (query, key), and (token, unit, sign) of the values, by steps from when attention begins.
+
+    Returns them and the onset of the window.
+    """
     plan = plan_presentation(block, x, **given | {"trials": 1})
     shape, timing = plan.shape(), block.timing(int(plan.marks[-1]), block.dt)
     axes = {
@@ -139,11 +143,15 @@ def record_attention(
             places = np.stack(np.unravel_index(np.asarray(monitor.i[:]), axes[name]), axis=1)
             for step, place in zip(steps.tolist(), places.tolist(), strict=True):
                 trains[name][step].append(tuple(place))
-    attention = [[(query, key) for _, _, query, key in some] for some in trains["keys"]]
-    values = [
-        [(token, unit, sign) for _, token, stream, _, unit, sign in some if stream == 2] for some in trains["neurons"]
-    ]
-    return attention, values, timing.onset - timing.attend_from
+    by_head = []
+    for head in range(shape.heads):
+        attention = [[(query, key) for _, own, query, key in some if own == head] for some in trains["keys"]]
+        values = [
+            [(token, unit, sign) for _, token, stream, own, unit, sign in some if (stream, own) == (2, head)]
+            for some in trains["neurons"]
+        ]
+        by_head.append((attention, values))
+    return by_head, timing.onset - timing.attend_from
 
 
 def count_outputs(

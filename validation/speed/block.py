@@ -1,7 +1,8 @@
 """The attention block at the sizes of small transformers: target fused, Brian2's own code, and torch.
 
-Every peer presents the same tokens to the same block, in a process of its own. Counts of the two targets must be the
-same, every one; torch draws numbers of its own, and its totals and its attention must be those of the same law.
+Every peer presents the same tokens to the same block, in a process of its own. Attention and outputs of target fused
+are counted again by the loop of `validation.speed.attention`. Counts of the two targets must be the same, every one;
+torch draws numbers of its own, and its totals and its attention must be those of the same law.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from biospike import execution
 from circuits.attention import SpikingAttention, softmax_circuit
 from circuits.presentation import plan_presentation, present
 from validation.inputs.tokens import drawn_weights
+from validation.speed.attention import verify_outputs
 from validation.speed.process import PeerError
 from validation.speed.watch import watch_binaries
 
@@ -95,6 +97,11 @@ def run_peer(peer: str, size: BlockSize) -> dict[str, float]:
         of torch's loop; ``call_wall_s``; ``steps`` with those before the window; ``digest`` of all counts, which is -1
         for torch; ``NAME_mean`` and ``NAME_error`` of the totals; ``distance``, mean total variation of the attention
         pooled over trials from the limit.
+
+    Raises
+    ------
+    PeerError
+        If nothing spiked, or counts of target fused are not those of the loop.
     """
     block, x = size.block()
     given = size.options(block)
@@ -116,6 +123,8 @@ def run_peer(peer: str, size: BlockSize) -> dict[str, float]:
         counts = {name: data[name].isel(sample=0).values.astype(float) for name in TOTALS}
         digest = digest_of(data)
     figures = {"loop_cpu_s": cpu, "call_wall_s": time.perf_counter() - wall, "compilations": compilations}
+    if peer == FUSED and (wrong := verify_outputs(block, x, given, data)):
+        raise PeerError(wrong)
     return figures | {"steps": timing.end, "digest": digest} | summary(block, x, counts)
 
 

@@ -7,6 +7,7 @@ import pytest
 from circuits.presentation import plan_presentation, present
 from validation.speed import block as benchmark_block
 from validation.speed.block import FUSED, TORCH, BlockSize, digest_of, disagreement, missing, run_peer, summary
+from validation.speed.process import PeerError
 
 SIZE = BlockSize(tokens=3, features=4, heads=2, width=4, steps=100, trials=3, seed=1)
 
@@ -30,6 +31,19 @@ def test_target_fused_is_timed():
     assert found["steps"] == 250 + 2 + 128 + 100 + 1
     assert disagreement(found, found) == ""
     assert disagreement(found | {"digest": 0}, found) == "its counts are not those of target fused"
+
+
+@pytest.mark.long
+def test_what_is_not_the_loops_is_not_timed(monkeypatch):
+    """Outputs that both targets had wrong would agree."""
+    monkeypatch.setattr(benchmark_block, "present", lambda *args, **given: swapped(present(*args, **given)))
+    with pytest.raises(PeerError, match="counts of the outputs are not those of an independent loop"):
+        run_peer(FUSED, SIZE)
+
+
+def swapped(data):
+    """The second head's outputs wrong, and every total right."""
+    return data.assign(output_count=data["output_count"].where(data["head"] == 0, data["output_count"][..., ::-1, :]))
 
 
 def test_another_law_is_found():
