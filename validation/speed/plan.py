@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from validation.speed.against import COMMANDS
 from validation.speed.peers import CEILING, PEERS, REFERENCE
 from validation.speed.problem import Size
 from validation.speed.published import PUBLISHED
@@ -57,6 +58,8 @@ class Preset:
         Those that Brian2's own code presents as well, which takes minutes and gigabytes for the largest.
     published : tuple of str
         Blocks of `validation.speed.published`.
+    against : tuple of str
+        Studies of `validation.speed.against`, for ``--against``.
     study_duration : str
         Of ``compare_softmax``; its default is 2 s.
     """
@@ -81,6 +84,7 @@ class Preset:
     block_trials: int
     own_code_blocks: tuple[int, ...]
     published: tuple[str, ...]
+    against: tuple[str, ...] = tuple(COMMANDS)
 
 
 PRESETS: dict[str, Preset] = {
@@ -103,6 +107,7 @@ PRESETS: dict[str, Preset] = {
         block_trials=3,
         own_code_blocks=(3,),
         published=("dssa",),
+        against=("calibrate_assumptions",),
     ),
     "quick": Preset(
         repeats=2,

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,27 +67,40 @@ def run(task: str, *, environment: dict[str, str] | None = None, **request: Any)
         place = Path(private)
         (place / "request.json").write_text(json.dumps({"task": task} | request), encoding="utf-8")
         worker = [sys.executable, "-m", "validation.speed.worker", str(place)]
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", LAUNCHER, str(place / "measured.json"), *worker],
-            env=os.environ | THREADS | {"PYTHONPATH": python_path()} | (environment or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
-        said = done.stderr.strip().splitlines()
-        measured = (
-            json.loads((place / "measured.json").read_text(encoding="utf-8"))
-            if (place / "measured.json").exists()
-            else {}
-        )
-        if measured.pop("code", 1) != 0 or not (place / "figures.json").exists():
-            raise PeerError(said[-1] if said else f"the process ended with status {done.returncode}")
+        own = os.environ | THREADS | {"PYTHONPATH": python_path()} | (environment or {})
+        measured = _launched(worker, own, place, None, needed="figures.json")
         figures = json.loads((place / "figures.json").read_text(encoding="utf-8"))
         counts = np.load(place / "counts.npy") if (place / "counts.npy").exists() else None
     return Run(figures | measured, counts)
+
+
+def measure_command(command: Sequence[str], environment: Mapping[str, str], *, cwd: str) -> dict[str, float]:
+    """``process_wall_s``, ``process_cpu_s`` and ``peak_mib`` of a command with its children; errors as of `run`."""
+    with tempfile.TemporaryDirectory(prefix="biospike-benchmark-") as private:
+        return _launched(command, environment, Path(private), cwd)
+
+
+def _launched(
+    command: Sequence[str], environment: Mapping[str, str], place: Path, cwd: str | None, *, needed: str = ""
+) -> dict[str, float]:
+    """Start a command from a small process; it must end well, and leave the file that is needed in its place."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", LAUNCHER, str(place / "measured.json"), *command],
+        env=environment,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    said = done.stderr.strip().splitlines()
+    path = place / "measured.json"
+    measured: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if measured.pop("code", 1) != 0 or not (place / needed).exists():
+        raise PeerError(said[-1] if said else f"the process ended with status {done.returncode}")
+    return measured
 
 
 def python_path() -> str:

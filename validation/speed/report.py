@@ -31,6 +31,7 @@ def report(tables: Tables, lines: list[str], machine: dict[str, Any]) -> str:
         *_attention(tables["attention"]),
         *_block(tables["block"]),
         *_published(tables["published"]),
+        *_against(tables["against"]),
         *_start(tables["start"]),
         *_study(tables["study"]),
         "## What gave no figures",
@@ -183,6 +184,21 @@ def _published(published: pd.DataFrame) -> list[str]:
         f"spikes of target fused are those of the formula.{''.join(parts)}"
     )
     return ["## Published blocks", text, markdown(table)]
+
+
+def _against(against: pd.DataFrame) -> list[str]:
+    if not len(against):
+        return []
+    table = against.groupby(["work", "cache", "checkout"], sort=False)[["process_cpu_s", "process_wall_s"]].median()
+    wide = table.unstack("checkout")
+    wide.columns = [f"{checkout}_{value}" for value, checkout in wide.columns]
+    for value in ("process_cpu_s", "process_wall_s"):
+        wide[f"ratio_{value}"] = wide[f"this_{value}"] / wide[f"older_{value}"]
+    text = (
+        "Whole processes of the studies, with what they start, in seconds: of the older commit and of this checkout, "
+        "in turn, each with a cache of its own that the cold run finds empty. A ratio below 1 says that this is faster."
+    )
+    return ["## Against an older commit", text, markdown(wide.reset_index())]
 
 
 def _start(start: pd.DataFrame) -> list[str]:

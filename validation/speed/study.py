@@ -18,7 +18,7 @@ import tyro
 from biospike.errors import InputError
 from biospike.plots import save_figure
 from biospike.random import SEEDS
-from validation.speed import machine, measure
+from validation.speed import against, machine, measure
 from validation.speed.case import CIRCUITS
 from validation.speed.figures import benchmark_figure
 from validation.speed.measure import Place
@@ -48,6 +48,9 @@ class Config:
     """Who runs them, besides biospike, which always does."""
     parts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = PARTS
     """What is measured: compare, keys, neurons, checkpoints, memory, attention, block, published, start, study."""
+    against: Annotated[str | None, tyro.conf.arg(metavar="COMMIT")] = None
+    """Run studies of an older commit too, in an environment and with a cache of its own, beside those of this checkout:
+    compare_softmax, compare_attention and calibrate_assumptions, cold and warm (an hour)."""
     repeats: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Interleaved repetitions of the comparison. Default: what the preset says."""
     seed: int = 1
@@ -66,6 +69,7 @@ class Study:
     preset: Preset
     peers: tuple[str, ...]
     points: list[Point]
+    older: str | None = None
 
 
 def prepare(config: Config) -> Study:
@@ -88,7 +92,8 @@ def prepare(config: Config) -> Study:
         preset = attrs.evolve(preset, repeats=config.repeats, curve_repeats=min(config.repeats, preset.curve_repeats))
     chosen = {REFERENCE, *config.peers}
     peers = tuple(name for name in PEERS if name in chosen)
-    return Study(config, preset, peers, points(preset, config.circuits, peers, config.parts, config.seed))
+    older = None if config.against is None else against.resolve(config.against)
+    return Study(config, preset, peers, points(preset, config.circuits, peers, config.parts, config.seed), older)
 
 
 def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:
@@ -98,7 +103,7 @@ def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:
     ------
     dict
         After each problem what is known by then: ``timings``, one row a run; ``memory``, ``attention``, ``block``,
-        ``published``, ``start`` and ``study``; empty if not asked for or not there yet.
+        ``published``, ``start``, ``study`` and ``against``; empty if not asked for or not there yet.
     """
     config, preset = study.config, study.preset
     lines += dict.fromkeys(line for point in study.points for line in point.skipped.values())
@@ -110,7 +115,7 @@ def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:
 
     for line in lines:
         say(line)
-    measured = ("timings", "memory", "attention", "block", "published", "start", "study")
+    measured = ("timings", "memory", "attention", "block", "published", "start", "study", "against")
     tables = {name: pd.DataFrame() for name in measured}
     with tempfile.TemporaryDirectory(prefix="biospike-benchmark-") as private:
         place = Place(Path(private), say, not config.quiet)
@@ -137,6 +142,11 @@ def run(study: Study, lines: list[str]) -> Iterator[dict[str, pd.DataFrame]]:
         if "published" in config.parts:
             tables["published"] = measure.published(place, preset, config.seed, lines)
             yield tables
+        if study.older is not None:
+            rows = against.run_both(study.older, preset.against, preset.curve_repeats, place.directory, say)
+            for row in rows:
+                tables["against"] = pd.concat([tables["against"], pd.DataFrame([row])], ignore_index=True)
+                yield tables
 
 
 def tabulate(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -160,6 +170,7 @@ FILES = {
     "attention": "attention",
     "block": "block",
     "published": "published",
+    "against": "against",
     "start": "start",
     "study": "study",
 }

@@ -349,6 +349,7 @@ def test_the_report_changes_with_the_numbers_and_every_panel_is_drawn() -> None:
         "attention": empty,
         "block": empty,
         "published": empty,
+        "against": empty,
         "start": empty,
         "study": empty,
     }
