@@ -143,7 +143,7 @@ def record_attention(
             places = np.stack(np.unravel_index(np.asarray(monitor.i[:]), axes[name]), axis=1)
             for step, place in zip(steps.tolist(), places.tolist(), strict=True):
                 trains[name][step].append(tuple(place))
-    by_head = []
+    by_head: list[tuple[Spikes, Spikes]] = []
     for head in range(shape.heads):
         attention = [[(query, key) for _, own, query, key in some if own == head] for some in trains["keys"]]
         values = [
