@@ -60,10 +60,14 @@ def new(arguments: list[str]) -> int:
             raise InputError(f"new circuit {name}: {target} exists; nothing was written")
     if find_spec(name) is not None:
         raise InputError(f"new circuit {name}: a module has this name, which a file {name}.py would hide; take another")
-    options.to.mkdir(parents=True, exist_ok=True)
-    for target, scaffold in targets.items():
-        text = files("validation.bench").joinpath(scaffold).read_text(encoding="utf-8")
-        text = text.replace("NAME", name).replace("CLASS", kind)
-        write_atomically(target, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+    room = files("validation.bench")
+    scaffolds = {target: room.joinpath(file).read_text(encoding="utf-8") for target, file in targets.items()}
+    try:
+        options.to.mkdir(parents=True, exist_ok=True)
+        for target, scaffold in scaffolds.items():
+            text = scaffold.replace("NAME", name).replace("CLASS", kind)
+            write_atomically(target, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"new circuit {name}: --to {options.to} cannot be written to ({error})") from None
     print(f"written: {', '.join(map(str, targets))}; next: biospike check {options.to / name}.py:{kind}")
     return 0

@@ -148,6 +148,8 @@ def test_a_scaffold_passes_its_own_test(tmp_path, monkeypatch, capsys):
     assert abs(counts / counts.sum(axis=-1, keepdims=True) - kind().limit([[0.3, -1.2, 0.9]])).max() < 2 / 250
     assert run(monkeypatch, "new", "circuit", "my_own", "--to", str(tmp_path)) == 2
     assert "exists; nothing was written" in capsys.readouterr().err
+    assert run(monkeypatch, "new", "circuit", "my_other", "--to", str(tmp_path / "my_own.py")) == 2
+    assert f"--to {tmp_path / 'my_own.py'} cannot be written to" in capsys.readouterr().err
     sys.modules.pop("my_own")
 
 
