@@ -21,9 +21,9 @@ X = RNG.uniform(0.1, 0.9, (4, 3))
 W = RNG.normal(size=(3, 3, 4))
 MANY = np.random.default_rng(6).uniform(0.1, 0.9, (40, 3))  # more tokens than an integer of 32 bits has bits
 SE = 4.5
-EXACT = list(COMMON_GATES)
+EXACT = [pytest.param(name, marks=() if name == "escape" else pytest.mark.long) for name in COMMON_GATES]
 MODES = ["streaming", pytest.param("staged", marks=pytest.mark.long)]
-"""Where each mode costs a build or many networks."""
+"""Where each mode costs many networks."""
 
 
 def toy(**options):
@@ -168,6 +168,7 @@ def test_permuting_tokens_permutes_everything_exactly_for_the_regular_code():
     assert not np.array_equal(a.output_count, b.output_count)
 
 
+@pytest.mark.long
 def test_permuting_tokens_permutes_the_distribution_otherwise():
     one = block(mode="staged").fitted(X)
     order = [2, 0, 3, 1]
@@ -210,8 +211,9 @@ def test_batches_never_show(monkeypatch, mode):
     assert whole.attention_count.sum() > 100
 
 
+@pytest.mark.long
 @pytest.mark.compiles
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["streaming", "staged"])
 def test_compiled_and_numpy_agree_spike_for_spike(tmp_path, monkeypatch, mode):
     monkeypatch.setenv("BIOSPIKE_CACHE", str(tmp_path))
     one = block(mode=mode, tau_s=50 * b2.ms, encoders="shared", delay=2 * b2.ms).fitted(X)

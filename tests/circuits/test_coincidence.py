@@ -83,7 +83,7 @@ def measure(one, x, *, steps, trials, seed):
     return measured.mean(axis=0), measured.std(axis=0, ddof=1) / np.sqrt(trials)
 
 
-@pytest.mark.parametrize("encoder", [Bernoulli(), Poisson()])
+@pytest.mark.parametrize("encoder", [Bernoulli(), pytest.param(Poisson(), marks=pytest.mark.long)])
 def test_expectation_is_the_product_of_the_rates(encoder):
     one = circuit(encoder=encoder).fitted(X)
     assert np.abs(one.products(X)).max() > 1
@@ -135,9 +135,9 @@ def test_order_of_convergence():
 def test_batches_and_trials_never_show(monkeypatch):
     one = circuit(encoders="shared")
     options = {"duration": "50 ms", "seed": 6, "target": "numpy", "windows": 2}
-    whole = present(one, np.stack([X, 1 - X]), trials=3, **options)
+    whole = present(one, np.stack([X, 1 - X]), trials=2, **options)
     monkeypatch.setattr("circuits.presentation.NEURONS_PER_BATCH", 1)
-    single = present(one, np.stack([X, 1 - X]), trials=3, **options)
+    single = present(one, np.stack([X, 1 - X]), trials=2, **options)
     np.testing.assert_array_equal(whole.coincidences, single.coincidences)
     np.testing.assert_array_equal(whole.spikes_qkv, single.spikes_qkv)
     fewer = present(one, np.stack([X, 1 - X]), trials=1, **options)

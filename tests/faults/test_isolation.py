@@ -20,13 +20,24 @@ def environment():
     return os.environ | {"PYTHONPATH": str(SCRIPT.parent.parent)}
 
 
-@pytest.mark.parametrize(
-    "command",
-    [["-m", "validation.compare_softmax"], pytest.param([str(SCRIPT)], marks=pytest.mark.long)],
-    ids=["module", "script"],
-)
-def test_preferences_in_the_working_directory_are_not_evaluated(tmp_path, command):
-    """The study's numbers are the same with the file and without it, and the file's code has not run."""
+def test_preferences_in_the_working_directory_are_not_evaluated(tmp_path):
+    """Neither by an import nor by a run; what would have been is below."""
+    (tmp_path / "brian_preferences").write_text(HOSTILE)
+    script = (
+        "from biospike import simulate\nfrom circuits.softmax import Race\n"
+        "data = simulate(Race(), [[1.0, 0.0, -1.0]], duration='60 ms', target='numpy')\n"
+        "print(int(data.spike_count[..., -1].sum()))\n"
+    )
+    start = {"cwd": tmp_path, "env": environment(), "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", script], check=False, **start)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
+    assert os.listdir(tmp_path) == ["brian_preferences"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("command", [["-m", "validation.compare_softmax"], [str(SCRIPT)]], ids=["module", "script"])
+def test_preferences_are_not_evaluated_by_a_study(tmp_path, command):
     (tmp_path / "hostile").mkdir()
     (tmp_path / "hostile" / "brian_preferences").write_text(HOSTILE)
     options = ["--circuits", "race", "--duration", "60 ms", "--trials", "2", "--target", "numpy", "--quiet"]

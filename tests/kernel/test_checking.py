@@ -33,7 +33,7 @@ def driven(factor):
 @pytest.fixture
 def uncompiled(monkeypatch):
     monkeypatch.setattr(checking.standalone, "hindrance", lambda: "not here")
-    monkeypatch.setattr(checking, "STEPS", 500)
+    monkeypatch.setattr(checking, "STEPS", 200)
 
 
 def found(kind):

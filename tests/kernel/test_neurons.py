@@ -205,7 +205,7 @@ def test_synaptic_input_in_the_step_of_a_spike(refractory: float, reset: str, ke
 
 
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
-@pytest.mark.parametrize("hold", [0, 0.03, 2, 2.0371])
+@pytest.mark.parametrize("hold", [0, 0.03, pytest.param(2, marks=pytest.mark.long), 2.0371])
 def test_exact_spike_times_reproduce_the_closed_form(reset: str, hold: float) -> None:
     # Steps of 0.1 ms; a refractory period shorter than a step, and one that ends inside a step.
     cell = LIF(refractory=hold * ms, reset=reset, spike_timing="exact")
