@@ -35,8 +35,9 @@ from validation.assumptions.sweep import (
     share_point,
     to_plain,
 )
-from validation.assumptions.table import COLUMNS, tabulate
+from validation.assumptions.table import COLUMNS, OF_ROW_SETS, tabulate
 from validation.calibrate_assumptions import Config, main, prepare
+from validation.study.row_sets import FACTORS
 
 import brian2 as b2
 
@@ -290,7 +291,9 @@ class TestStudy:
     @pytest.mark.long
     def test_files_and_columns(self, out):
         names = {path.name for path in out.iterdir()}
-        assert names == {"assumptions.csv", "assumptions.png", "assumptions.pdf", "report.md", "parts"}
+        assert names == {
+            "assumptions.csv", "assumptions.png", "assumptions.pdf", "report.md", "parts", "row_sets.csv",
+        }  # fmt: skip
         table = pd.read_csv(out / "assumptions.csv")
         assert list(table.columns) == COLUMNS
         assert set(table["verdict"]) <= {"breaks", "costs spikes", "does not matter", "unresolved"}
@@ -308,6 +311,30 @@ class TestStudy:
         assert "What breaks softmax" in text
         assert "never exceeds 0.01 within the sweep" in text
         assert "nan" not in text.lower()
+        sets = pd.read_csv(out / "row_sets.csv")
+        above, below = (
+            set(sets[said].groupby(["assumption", "circuit"]).groups)
+            for said in (sets["bias_low"] > 0.01, sets["bias_high"] <= 0.01)
+        )
+        assert f"The rows turn over whether the bias exceeds 0.01 in {len(above & below)}" in text
+
+    @pytest.mark.long
+    def test_other_rows_are_measured_at_the_realistic_end(self, out):
+        sets, table = (pd.read_csv(out / f"{name}.csv") for name in ("row_sets", "assumptions"))
+        assert list(sets.columns) == OF_ROW_SETS
+        assert set(sets["rows_kind"]) == set(FACTORS)
+        ends = table.groupby(["assumption", "circuit"], sort=False).tail(1).set_index("circuit")
+        for kind, mine in sets.set_index("circuit").groupby("rows_kind"):
+            pd.testing.assert_series_equal(mine["value"], ends["value"])
+            assert (mine["bias"].equals(ends["bias"])) == (kind == "given")
+        # A race whose largest key is due four times a step: min(1, rate*dt) of every key, by hand.
+        z = 0.25 * audit_rows()
+        fired = np.minimum(4.0 * np.exp(z - np.nanmax(z, axis=1, keepdims=True)), 1.0)
+        law = total_variation(np.nan_to_num(fired / np.nansum(fired, axis=1, keepdims=True)), softmax(z)).mean()
+        flat = sets[(sets["rows_kind"] == "flat") & (sets["assumption"] == "saturation")].iloc[0]
+        assert flat["predicted"] == pytest.approx(law)
+        assert law > 0.05
+        assert flat["bias"] == pytest.approx(law, rel=0.1)
 
     @pytest.mark.long
     def test_an_interrupted_audit_goes_on(self, out, monkeypatch):
@@ -335,7 +362,7 @@ class TestStudy:
         main(Config(out=out, **OPTIONS))
         assert ran == ["threshold_convention"]
         main(Config(out=out, **(OPTIONS | {"assumptions": ("threshold_convention",), "seed": 2})))
-        assert ran == ["threshold_convention"] * 2
+        assert ran == ["threshold_convention"] * (1 + len(FACTORS))  # on all rows
 
     def test_every_listed_assumption_is_there(self):
         """Heterogeneity among them."""
