@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from biospike import standalone
 from biospike.files import write_atomically
+from biospike.provenance import code_digest
 from biospike.recording import versions
 
 Arrays = dict[str, NDArray[Any]]
@@ -80,6 +81,14 @@ def used(directory: Path | None) -> Iterator[None]:
 def place() -> Path | None:
     """Directory of the innermost `kept_in`, None outside of all."""
     return _directories[-1] if _directories else None
+
+
+def part(make: Callable[[], Any], form: Form, **facts: Any) -> Any:
+    """What `make` makes of such values, kept where batches of the study are, if anywhere, by any run of this code."""
+    directory = place()
+    if directory is None:
+        return make()
+    return kept(directory, name_of(code=code_digest(), **facts), make, form)
 
 
 def key(circuit: standalone.Buildable, state: dict[str, Any], **run: Any) -> str | None:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from biospike import parts
 from biospike.theory.score_schur import (
     RIDGE,
     TOLERANCE,
@@ -61,6 +62,10 @@ SPIKING_MARGIN = 0.15
 """As `systems.MARGIN`, of units that are simulated, of which there are fewer samples."""
 TREE, POOR, CURVE, CUBES = "tree, weights 0.5 to 1.5", "tree, weights 0.3 to 0.8", "tree of f-I curves", "tree of cubes"
 LEAKY, BLOCK = "chain of LIF neurons", "attention block"
+
+
+Draw = Callable[[], list[Samples]]
+"""Draws the sets of samples of a system."""
 
 
 class Sizes(NamedTuple):
@@ -129,27 +134,39 @@ ALL, LINEAR = tuple(METHODS), ("score_schur", "blocks", "variance")
 def orders(sizes: Sizes, seed: int, target: str, tick: Callable[[str], None] = lambda name: None) -> pd.DataFrame:
     """One row a system and method, columns `ORDERS`."""
     rows: list[dict[str, Any]] = []
-    for system, samples, methods in _systems(sizes, seed, target):
+    for system, draw, methods in _systems(sizes, seed, target):
         tick(system)
-        rng = np.random.default_rng([seed, len(rows)])
-        for method in methods:
-            rows.append(_row(system, samples, method, [METHODS[method](one) for one in samples]))
-        nodes = len(samples[0].B)
-        rows.append(_row(system, samples, "random", [list(rng.permutation(nodes)) for _ in samples]))
+        work = partial(_ordered, system, draw, methods, [seed, len(rows)])
+        rows += parts.part(work, parts.PLAIN, table="orders", first=len(rows), sizes=sizes, seed=seed, target=target)
     tick(LEAKY)
-    recorded = neurons.leaky_chain(sizes.leaky, sizes.leaky_steps, seed)
-    samples = [one.samples for one in recorded]
-    for method in ("score_schur", "variance"):
-        rows.append(_row(LEAKY, samples, method, [METHODS[method](one) for one in samples]))
-    rows.append(_row(LEAKY, samples, "lags", [neurons.lag_order(one.lags) for one in recorded]))
+    work = partial(_ordered_by_lags, sizes, seed)
+    rows += parts.part(work, parts.PLAIN, table="orders", first=len(rows), sizes=sizes, seed=seed)
     return pd.DataFrame(rows)[ORDERS]
 
 
-def _systems(sizes: Sizes, seed: int, target: str) -> Iterator[tuple[str, list[Samples], tuple[str, ...]]]:
-    """Name, sets of samples, and the methods that are asked."""
+def _ordered(system: str, draw: Draw, methods: Sequence[str], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows of one system, of all its methods and of random orders."""
+    samples, rng = draw(), np.random.default_rng(seeds)
+    rows = [_row(system, samples, method, [METHODS[method](one) for one in samples]) for method in methods]
+    nodes = len(samples[0].B)
+    return [*rows, _row(system, samples, "random", [list(rng.permutation(nodes)) for _ in samples])]
 
-    def repeated(number: int, make: Callable[[np.random.Generator], Samples], *place: int) -> list[Samples]:
-        return [make(np.random.default_rng([seed, *place, one])) for one in range(number)]
+
+def _ordered_by_lags(sizes: Sizes, seed: int) -> list[dict[str, Any]]:
+    recorded = neurons.leaky_chain(sizes.leaky, sizes.leaky_steps, seed)
+    samples = [one.samples for one in recorded]
+    rows = [
+        _row(LEAKY, samples, method, [METHODS[method](one) for one in samples])
+        for method in ("score_schur", "variance")
+    ]
+    return [*rows, _row(LEAKY, samples, "lags", [neurons.lag_order(one.lags) for one in recorded])]
+
+
+def _systems(sizes: Sizes, seed: int, target: str) -> Iterator[tuple[str, Draw, tuple[str, ...]]]:
+    """Name, what draws the sets of samples, and the methods that are asked."""
+
+    def repeated(number: int, make: Callable[[np.random.Generator], Samples], *place: int) -> Draw:
+        return lambda: [make(np.random.default_rng([seed, *place, one])) for one in range(number)]
 
     for which, (name, weights) in enumerate(((TREE, systems.STRONG), (POOR, systems.WEAK))):
         for nodes, counts in SIZES:
@@ -165,11 +182,14 @@ def _systems(sizes: Sizes, seed: int, target: str) -> Iterator[tuple[str, list[S
             yield f"Poisson chain, gain {side}", repeated(sizes.chains, units, 3, edges), LINEAR
     for edges in systems.LENGTHS[:3:2]:
         for side, gain in zip(("below", "above"), systems.gains(edges, SPIKING_MARGIN), strict=True):
-            made = neurons.poisson_units(edges, gain, sizes.spiking_samples, sizes.spiking, seed)
+            made = partial(neurons.poisson_units, edges, gain, sizes.spiking_samples, sizes.spiking, seed)
             yield f"spiking Poisson chain, gain {side}", made, LINEAR
+    yield BLOCK, partial(_blocks, sizes, seed, target), LINEAR
+
+
+def _blocks(sizes: Sizes, seed: int, target: str) -> list[Samples]:
     whole = neurons.attention_block(sizes.block * sizes.block_samples, seed, target)
-    parts = [Samples(one, whole.B) for one in np.split(whole.values, sizes.block)]
-    yield BLOCK, parts, LINEAR
+    return [Samples(one, whole.B) for one in np.split(whole.values, sizes.block)]
 
 
 def _row(system: str, samples: list[Samples], method: str, found: Sequence[Sequence[int]]) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from biospike import parts
 from biospike.errors import InputError
 from biospike.theory.score_schur import variance_order
-from validation.sort import neurons, systems
+from validation.sort import neurons, systems, tables
 from validation.sort.figures import sort_figure
 from validation.sort.study import Config, prepare
-from validation.sort.tables import BLOCK, DRAWS, LEAKY, ORDERS, POOR, TREE, Sizes, orders, theorems
+from validation.sort.tables import BLOCK, DRAWS, LEAKY, METHODS, ORDERS, POOR, TREE, Sizes, orders, theorems
 
 SMALL = Sizes(3, 1, 300, 3, 2, 40, 2, 1000, 2, 6)
 
@@ -81,11 +82,25 @@ def test_leaky_neurons_spike_after_their_causes():
 
 
 @pytest.fixture(scope="module")
-def table():
-    names: list[str] = []
-    found = orders(SMALL, 1, "numpy", names.append)
-    assert LEAKY in names
-    return found
+def table(tmp_path_factory):
+    """The table, which an interrupted run has made but for the end, and the next one goes on with."""
+    directory, names = tmp_path_factory.mktemp("sort") / "parts", list[str]()
+
+    def stop(name):
+        names.append(name)
+        if name == LEAKY:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "WORTH_KEEPING", 0.0)
+        with pytest.raises(KeyboardInterrupt), parts.kept_in(directory):
+            orders(SMALL, 1, "numpy", stop)
+        assert names.pop() == LEAKY
+        assert names.pop() == BLOCK
+        assert len(names) > 10
+        with parts.kept_in(directory):
+            patch.setattr(tables, "METHODS", {"score_schur": METHODS["score_schur"], "variance": METHODS["variance"]})
+            return orders(SMALL, 1, "numpy")
 
 
 @pytest.mark.long
