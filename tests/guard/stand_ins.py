@@ -78,6 +78,7 @@ def made_up_processes(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
     patch.setattr("validation.speed.measure.missing", lambda peer: peer == "torch")
     patch.setattr("validation.speed.measure.lacks", lambda peer: "torch" if peer == "float32" else "")
     patch.setattr("validation.speed.measure.fused.library", lambda: None)
+    patch.setattr("validation.speed.measure.build_loop", lambda _: None)
     patch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
 
 

@@ -1,8 +1,9 @@
 """The attention block at the sizes of small transformers: target fused, Brian2's own code, and torch.
 
 Every peer presents the same tokens to the same block, in a process of its own. Attention and outputs of target fused
-are counted again by the loop of `validation.speed.attention`. Counts of the two targets must be the same, every one;
-torch draws numbers of its own, and its totals and its attention must be those of the same law.
+are counted again by the loop of `validation.speed.attention`. Counts of the two targets and of the hand-written loop
+must be the same, every one; torch draws numbers of its own, and its totals and its attention must be those of the same
+law.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import importlib.util
 import resource
 import time
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -18,11 +22,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from biospike import execution
+from biospike import execution, fused
 from circuits.attention import SpikingAttention, softmax_circuit
 from circuits.presentation import plan_presentation, present
 from validation.inputs.tokens import drawn_weights
 from validation.speed.attention import verify_outputs
+from validation.speed.peers.attention_loop import LIBRARY, Loop, build
 from validation.speed.process import PeerError
 from validation.speed.watch import watch_binaries
 
@@ -31,8 +36,13 @@ import brian2 as b2
 WINDOWS = 24
 TAU_S = 50 * b2.ms
 """Of the score membrane: the attention is on in four steps of five."""
-FUSED, OWN, TORCH = "fused", "cpp_standalone", "torch"
-BLOCK_PEERS = {FUSED: "biospike, fused", OWN: "biospike, cpp_standalone", TORCH: "torch, batched"}
+FUSED, LOOP, OWN, TORCH = "fused", "loop", "cpp_standalone", "torch"
+BLOCK_PEERS = {
+    FUSED: "biospike, fused",
+    LOOP: "hand-written C++ loop",
+    OWN: "biospike, cpp_standalone",
+    TORCH: "torch, batched",
+}
 TOTALS = ("spikes_encoder", "spikes_qkv", "coincidences", "attention_count", "output_count")
 SIGMAS = 6.0
 """Standard errors by which totals of the same law may differ."""
@@ -87,21 +97,34 @@ def build_ahead(size: BlockSize, target: str, *, progress: bool) -> None:
     execution.build_plans([plan_presentation(block, x, **size.options(block))], target, progress=progress)
 
 
-def run_peer(peer: str, size: BlockSize) -> dict[str, float]:
-    """Present the tokens once, on one core.
+@contextmanager
+def taking_the_kernels_place(directory: Path) -> Iterator[Loop]:
+    """Let the hand-written loop, compiled into a directory if it is not there, run what target fused is asked to."""
+    library = directory / LIBRARY
+    loop = Loop(library if library.exists() else build(directory))
+    original = fused.run_circuit
+    fused.run_circuit = loop
+    try:
+        yield loop
+    finally:
+        fused.run_circuit = original
+
+
+def run_peer(peer: str, size: BlockSize, directory: Path) -> dict[str, float]:
+    """Present the tokens once, on one core; the directory is that of the compiled loop.
 
     Returns
     -------
     dict
         ``loop_cpu_s``, processor time: of the binaries with their start and files, of the whole call of target fused,
-        of torch's loop; ``call_wall_s``; ``steps`` with those before the window; ``digest`` of all counts, which is -1
-        for torch; ``NAME_mean`` and ``NAME_error`` of the totals; ``distance``, mean total variation of the attention
-        pooled over trials from the limit.
+        of the loop of torch and of the hand-written one; ``call_wall_s``; ``steps`` with those before the window;
+        ``digest`` of all counts, which is -1 for torch; ``NAME_mean`` and ``NAME_error`` of the totals; ``distance``,
+        mean total variation of the attention pooled over trials from the limit.
 
     Raises
     ------
     PeerError
-        If nothing spiked, or counts of target fused are not those of the loop.
+        If nothing spiked, or counts of target fused are not those of the loop over integers.
     """
     block, x = size.block()
     given = size.options(block)
@@ -112,6 +135,10 @@ def run_peer(peer: str, size: BlockSize) -> dict[str, float]:
         from validation.speed.peers import torch_block  # noqa: PLC0415
 
         counts, cpu = torch_block.run(block, x, timing=timing, marks=plan.marks, trials=size.trials, seed=size.seed)
+    elif peer == LOOP:
+        with taking_the_kernels_place(directory) as loop:
+            data = present(block, x, target=FUSED, jobs=1, check=False, **given)
+        cpu, counts, digest = loop.took, totals_of(data), digest_of(data)
     else:
         who = resource.RUSAGE_SELF if peer == FUSED else resource.RUSAGE_CHILDREN
         with watch_binaries() as watched:
@@ -120,12 +147,16 @@ def run_peer(peer: str, size: BlockSize) -> dict[str, float]:
             after = resource.getrusage(who)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         compilations = watched.compilations
-        counts = {name: data[name].isel(sample=0).values.astype(float) for name in TOTALS}
-        digest = digest_of(data)
+        counts, digest = totals_of(data), digest_of(data)
     figures = {"loop_cpu_s": cpu, "call_wall_s": time.perf_counter() - wall, "compilations": compilations}
     if peer == FUSED and (wrong := verify_outputs(block, x, given, data)):
         raise PeerError(wrong)
     return figures | {"steps": timing.end, "digest": digest} | summary(block, x, counts)
+
+
+def totals_of(data: xr.Dataset) -> dict[str, NDArray[np.float64]]:
+    """Counts of the sample, (trials, ...), by name."""
+    return {name: data[name].isel(sample=0).values.astype(float) for name in TOTALS}
 
 
 def digest_of(data: xr.Dataset) -> int:

@@ -18,6 +18,7 @@ from validation.speed import attention as benchmark_attention
 from validation.speed.block import BLOCK_PEERS, FUSED, OWN, BlockSize, build_ahead, disagreement, missing
 from validation.speed.case import CIRCUITS, make_problem, simulate_options
 from validation.speed.peers import CEILING, IDENTICAL, PEERS, REFERENCE
+from validation.speed.peers.attention_loop import build as build_loop
 from validation.speed.plan import CHECKPOINTS, KEYS, VARIANTS, Point, Preset, size_of
 from validation.speed.problem import Counts, Problem
 from validation.speed.process import PeerError, run
@@ -243,12 +244,13 @@ def block(place: Place, preset: Preset, seed: int, refused: list[str]) -> pd.Dat
         for target in (FUSED, OWN):
             if target in peers:
                 build_ahead(size, target, progress=place.progress)
+        build_loop(place.directory)
         for repetition in range(preset.curve_repeats):
             expected: dict[str, float] = {}
             for peer in list(peers):
                 place.say(f"block: {tokens} tokens, {BLOCK_PEERS[peer]}, run {repetition + 1}/{preset.curve_repeats}")
                 try:
-                    found = run("block", peer=peer, block=attrs.asdict(size)).figures
+                    found = run("block", peer=peer, block=attrs.asdict(size), directory=str(place.directory)).figures
                     expected = expected or found
                     if wrong := disagreement(found, expected):
                         raise PeerError(wrong)

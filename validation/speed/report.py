@@ -160,8 +160,9 @@ def _block(block: pd.DataFrame) -> list[str]:
     text = (
         "Processor time of a step and sample, microseconds, streaming rows of escape, the attention on in four steps "
         "of five, one core: of target fused the whole call, with initial states and results; of `cpp_standalone` its "
-        "binaries; of torch the loop alone, batched over the samples in single precision. Counts of the two targets "
-        f"are the same, every one; torch's totals agree within {BLOCK_SIGMAS:g} standard errors."
+        "binaries; of the hand-written loop and of torch the loop alone, torch's batched over the samples in single "
+        "precision. Counts of the first three are the same, every one; torch's totals agree within "
+        f"{BLOCK_SIGMAS:g} standard errors."
     )
     return ["## Attention block beside its peers", text, markdown(cost)]
 

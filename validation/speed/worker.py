@@ -64,7 +64,7 @@ def block(request: dict[str, Any]) -> tuple[Figures, None]:
     """Present tokens to the block of size ``block`` by ``peer``; see `validation.speed.block.run_peer`."""
     from validation.speed.block import BlockSize, run_peer  # noqa: PLC0415
 
-    return run_peer(request["peer"], BlockSize(**request["block"])), None
+    return run_peer(request["peer"], BlockSize(**request["block"]), Path(request["directory"])), None
 
 
 def published(request: dict[str, Any]) -> tuple[Figures, None]:

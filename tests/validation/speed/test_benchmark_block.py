@@ -1,5 +1,7 @@
 """The block of the benchmark and its peers: the same numbers, or the same law, and what is found if they are not."""
 
+from pathlib import Path
+
 import attrs
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ def test_a_single_count_changes_the_digest():
 
 
 def test_target_fused_is_timed():
-    found = run_peer(FUSED, SIZE)
+    found = run_peer(FUSED, SIZE, Path())
     assert found["loop_cpu_s"] > 0
     assert found["steps"] == 250 + 2 + 128 + 100 + 1
     assert disagreement(found, found) == ""
@@ -38,7 +40,7 @@ def test_what_is_not_the_loops_is_not_timed(monkeypatch):
     """Outputs that both targets had wrong would agree."""
     monkeypatch.setattr(benchmark_block, "present", lambda *args, **given: swapped(present(*args, **given)))
     with pytest.raises(PeerError, match="counts of the outputs are not those of an independent loop"):
-        run_peer(FUSED, SIZE)
+        run_peer(FUSED, SIZE, Path())
 
 
 def swapped(data):
@@ -63,7 +65,7 @@ def test_torch_keeps_the_law():
     from validation.speed.peers import torch_block  # noqa: PLC0415
 
     size = attrs.evolve(SIZE, steps=300, trials=20)
-    found, fused = (run_peer(peer, size) for peer in (TORCH, FUSED))
+    found, fused = (run_peer(peer, size, Path()) for peer in (TORCH, FUSED))
     assert fused["output_count_mean"] > 100
     assert disagreement(found, fused) == ""
     attention, x = size.block()
