@@ -25,6 +25,7 @@ COLOURS = {
     "numpy": (GREEN, "^"),
     "fused": (BLUE, "*"),
     "numba": ("#BCBD22", "<"),
+    "jax": ("#17BECF", ">"),
     "brian2": (ORANGE, "D"),
     "nest": (PURPLE, "P"),
     "snntorch": (RED, "v"),

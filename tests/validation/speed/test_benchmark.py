@@ -20,7 +20,7 @@ from validation.speed import measure
 from validation.speed import study as benchmark
 from validation.speed.case import CIRCUITS, draw_logits, make_problem, simulate_options
 from validation.speed.figures import benchmark_figure
-from validation.speed.peers import IDENTICAL, LAW, PEERS, plain_brian2, with_numba, with_numpy
+from validation.speed.peers import IDENTICAL, LAW, PEERS, plain_brian2, with_jax, with_numba, with_numpy
 from validation.speed.peers import frameworks as benchmark_frameworks
 from validation.speed.peers import loop as benchmark_loop
 from validation.speed.plan import PARTS, PRESETS, Point, points, size_of
@@ -188,6 +188,15 @@ def test_the_numba_loop_keeps_the_law(circuit: str) -> None:
         pytest.skip(f"{missing} is not installed")
     problem = problem_of(circuit, steps=1500)
     assert verify(problem, with_numba.run(problem).counts, simulated(problem), LAW) == ""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("circuit", list(CIRCUITS))
+def test_the_jax_scan_keeps_the_law(circuit: str) -> None:
+    if missing := PEERS["jax"].missing():
+        pytest.skip(f"{missing} is not installed")
+    problem = problem_of(circuit, steps=1500)
+    assert verify(problem, with_jax.run(problem).counts, simulated(problem), LAW) == ""
 
 
 def test_target_fused_takes_part(tmp_path: Path) -> None:

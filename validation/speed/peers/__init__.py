@@ -102,6 +102,12 @@ def _numba(problem: Problem, directory: Path) -> Outcome:
     return with_numba.run(problem)
 
 
+def _jax(problem: Problem, directory: Path) -> Outcome:
+    from validation.speed.peers import with_jax  # noqa: PLC0415
+
+    return with_jax.run(problem)
+
+
 def _brian2(problem: Problem, directory: Path) -> Outcome:
     from validation.speed.peers import plain_brian2  # noqa: PLC0415
 
@@ -155,6 +161,14 @@ PEERS: dict[str, Peer] = {
             run=_numba,
             imports=("validation.speed.peers.with_numba",),
             needs=("numba",),
+        ),
+        Peer(
+            name="jax",
+            label="JAX scan",
+            run=_jax,
+            imports=("validation.speed.peers.with_jax",),
+            needs=("jax",),
+            **SLOW,
         ),
         Peer(name="numpy", label="NumPy loop", run=_numpy, imports=("validation.speed.peers.with_numpy",), **SLOW),
         Peer(
