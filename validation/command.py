@@ -25,14 +25,14 @@ OWN: dict[str, Callable[[list[str]], int]] = {
     "doctor": doctor.main,
     "new": own.new,
 }
-MODULES = {"provenance": "biospike.provenance"}
+MODULES = {"audit": "validation.audit_model", "provenance": "biospike.provenance"}
 
 
 def usage() -> str:
     """Text of ``biospike --help``."""
     lines = ["usage: biospike [--version] COMMAND ...", "", str(__doc__).replace("``", "").strip(), "", "studies:"]
     lines += [f"  {name}" for name in STUDIES]
-    lines += ["  sweep FILE.toml: compare_softmax over a grid", "", "bench:"]
+    lines += ["  audit: audit_model", "  sweep FILE.toml: compare_softmax over a grid", "", "bench:"]
     lines += [f"  {name}: {_first_line(work)}" for name, work in OWN.items()]
     lines += [
         "  provenance: say what made a file of results, and how to make it again",

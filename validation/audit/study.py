@@ -35,7 +35,7 @@ class Config:
     module: Annotated[str | None, tyro.conf.arg(metavar="FILE.py:FUNCTION")] = None
     """A function of yours that returns a module of torch and what it is called with; the file is executed."""
     package: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """A folder of Hugging Face: config.json, model.safetensors, a tokenizer. Needs the extras ml and hf."""
+    """A folder of Hugging Face: config.json, model.safetensors, a tokenizer. Needs the extra hf."""
     texts: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Texts for --package, one a line; default eight sentences."""
     weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -71,7 +71,7 @@ class Config:
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results/audit_model")
     """Directory for tables, figure and report."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Do not show the table."""
+    """Show neither table nor notes."""
 
 
 class Study(NamedTuple):
@@ -130,7 +130,7 @@ def main(config: Config) -> None:
         out.report(
             report(study.source.text, found, CLAIMS.findings(out), f"seed {config.seed}, target {config.target}")
         )
-        for note in found.notes:
+        for note in () if config.quiet else found.notes:
             print(f"note: {note}", file=sys.stderr)
 
 

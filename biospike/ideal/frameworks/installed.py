@@ -19,7 +19,7 @@ NEURON_FRAMEWORKS = (*FRAMEWORKS, "norse", "sinabs", "bindsnet")
 """Those whose neurons are driven."""
 ML = "pip install 'biospike[ml]'"
 INSTALL = dict.fromkeys(("torch", *FRAMEWORKS), ML) | {
-    "transformers": "pip install 'biospike[ml,hf]'",
+    "transformers": "pip install 'biospike[hf]'",
     "norse": "pip install torch==2.13.0 nir nirtorch, then pip install --no-deps norse",
     "sinabs": "in an environment of its own, pip install --no-deps sinabs nir==1.0.4 nirtorch==2.0.2",
     "bindsnet": "in an environment of its own, pip install bindsnet",
