@@ -33,7 +33,6 @@ class Heard:
     told : dict
         Attention layer that has no rows -> why.
     account : Account
-        Of a model with nodes.
     tokens : int
         Of the output.
     fired : bool
@@ -44,7 +43,7 @@ class Heard:
     rows: list[Rows]
     nodes: dict[str, Currents | str]
     told: dict[str, tuple[str, str]]
-    account: Account | None
+    account: Account
     tokens: int
     fired: bool
     notes: tuple[str, ...]
@@ -65,9 +64,9 @@ def listen(
     graph = bool(layers) and probes > 0 and not nodes and not made_without
     watches = [Watch(torch, name, one, graph) for name, one in layers.items()]
     heard = [NodeWatch(torch, name, one) for name, one in nodes.items()]
-    account = Account(torch, module) if nodes else None
+    account = Account(torch, module)
     with untouched(torch, module) as handles:
-        hooked: list[Any] = [*watches, *heard, *([] if account is None else [account])]
+        hooked: list[Any] = [*watches, *heard, account]
         for one in hooked:
             handles.extend(one.hooks())
         output = first_tensor(torch, run(torch, module, args, kwargs, graph=graph))
@@ -80,6 +79,8 @@ def listen(
     ]
     if made_without and probes and layers:
         why = "parameters were made in inference mode, where there are no gradients: no S"
+    for watch, call, _ in calls:
+        account.of_attention(call, watch.module)
     notes = (why,) if why else ()
     if nodes and calls:
         notes = ("a model with spiking nodes: no gradient but that of a surrogate, hence no S",)

@@ -15,7 +15,7 @@ from biospike.auditing.given import checked_module, parts_of, unpacked
 from biospike.auditing.laws import circuits_of, simulated
 from biospike.auditing.layers import attention_layers
 from biospike.auditing.measure import COLUMNS, head_rows, node_row
-from biospike.auditing.model import listen
+from biospike.auditing.model import Heard, listen
 from biospike.auditing.nodes import neuron_of, node_layers
 from biospike.auditing.records import Attention, Currents, check_outputs
 from biospike.auditing.rows import Rows, joined
@@ -70,7 +70,7 @@ class Audit:
     table : DataFrame
         One row a layer, head and circuit, and one a layer of nodes; columns are `biospike.auditing.measure.COLUMNS`.
     energy : DataFrame
-        Of models with spiking nodes, one row a line of the accounts; columns are `biospike.auditing.energy.COLUMNS`.
+        One row a line of the accounts, none of arrays; columns are `biospike.auditing.energy.COLUMNS`.
     notes : tuple of str
         Of the whole model.
     """
@@ -127,7 +127,7 @@ def audit(
     batch_size, batch_axis
         Samples on which the model is run at a time, and their axis in the inputs; default all at once.
     op_counter
-        Whether SpikingJelly's counter is asked too, of a model with nodes: it runs the model once more, and slowly.
+        Whether SpikingJelly's counter is asked too, where it is installed: it runs the model once more, and slowly.
     seed, target
         Of the simulation; the seed is also that of probes, noise and thresholds.
 
@@ -189,15 +189,23 @@ def _of_module(module: Any, inputs: Any, options: Options, batch_size: int | Non
         if name not in by_layer
     ]  # fmt: skip
     table += [_node(name, nodes[name], [part.nodes[name] for part in parts], options.seed) for name in nodes]
-    account: list[dict[str, Any]] = []
-    accounts = [part.account for part in parts if part.account is not None]
-    if accounts:
-        account = energy.lines(accounts)
-        if options.op_counter and len(accounts) == 1:
-            with untouched(torch, module):
-                account += energy.of_op_counter(torch, module, args, kwargs, accounts[0].ones)
+    account = energy.lines([part.account for part in parts], options.input_rates)
+    if nodes:
+        table.append(_whole(type(module).__name__, parts, account))
+    if options.op_counter and len(parts) == 1:
+        with untouched(torch, module):
+            account += energy.of_op_counter(torch, module, args, kwargs, parts[0].account)
     said = dict.fromkeys([*notes, *(note for part in parts for note in part.notes)])
     return Audit(_frame(table), _frame(account, energy.COLUMNS), tuple(said))
+
+
+def _whole(kind: str, parts: list[Heard], account: list[dict[str, Any]]) -> dict[str, Any]:
+    """Row of a model with nodes: its energy a sample, at the lowest and the highest rate of inputs."""
+    heard = (next((one for one in part.nodes.values() if isinstance(one, Currents)), None) for part in parts)
+    samples = sum(one.spikes.shape[1] for one in heard if one is not None)
+    row: dict[str, Any] = {"layer": "all", "kind": kind, "rows": samples, "note": "energy of all layers, a sample"}
+    ends = [line["nJ"] / samples for line in account if line["line"].startswith("total at ")] if samples else []
+    return row | dict(zip(("energy_low", "energy_high"), ends, strict=False))
 
 
 def _frame(rows: list[dict[str, Any]], columns: Mapping[str, str] = COLUMNS) -> pd.DataFrame:

@@ -19,6 +19,11 @@ def audit(module, inputs, **options):
     return biospike.audit(module, inputs, **({"circuits": [Escape()], "op_counter": False} | options))
 
 
+def rows(module, inputs):
+    """Rows of layers, without that of the whole model."""
+    return audit(module, inputs).table.iloc[:-1]
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(4)
@@ -67,7 +72,7 @@ def test_replay_is_identical_in_both_step_modes(jelly, dtype):
     many = several(jelly, "m").to(x.dtype)
     few = Steps(several(jelly, "s")).to(x.dtype)
     few.inner.load_state_dict(many.state_dict())
-    first, second = audit(many, x).table, audit(few, x).table
+    first, second = rows(many, x), rows(few, x)
     for table in (first, second):
         assert list(table["kind"]) == ["LIFNode", "LIFNode", "IFNode", "IFNode"]
         assert table["note"].str.startswith("replay identical, ").all()
@@ -85,14 +90,14 @@ def test_state_inside_is_where_the_replay_begins_and_where_it_is_left(jelly):
     with torch.no_grad():
         model(x)
     before = [one.v.clone() for one in model.modules() if hasattr(one, "v")]
-    table = audit(model, x).table
+    table = rows(model, x)
     assert table["note"].str.fullmatch(r"(state carried over from before; )?replay identical, \d+ spikes").all()
     after = [one.v for one in model.modules() if hasattr(one, "v")]
     assert len(before) == 4
     assert all(map(torch.equal, before, after))
     # A layer of which every neuron spiked last is at rest.
     assert table["note"].str.contains("carried").any()
-    fresh = audit(several(jelly, "m"), x).table
+    fresh = rows(several(jelly, "m"), x)
     assert not fresh["note"].str.contains("carried").any()
 
 
@@ -113,7 +118,7 @@ def test_nodes_that_are_not_replayed_called_or_firing_are_said(jelly):
         def forward(self, x):
             return self.silent(0.001 * self.unknown(x))
 
-    table = audit(Model(), torch.rand(5, 2, 4)).table.set_index("layer")["note"]
+    table = rows(Model(), torch.rand(5, 2, 4)).set_index("layer")["note"]
     assert table["unknown"] == "ParametricLIFNode is not replayed: LIFNode and IFNode are"
     assert table["never"] == "never called on this input"
     assert table["silent"] == "silent on this input"
@@ -161,7 +166,7 @@ def leaky_model(snn, hidden, **options):
 def test_leaky_is_replayed_with_each_reset_and_state(snn, hidden, reset, delay):
     model = leaky_model(snn, hidden, reset_mechanism=reset, reset_delay=delay)
     x = torch.rand(20, 3, 12) * 2
-    table = audit(model, x).table
+    table = rows(model, x)
     assert list(table["kind"]) == ["Leaky"]
     assert table["note"].str.fullmatch(r"replay identical, [1-9]\d+ spikes").all()
     kept = model.node.mem
@@ -169,17 +174,17 @@ def test_leaky_is_replayed_with_each_reset_and_state(snn, hidden, reset, delay):
         assert kept.numel() == 0  # as before
         with torch.no_grad():
             model(x)
-        again = audit(model, x).table
+        again = rows(model, x)
         assert again["note"].str.startswith("state carried over from before; replay identical").all()
 
 
 def test_leaky_with_more_is_said(snn):
     model = leaky_model(snn, True)
     model.node.inhibition = True  # its constructor warns
-    assert audit(model, torch.rand(3, 2, 12)).table["note"].iloc[0].startswith("Leaky with inhibition or quantised")
+    assert rows(model, torch.rand(3, 2, 12))["note"].iloc[0].startswith("Leaky with inhibition or quantised")
     wide = leaky_model(snn, True)
     wide.node.beta = torch.full((12,), 0.8)
-    assert "one beta or threshold a neuron" in audit(wide, torch.rand(3, 2, 12)).table["note"].iloc[0]
+    assert "one beta or threshold a neuron" in rows(wide, torch.rand(3, 2, 12))["note"].iloc[0]
 
 
 def test_energy_by_events_is_that_of_spikes_and_shapes(jelly):
@@ -192,12 +197,19 @@ def test_energy_by_events_is_that_of_spikes_and_shapes(jelly):
     with torch.no_grad():
         spikes = int(model[:2](x).sum())
     model[1].reset()
-    lines = audit(model, x).energy.set_index("line")
+    found = audit(model, x)
+    lines = found.energy.set_index("line")
     assert spikes > 10
     assert lines.loc["spikes at synapses", "ac"] == spikes * 5
     assert lines.loc["numbers at synapses", "mac"] == 6 * 2 * 12 * 7
     assert lines.loc["updates of nodes", "mac"] == 6 * 2 * (7 + 5)
     assert lines.loc["total", "nJ"] == pytest.approx((0.9 * spikes * 5 + 4.6 * (1008 + 144)) / 1e3)
+    # 6 steps of 2 samples of 7 inputs, 5 synapses each.
+    assert lines.loc["total at 0.3 spikes a step", "ac"] == pytest.approx(0.3 * 420)
+    whole = found.table.iloc[-1]
+    assert tuple(whole[["layer", "kind", "rows"]]) == ("all", "Sequential", 2)
+    assert whole["energy_low"] == pytest.approx(lines.loc["total at 0.02 spikes a step", "nJ"] / 2)
+    assert whole["energy_high"] == pytest.approx(lines.loc["total at 0.3 spikes a step", "nJ"] / 2)
 
 
 def test_convolutions_count_the_synapses_that_a_spike_reaches(jelly):
@@ -244,7 +256,7 @@ def test_attention_of_spikes_is_a_row_beside_its_nodes(jelly):
             q, k, v = self.q(self.q_proj(x)), self.k(self.k_proj(x)), self.v(self.v_proj(x))
             return q @ (k.mT @ v)
 
-    table = audit(nn.Sequential(Attention()), torch.rand(2, 5, 8)).table
+    table = rows(nn.Sequential(Attention()), torch.rand(2, 5, 8))
     assert list(table["layer"]) == ["0", "0.q", "0.k", "0.v"]
     assert table["note"].iloc[0].startswith("no softmax attention of its projections: 0 (Attention): its own output")
     assert table["note"].iloc[1:].str.startswith("replay identical").all()

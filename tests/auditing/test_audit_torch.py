@@ -23,7 +23,7 @@ E = [Escape()]
 
 
 def audit(module, inputs, **options):
-    return biospike.audit(module, inputs, **({"circuits": E, "check_rows": 0} | options))
+    return biospike.audit(module, inputs, **({"circuits": E, "check_rows": 0, "op_counter": False} | options))
 
 
 @pytest.fixture(autouse=True)
@@ -451,3 +451,47 @@ def test_a_block_of_a_module_of_torch_computes_its_attention():
         SpikingAttention.from_torch(nn.Linear(2, 2), tokens)
     with pytest.raises(InputError, match="the weights must have one shape"):
         SpikingAttention.from_torch(nn.MultiheadAttention(6, 2, kdim=4), tokens)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_energy_of_attention_is_that_of_shapes_whatever_torch_fuses(batch_first):
+    """Multiply-accumulates by hand: projections, scores, outputs, and the two layers after."""
+    model, x = encoder(1, batch_first=batch_first), torch.randn(3, 5, 8)
+    found = audit(model, x if batch_first else x.swapaxes(0, 1), op_counter=True)
+    lines = found.energy.set_index("line")
+    assert lines.loc["numbers at synapses", "mac"] == 3 * 5 * (4 * 8 * 8 + 2 * 8 * 16)
+    assert lines.loc["products of attention", "mac"] == 2 * 3 * 5 * 5 * 8
+    assert lines.loc["spikes at synapses", "ac"] == 0
+    assert (found.table["rows"] == 15).all()
+    if "not asked" not in lines.index:  # of its MACs those of scores and outputs are missing, which torch fuses
+        assert lines.loc["not counted: attention that torch fuses", "mac"] == 2 * 3 * 5 * 5 * 8
+        theirs = found.energy[found.energy["by"] == "op_counter"].set_index("line").loc["total", "mac"]
+        ours = found.energy[found.energy["by"] == "events"].set_index("line").loc["total", "mac"]
+        assert theirs + 2 * 3 * 5 * 5 * 8 == ours
+
+
+def test_layers_of_tokens_first_have_the_gradients_of_those_of_samples_first():
+    first, x = encoder(2), torch.randn(3, 5, 8)
+    second = encoder(2, batch_first=False)
+    second.load_state_dict(first.state_dict())
+    one = listen(torch, first, (x,), {}, max_rows=99, probes=200, seed=0)
+    other = listen(torch, second, (x.swapaxes(0, 1).contiguous(),), {}, max_rows=99, probes=200, seed=1)
+    for a, b in zip(one.rows, other.rows, strict=True):
+        np.testing.assert_allclose(a.logits, b.logits, atol=1e-5)
+        assert a.S is not None
+        assert b.S is not None
+        # Means over 200 directions, each of which has an error of about its own size, over 15 rows.
+        np.testing.assert_allclose(a.S.mean(), b.S.mean(), rtol=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
+def test_modules_that_torch_itself_compiles_or_quantises():
+    model, x = encoder(1), torch.randn(2, 5, 8)
+    found = audit(torch.compile(model), x)
+    assert found.notes == ("compiled: audited as it was before",)
+    assert found.table.equals(audit(model, x).table)
+    with pytest.warns(DeprecationWarning, match="quantization"):
+        small = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+    with pytest.raises(InputError, match="is quantised"):
+        audit(small, x)

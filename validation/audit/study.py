@@ -63,7 +63,7 @@ class Config:
     batch_axis: int = 0
     """Axis of the samples in the input."""
     op_counter: bool = True
-    """Ask SpikingJelly's op_counter too, of a model with nodes: a second run, and slow."""
+    """Ask SpikingJelly's op_counter too, where it is installed: a second run, and slow."""
     seed: int = 1
     """Same seed, same weights of random models, probes, noise and spikes."""
     target: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
