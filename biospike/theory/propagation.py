@@ -63,18 +63,18 @@ def cosine_gradient(z: ArrayLike, r: ArrayLike) -> Array:
     Parameters
     ----------
     z
-        Outputs (batch, width).
+        Outputs (..., width).
     r
-        Directions (probes, width).
+        Directions (..., width), broadcast against z: (probes, 1, width), or (probes, batch, width) of each its own.
 
     Returns
     -------
-    array (probes, batch, width)
+    array (..., width)
     """
     z, r = np.asarray(z), np.asarray(r)
     size = np.linalg.norm(z, axis=-1, keepdims=True)
     e = z / size
-    return np.asarray((r[:, None] - (r[:, None] * e).sum(axis=-1, keepdims=True) * e) / size)
+    return np.asarray((r - (r * e).sum(axis=-1, keepdims=True) * e) / size)
 
 
 def train_variance(x: ArrayLike, scale: ArrayLike) -> Array:

@@ -111,6 +111,15 @@ def small_ageing(patch: pytest.MonkeyPatch, module: Any) -> None:
     patch.setattr("validation.ageing.measure.CONTEXT", 16)
 
 
+def small_model(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
+    """One short window of blocks with trains, few spikes of layers and about limits."""
+    for name, value in {"TRAINED_AT": (3,), "LAYERS_AT": 4, "BIASED_AT": 4, "FEW": 2, "FEW_TRAINS": 2}.items():
+        patch.setattr(f"validation.model.plan.{name}", value)
+    patch.setattr("validation.model.gather.LAYERS_AT", 4)
+    patch.setattr("validation.model.tables.RESAMPLES", 20)
+    patch.setattr("validation.model.tables.FEWEST", 2)
+
+
 def small_sort(patch: pytest.MonkeyPatch, module: Any) -> None:
     """Few sets of everything, and small trees only."""
     patch.setitem(module.PRESETS, "quick", module.Sizes(2, 0, 50, 2, 2, 10, 2, 1000, 2, 6))
@@ -200,6 +209,12 @@ CASES = (
     # The condition, and ends of intervals of slopes of rates near rounding.
     Case("rank_collapse", {}, small_rank, left_out=("condition", "collapse.low", "collapse.high")),
     Case("compare_ageing", {}, small_ageing),
+    Case(
+        "compare_model",
+        {"model": ("vit_digits",), "samples": 4, "trials": 2, "circuits": ("escape", "integrate", "subtractive")}
+        | {"spikes": (2, 4), "duration": "10 ms", "jobs": 1},
+        small_model,
+    ),
     Case("sort_circuits", {}, small_sort, left_out=("theorems.value",)),  # differences of 1e-14
     Case("audit_model", {"max_rows": 6, "check_rows": 0}),
     Case("calibrate_design_rule", {"circuits": ("integrate",)}, small_rule),

@@ -55,6 +55,7 @@ TOUCHED = {
     "validation/sort/tables.py": (False, False),
     "validation/audit/report.py": (False, False),
     "validation/ageing/report.py": (False, False),
+    "validation/model/report.py": (False, False),
     "validation/dimension/report.py": (False, False),
     "validation/approximation/targets.py": (False, False),
     "validation/assumptions/report.py": (False, False),

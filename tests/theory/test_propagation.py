@@ -159,7 +159,7 @@ def test_gradient_of_the_cosine():
     def along(z):
         return r @ (z / np.linalg.norm(z, axis=1, keepdims=True)).T
 
-    found = (law.cosine_gradient(z, r) * dz).sum(axis=-1)
+    found = (law.cosine_gradient(z, r[:, None]) * dz).sum(axis=-1)
     np.testing.assert_allclose(found, (along(z + dz) - along(z - dz)) / 2, rtol=1e-6)
 
 

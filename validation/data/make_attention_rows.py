@@ -111,15 +111,22 @@ def split_words(text: str) -> list[str]:
     return "".join(c if c.isalnum() or c.isspace() else f" {c} " for c in plain).split()
 
 
-def tokenize(text: str, vocabulary: dict[str, int]) -> list[str]:
-    """Tokenize by WordPiece: the longest known prefix first, the rest of a word marked by ##."""
+def tokenize(text: str, vocabulary: dict[str, int], unknown: str | None = None) -> list[str]:
+    """
+    Tokenize by WordPiece: the longest known prefix first, the rest of a word marked by ##.
+
+    A word that has no WordPieces becomes `unknown`, if that is given; else it is an error.
+    """
     tokens = ["[CLS]"]
     for word in split_words(text):
-        start = 0
+        start, before = 0, len(tokens)
         while start < len(word):
             mark = "##" if start else ""
             ends = range(len(word), start, -1)
             end = next((end for end in ends if mark + word[start:end] in vocabulary), None)
+            if end is None and unknown is not None:
+                tokens[before:] = [unknown]
+                break
             if end is None:  # BERT would write [UNK]; none of our sentences should need it
                 raise ValueError(f"no WordPiece for {word[start:]!r} in {text!r}")
             tokens.append(mark + word[start:end])
