@@ -12,8 +12,10 @@ times its decrease. J_EI and b_I follow from that::
 
     Phi_I(b_I + J_EI*M*R) = r_I,      J_EI = G/(M*Phi_I'*S),      S = -d R/d r_I at this point, of the keys
 
-Phi is Siegert's rate, corrected for the grid. Stability: the loop oscillates from the gain `onset` on, by the linear
-response of the neurons, the synapses and both delays. `check` refuses G above half of it, unless ``unstable=True``.
+Phi is Siegert's rate, corrected for the grid. A row of many keys has a larger gain than G: weak keys have a steeper f-I
+curve for their rate, and the row's rate is larger. Stability: a row's loop oscillates from some gain on, by the linear
+response of its neurons, the synapses and both delays (`loop`); rows whose gain is above half of it are refused, unless
+``unstable=True``, and have no limit.
 
 Sources of the defaults: tau_ampa = 2 ms, delays, and interneurons of tau_m = 10 ms, t_ref = 1 ms: Wang (2002) and
 Brunel and Wang (2003), tables of parameters; v_rest = -65 mV and the noise of 4 mV, of the interneurons: a fluctuating
@@ -41,7 +43,7 @@ from biospike.neurons import LIF
 from biospike.parameters import flag, number, quantity, whole
 from biospike.random import uniform
 from biospike.roots import row_roots
-from biospike.theory.linear_response import Complex, critical_gain, low_pass, rate_response
+from biospike.theory.linear_response import FREQUENCIES, Complex, critical_gain, low_pass, rate_response
 from biospike.theory.noisy_lif import draw_membrane, on_grid, response_table
 from biospike.wiring import Population
 
@@ -73,6 +75,8 @@ MARGIN = 0.5
 """Of the critical gain: the most that a stable circuit may have."""
 HIGHEST = 5.0
 """Times r_I: up to where the interneurons' f-I curve is tabulated."""
+LOWEST, RATES = 1e-4, 12
+"""Of a highest rate: the lowest at which responses are tabulated, and how many there are, evenly in the logarithm."""
 
 
 @attrs.frozen
@@ -83,8 +87,6 @@ class OperatingPoint:
     """b_I, volt."""
     j_ei: float
     """J_EI, volt second."""
-    drive: float
-    """Of the interneurons, volt."""
 
 
 @attrs.frozen(kw_only=True)
@@ -122,7 +124,7 @@ class InterneuronPool(Circuit):
     interneurons: int = whole(40, minimum=1, maximum=MOST_MEMBERS)
     rate: Quantity = quantity(5 * b2.Hz, above=0 * b2.Hz)
     interneuron_rate: Quantity = quantity(20 * b2.Hz, above=0 * b2.Hz)
-    gain: float = number(2.0, above=0)
+    gain: float = number(0.5, above=0)
     unstable: bool = flag(False)
     tau_ampa: Quantity = quantity(2 * b2.ms, above=0 * b2.ms)
     delay: Quantity = quantity(1 * b2.ms, minimum=0 * b2.ms)
@@ -155,12 +157,20 @@ class InterneuronPool(Circuit):
         )
 
     @abc.abstractmethod
-    def sensitivity(self, dt: float) -> float:
-        """S, by how many Hz a neuron that fires at R slows down for 1 Hz more of every interneuron."""
+    def sensitivities(self, logits: Array, interneuron_rate: Array, dt: float) -> Array:
+        """By how many Hz neurons (rows, keys) slow down for 1 Hz more of all interneurons of their row; 0 if masked."""
 
     @abc.abstractmethod
-    def key_response(self, omega: Array, dt: float) -> Complex:
-        """Of a neuron's rate at R to the spikes of the interneurons, divided by its value at 0, without delay."""
+    def key_response(self, rates: Array, dt: float) -> Complex:
+        """Response at `FREQUENCIES` (frequencies, rates) of neurons that fire at these rates to the interneurons.
+
+        It is divided by its value at 0, and has no delay.
+        """
+
+    def pool_response(self, rates: Array, dt: float) -> Complex:
+        """The same of interneurons that fire at these rates to the spikes of the keys."""
+        own = noisy_response(rates, self.interneuron, float(self.sigma_i), HIGHEST * float(self.interneuron_rate), dt)
+        return own * low_pass(FREQUENCIES, float(self.tau_ampa))[:, None]
 
     @abc.abstractmethod
     def rates(self, logits: Array, interneuron_rate: Array, dt: float) -> Array:
@@ -170,14 +180,43 @@ class InterneuronPool(Circuit):
         """Where the loop stands on the grid `dt`, default the circuit's."""
         return _point(self, float(self.dt if dt is None else dt))
 
+    def loop(self, logits: Array, dt: Quantity | None = None) -> tuple[Array, Array, Array]:
+        """Loop of rows (rows, keys) in their mean field on the grid `dt`, default the circuit's.
+
+        Returns
+        -------
+        gain, onset, frequency : ndarray (rows,)
+            Gain of the loop, that from which it would oscillate, and at how many Hz; NaN of rows without keys.
+        """
+        step = float(self.dt if dt is None else dt)
+        rates, pool = self.mean_field(logits, dt)
+        point, (mu, log_rate, slope, _) = self.point(dt), self.table(step)
+        drive = point.bias + point.j_ei * self.members * rates.sum(axis=1)
+        slowed = self.sensitivities(logits, pool, step)
+        total = slowed.sum(axis=1)
+        gain = point.j_ei * self.members * total * np.exp(np.interp(drive, mu, log_rate)) * np.interp(drive, mu, slope)
+        found = np.full((2, len(logits)), np.nan)
+        through = self.pool_response(pool, step)
+        for row in np.flatnonzero(total > 0):
+            weak = slowed[row] > 0
+            own = self.key_response(rates[row, weak], step) @ (slowed[row, weak] / total[row])
+            turned = functools.partial(_between, values=own * through[:, row])
+            found[:, row] = critical_gain(turned, 2 * float(self.delay))
+        return np.where(total > 0, gain, np.nan), found[0], found[1]
+
     def onset(self, dt: Quantity | None = None) -> tuple[float, float]:
-        """Gain from which the loop oscillates, by linear response, and at which frequency, Hz."""
+        """Gain from which the loop of a key alone in its row oscillates, by linear response, and at how many Hz."""
         return _onset(self, float(self.dt if dt is None else dt))
 
     @property
     def stable(self) -> bool:
-        """Whether the gain is at most half of the one from which the loop oscillates."""
+        """Whether the gain of a key alone is at most half of the one from which the loop oscillates."""
         return self.gain <= MARGIN * self.onset()[0] * (1 + 1e-9)
+
+    def stable_rows(self, logits: Array, dt: Quantity | None = None) -> NDArray[np.bool_]:
+        """Whether that is so of rows (rows, keys); of one without keys, yes."""
+        gain, onset, _ = self.loop(logits, dt)
+        return ~(gain > MARGIN * onset * (1 + 1e-9))
 
     def check(self, dt: Quantity) -> None:
         """Require refractory period and delay on the grid, dt <= tau/20 of membranes and synapses, a stable loop."""
@@ -196,6 +235,20 @@ class InterneuronPool(Circuit):
             raise InputError(
                 f"{self.name}: gain = {self.gain:g} must be at most half of {critical:.3g}, from which the loop "
                 f"oscillates, at {frequency:.0f} Hz; unstable=True runs it all the same, without a limit"
+            )
+
+    def check_rows(self, logits: Array, dt: Quantity) -> None:
+        """Require a stable loop of every row."""
+        if self.unstable:
+            return
+        gain, onset, frequency = self.loop(logits, dt)
+        beyond = np.flatnonzero(gain > MARGIN * onset * (1 + 1e-9))
+        if beyond.size:
+            row = beyond[0]
+            raise InputError(
+                f"{self.name}: the loop of row {row} has the gain {gain[row]:.3g}, which must be at most half of "
+                f"{onset[row]:.3g}, from which it oscillates, at {frequency[row]:.0f} Hz: take a gain below "
+                f"{self.gain:g}, or unstable=True, which runs it all the same, without a limit"
             )
 
     def population(self) -> Population:
@@ -259,12 +312,11 @@ class InterneuronPool(Circuit):
         return self.rates(logits, found, step), found
 
     def limit(self, logits: Array) -> Array:
-        """Shares of the mean field on the circuit's own grid; NaN if the loop is not stable."""
+        """Shares of the mean field on the circuit's own grid; NaN of rows whose loop is not stable."""
         values = check_logits(logits)
-        if not self.stable:
-            return super().limit(values)
         rates, _ = self.mean_field(values)
-        return np.asarray(rates / rates.sum(axis=1, keepdims=True))
+        shares = rates / rates.sum(axis=1, keepdims=True)
+        return np.where(self.stable_rows(values)[:, None], shares, np.nan)
 
 
 @functools.lru_cache(maxsize=32)
@@ -272,17 +324,40 @@ def _point(circuit: InterneuronPool, dt: float) -> OperatingPoint:
     mu, log_rate, slope, _ = circuit.table(dt)
     drive = float(np.interp(math.log(float(circuit.interneuron_rate)), log_rate, mu))
     steepness = float(circuit.interneuron_rate) * float(np.interp(drive, mu, slope))
-    j_ei = circuit.gain / (circuit.members * steepness * circuit.sensitivity(dt))
-    return OperatingPoint(drive - j_ei * circuit.members * float(circuit.rate), j_ei, drive)
+    slowed = circuit.sensitivities(np.zeros((1, 1)), np.array([float(circuit.interneuron_rate)]), dt)
+    j_ei = circuit.gain / (circuit.members * steepness * float(slowed[0, 0]))
+    return OperatingPoint(drive - j_ei * circuit.members * float(circuit.rate), j_ei)
 
 
 @functools.lru_cache(maxsize=32)
 def _onset(circuit: InterneuronPool, dt: float) -> tuple[float, float]:
-    cell, drive = on_grid(circuit.interneuron, circuit._noise, dt * b2.second), _point(circuit, dt).drive
+    _, onset, frequency = circuit.loop(np.zeros((1, 1)), dt * b2.second)
+    return float(onset[0]), float(frequency[0])
 
-    def response(omega: Array) -> Complex:
-        own = rate_response(cell, [drive], circuit._noise, np.append(0.0, omega))[:, 0]
-        through = low_pass(omega, float(circuit.tau_ampa)) * circuit.key_response(omega, dt)
-        return np.asarray(own[1:] / own[0] * through)
 
-    return critical_gain(response, 2 * float(circuit.delay))
+@functools.lru_cache(maxsize=32)
+def _responses(cell: LIF, sigma: float, highest: float, dt: float) -> tuple[Array, Complex]:
+    """Logarithms of rates, Hz, and the response of neurons that fire at them, divided by its value at 0."""
+    mu, log_rate, _, _ = response_table(cell, sigma, highest, dt)
+    grid = np.log(highest) + np.linspace(math.log(LOWEST), 0, RATES)
+    noise = math.sqrt(2) * sigma * b2.volt
+    omega = np.append(0.0, FREQUENCIES)
+    found = rate_response(on_grid(cell, noise, dt * b2.second), np.interp(grid, log_rate, mu), noise, omega)
+    return grid, found[1:] / found[0]
+
+
+def _at(rates: Array, grid: Array, table: Complex) -> Complex:
+    """Columns of a table of responses at these rates; at its ends where they are beyond."""
+    with np.errstate(divide="ignore"):
+        wanted = np.log(rates)
+    return np.stack([np.interp(wanted, grid, row) for row in table])
+
+
+def _between(omega: Array, values: Complex) -> Complex:
+    """Response between `FREQUENCIES`."""
+    return np.asarray(np.interp(np.log(omega), np.log(FREQUENCIES), values))
+
+
+def noisy_response(rates: Array, cell: LIF, sigma: float, highest: float, dt: float) -> Complex:
+    """Response at `FREQUENCIES` of noisy neurons that fire at these rates, up to `highest`, as of `key_response`."""
+    return _at(rates, *_responses(cell, sigma, highest, dt))

@@ -39,13 +39,13 @@ from biospike.errors import InputError
 from biospike.neurons import LIF
 from biospike.parameters import quantity
 from biospike.random import uniform
-from biospike.theory.linear_response import Complex, low_pass, rate_response
+from biospike.theory.linear_response import FREQUENCIES, Complex, low_pass
 from biospike.theory.noisy_lif import draw_membrane, on_grid, response_table
 from biospike.theory.regularity import renewal_shares_tv
 from biospike.wiring import rows_of_keys
 from circuits.softmax.diffusive import KAPPA_SHARE
 from circuits.softmax.diffusive import KEYS as NOISY_KEYS
-from circuits.softmax.interneuron_pool import EXCITATION, EXCITES, InterneuronPool
+from circuits.softmax.interneuron_pool import EXCITATION, EXCITES, InterneuronPool, noisy_response
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -197,21 +197,16 @@ class Interneurons(InterneuronPool):
         drive = self._drive(logits, dt) - self._per_hz * interneuron_rate[:, None]
         return np.where(np.isnan(logits), 0, np.exp(np.interp(drive, mu, log_rate)))
 
-    def _slope(self, dt: float) -> tuple[float, float]:
-        """Drive of a neuron at R, volt, and the slope of its rate there, Hz per volt."""
-        mu, log_rate, slope, _ = self.response(dt)
-        drive = float(np.interp(math.log(float(self.rate)), log_rate, mu))
-        return drive, float(self.rate) * float(np.interp(drive, mu, slope))
-
-    def sensitivity(self, dt: float) -> float:
+    def sensitivities(self, logits: Array, interneuron_rate: Array, dt: float) -> Array:
         """See the base."""
-        return self._per_hz * self._slope(dt)[1]
+        mu, _, slope, _ = self.response(dt)
+        drive = self._drive(logits, dt) - self._per_hz * interneuron_rate[:, None]
+        return np.asarray(self._per_hz * self.rates(logits, interneuron_rate, dt) * np.interp(drive, mu, slope))
 
-    def key_response(self, omega: Array, dt: float) -> Complex:
+    def key_response(self, rates: Array, dt: float) -> Complex:
         """See the base."""
-        cell = on_grid(self.cell, self.siegert_sigma, dt * b2.second)
-        own = rate_response(cell, [self._slope(dt)[0]], self.siegert_sigma, np.append(0.0, omega))[:, 0]
-        return np.asarray(own[1:] / own[0] * low_pass(omega, float(self.tau_gaba)))
+        own = noisy_response(rates, self.cell, float(self.sigma), 2 * float(self.rate), dt)
+        return np.asarray(own * low_pass(FREQUENCIES, float(self.tau_gaba))[:, None])
 
     def expected_tv(self, p: Array, spikes: Array, target: Array | None = None) -> Array:
         """Law of the module's docstring, for rates that share M*R in the proportion p."""

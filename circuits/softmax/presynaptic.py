@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from biospike.circuit import MOST_MEMBERS, Batch, Shape, check_multiple, check_rate, relative_exponential
 from biospike.errors import InputError
 from biospike.parameters import number, quantity, whole
-from biospike.theory.linear_response import Complex, low_pass
+from biospike.theory.linear_response import FREQUENCIES, Complex, low_pass
 from biospike.theory.regularity import renewal_shares_tv
 from biospike.wiring import rows_of_keys
 from circuits.softmax.interneuron_pool import EXCITATION, EXCITES, InterneuronPool
@@ -90,7 +90,7 @@ class Presynaptic(InterneuronPool):
     acts: ClassVar[str] = "X_post += x_post/tau_gaba_post"
     members: int = whole(16, minimum=1, maximum=MOST_MEMBERS)
     rate: Quantity = quantity(40 * b2.Hz, above=0 * b2.Hz)
-    gain: float = number(10.0, above=0)
+    gain: float = number(5.0, above=0)
     inhibition_level: float = number(3.0, above=0)
     tau_gaba: Quantity = quantity(100 * b2.ms, above=0 * b2.ms)
     refractory: Quantity = quantity(2 * b2.ms, minimum=0 * b2.ms)
@@ -156,14 +156,15 @@ class Presynaptic(InterneuronPool):
         hazard = self._hazard(dt) * relative_exponential(logits) / (1 + self._per_hz * interneuron_rate[:, None])
         return np.asarray(hazard / (1 + hazard * self._dead(dt)))
 
-    def sensitivity(self, dt: float) -> float:
+    def sensitivities(self, logits: Array, interneuron_rate: Array, dt: float) -> Array:
         """See the base."""
-        live = 1 - float(self.rate) * self._dead(dt)
-        return float(self.rate) * live / (1 + self.inhibition_level) * self._per_hz
+        rates = self.rates(logits, interneuron_rate, dt)
+        divided = self._per_hz / (1 + self._per_hz * interneuron_rate[:, None])
+        return np.asarray(rates * (1 - rates * self._dead(dt)) * divided)
 
-    def key_response(self, omega: Array, dt: float) -> Complex:
-        """See the base. The hazard acts at once; that a dead time of R*t_ref << 1 delays nothing is approximate."""
-        return low_pass(omega, float(self.tau_gaba))
+    def key_response(self, rates: Array, dt: float) -> Complex:
+        """See the base. The hazard acts at once; that a dead time of rate*t_ref << 1 delays nothing is approximate."""
+        return np.repeat(low_pass(FREQUENCIES, float(self.tau_gaba))[:, None], len(rates), axis=1)
 
     def expected_tv(self, p: Array, spikes: Array, target: Array | None = None) -> Array:
         """Law of the module's docstring, for rates that share M*R in the proportion p."""

@@ -94,7 +94,7 @@ def test_every_spike_is_that_of_a_loop(name: str) -> None:
     variables = ["hub.A", f"hub.{circuit.inhibition}"]
     found = record(circuit, LOGITS, rows=[0, 1], trials=1, variables=variables, **options)
     counts = simulate(circuit, LOGITS, trials=2, checkpoints=np.array([30, steps]) * circuit.dt, **options)
-    assert found.sizes["spike"] > 30
+    assert found.sizes["spike"] > 20
     assert found.sizes["interneuron_spike"] > 10
     for row in (0, 1):
         spikes, others, _ = expected(circuit, row, 1, steps)
@@ -172,12 +172,13 @@ def test_mean_field_solves_its_equations_with_the_closed_form() -> None:
 
 @pytest.mark.long
 def test_bias_is_that_of_the_curvature() -> None:
-    """As two independent prototypes found it: .0731, .0428, .0304 on the shipped rows; that of a hub at the rate."""
+    """As two independent prototypes found it, .0731, .0428, .0304 on the shipped rows; that of a hub at the rate."""
     logits = attention_rows()
     p = softmax(logits)
     for rate, members, tv in ((15, 16, 0.0731), (5, 64, 0.0428), (2, 160, 0.0304)):
-        circuit = Interneurons(rate=rate * b2.Hz, members=members, gain=1.8)
-        assert total_variation(circuit.limit(logits), p).mean() == pytest.approx(tv, abs=0.001)
+        found = Interneurons(rate=rate * b2.Hz, members=members, gain=1.8, unstable=True).mean_field(logits)[0]
+        shares = found / found.sum(axis=1, keepdims=True)
+        assert total_variation(shares, p).mean() == pytest.approx(tv, abs=0.001)
     hub = total_variation(Populations().limit(logits), p).mean()
     tight = Interneurons(gain=50, unstable=True).mean_field(logits)[0]
     assert total_variation(tight / tight.sum(axis=1, keepdims=True), p).mean() == pytest.approx(hub, abs=0.001)
@@ -188,7 +189,7 @@ def test_division_before_the_threshold_is_a_gate_but_for_dead_time() -> None:
     logits = attention_rows()
     p = softmax(logits)
     for rate, tv in ((5, 0.0007), (20, 0.0028), (40, 0.0056), (100, 0.0144)):
-        circuit = Presynaptic(rate=rate * b2.Hz, gain=50, unstable=True)
+        circuit = Presynaptic(rate=rate * b2.Hz, gain=50, unstable=True)  # which its mean field does not mind
         rates, _ = circuit.mean_field(logits)
         assert total_variation(rates / rates.sum(axis=1, keepdims=True), p).mean() == pytest.approx(tv, rel=0.05)
     # Without dead time it is softmax, whatever the loop does.
@@ -205,14 +206,33 @@ def test_a_loop_near_its_oscillations_is_refused_with_both_numbers() -> None:
     unstable = attrs.evolve(circuit, unstable=True)
     unstable.check(unstable.dt)
     assert not unstable.stable
+    unstable.check_rows(LOGITS, unstable.dt)
     assert np.isnan(unstable.limit(LOGITS)).all()
     assert Interneurons().stable
 
 
+def test_rows_whose_loop_is_not_stable_are_refused_by_name() -> None:
+    """A key alone has the gain G; many weak keys have a larger one together."""
+    circuit, rows = Interneurons(gain=1.5), np.where(np.arange(20) < np.array([[2], [20]]), 0.0, np.nan)
+    gain, onset, _ = circuit.loop(rows)
+    assert gain[0] < onset[0] / 2 < onset[1] / 2 < gain[1]
+    with pytest.raises(InputError, match=rf"the loop of row 1 has the gain {gain[1]:.3g}, .* half of {onset[1]:.3g}"):
+        circuit.check_rows(rows, circuit.dt)
+    limit = circuit.limit(rows)
+    assert np.isfinite(limit[0]).all()
+    assert np.isnan(limit[1]).all()
+    assert circuit.loop(np.full((1, 3), 0.0), circuit.dt)[0] > circuit.gain
+    assert circuit.loop(np.zeros((1, 1)))[0] == pytest.approx(circuit.gain, rel=1e-2)
+
+
 @pytest.mark.long
 def test_longer_delays_oscillate_at_a_smaller_gain_and_more_slowly() -> None:
-    onsets = np.array([Interneurons(delay=delay * b2.ms).onset() for delay in (0.5, 1, 2, 4)])
+    """On real rows as a prototype found them, to the scatter over rows: 9.4, 7.1, 4.9, 3.2, at 42 to 21 Hz."""
+    loops = [Interneurons(delay=delay * b2.ms).loop(attention_rows()[:24])[1:] for delay in (0.5, 1, 2, 4)]
+    onsets = np.array([(onset.mean(), frequency.mean()) for onset, frequency in loops])
     assert np.all(np.diff(onsets, axis=0) < 0)
+    np.testing.assert_allclose(onsets[:, 0], (9.4, 7.1, 4.9, 3.2), rtol=0.15)
+    np.testing.assert_allclose(onsets[[0, -1], 1], (42, 21), rtol=0.15)
     # One slow synapse in the loop: its cut-off lies far below the frequency at which the rest has turned.
     assert Presynaptic().onset()[0] > 4 * onsets[1, 0]
 
@@ -254,6 +274,7 @@ def test_shares_are_those_of_the_mean_field(kind: type[InterneuronPool], slack: 
     error = (counts - pooled_shares * fired).std(axis=0, ddof=1) / fired.mean(axis=0) / np.sqrt(trials)
     rates, pool = circuit.mean_field(logits)
     assert fired.sum(axis=0).min() > 10000
+    assert np.isfinite(circuit.limit(logits)).all()
     assert np.all(np.abs(pooled_shares - circuit.limit(logits)) <= 5 * error + slack)
     # Rates of keys and interneurons: shot noise makes the latter fire 3 to 8 % more than the mean field says.
     assert fired.mean(axis=0)[:, 0] / 2 / circuit.members == pytest.approx(rates.sum(axis=1), rel=0.06)

@@ -1,0 +1,1 @@
+"""The study of microcircuits: everything behind ``validation/compare_microcircuits.py``."""

@@ -1,0 +1,128 @@
+"""Claims about real inhibition, as read off the ladder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.study.claims import OURS, Claims, Finding, judged
+from validation.study.results import Missing, Results
+from validation.study.verdict import Case
+
+CLAIMS = Claims()
+NEAR = 0.02
+"""Rms L2 distance of a row's shares below which a mean field is taken to be right, and a rung to compute softmax: a
+third of the bias of the best rung that subtracts."""
+LAW = 0.1
+"""Part of an error law within which it is met."""
+GATE = 0.05
+"""Slope of the log-ratio of rates, per nat, below which inhibition multiplies: .2 over keys 4 nats apart, a third of
+what subtraction makes of neurons of 5 Hz."""
+
+
+def _named(row: dict[str, Any]) -> str:
+    return f"{row['circuit']} M {row['neurons_per_key']:.0f} {row['rows_kind']}"
+
+
+def _ladder(results: Results, **where: object) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = results.table("ladder", **where).to_dict("records")
+    return rows
+
+
+def _distance(row: dict[str, Any], column: str, most: float) -> Case:
+    return Case(name=_named(row), estimate=row[column], low=row[f"{column}_low"], high=row[f"{column}_high"],
+                most=most, trials=row["trials"])  # fmt: skip
+
+
+def _conditions(rows: list[dict[str, Any]]) -> str:
+    first = rows[0]
+    return f"{first['rows']:.0f} rows of a kind, {first['trials']:.0f} trials; distances are rms L2 of a row"
+
+
+@CLAIMS.add("the mean field of a microcircuit gives its shares", OURS)
+def mean_field(results: Results) -> Finding:
+    """Distance of the simulated shares from the limit, every rung that has one."""
+    rows = [row for row in _ladder(results) if np.isfinite(row["from_limit"])]
+    if not rows:
+        raise Missing("no rung with a limit")
+    worst = max(rows, key=lambda row: row["from_limit"])
+    return judged(
+        f"largest distance of a row {worst['from_limit']:.3f} ({_named(worst)})",
+        [_distance(row, "from_limit", NEAR) for row in rows],
+        on="the rung",
+        threshold_from="a third of the bias of the best rung that subtracts",
+        conditions=_conditions(rows),
+    )
+
+
+@CLAIMS.add("spiking interneurons that subtract do not compute softmax: the bias is that of the f-I curve", OURS)
+def subtracting(results: Results) -> Finding:
+    """Bias of the spiking rungs against softmax on natural rows, and of the hub at the same rate."""
+    rows = _ladder(results, circuit="interneurons", rows_kind="natural")
+    hub = results.table("ladder", rows_kind="natural")
+    hub = hub[hub["circuit"] == "populations"]
+    beside = f"; {hub.iloc[0]['limit_tv']:.3f} under the integral of a hub" if len(hub) else ""
+    return judged(
+        "bias " + "; ".join(f"M {row['neurons_per_key']:.0f}: {row['bias']:.3f}" for row in rows)
+        + ". Mean field, TV: " + "; ".join(f"{row['limit_tv']:.3f}" for row in rows) + beside,
+        [Case(name=_named(row), estimate=row["bias"], low=row["bias_low"], high=row["bias_high"], least=NEAR,
+              trials=row["trials"]) for row in rows],
+        on="the rung",
+        threshold_from="the distance within which a rung would be taken to compute softmax",
+        conditions=_conditions(rows),
+    )  # fmt: skip
+
+
+@CLAIMS.add("inhibition that divides the release of inputs computes softmax, where a release is a spike", OURS)
+def presynaptic(results: Results) -> Finding:
+    """Bias of the presynaptic rung against softmax, on every kind of rows."""
+    rows = _ladder(results, circuit="presynaptic")
+    return judged(
+        "bias " + "; ".join(f"{row['rows_kind']}: {row['bias']:.3f}, limit TV {row['limit_tv']:.4f}" for row in rows),
+        [_distance(row, "bias", NEAR) for row in rows],
+        on="the rows",
+        threshold_from="a third of the bias of the best rung that subtracts",
+        conditions=_conditions(rows) + f"; {rows[0]['rate_per_neuron']:g} Hz a neuron",
+    )
+
+
+@CLAIMS.add("a microcircuit's inhibition multiplies all rates of a row by one factor", OURS)
+def gates(results: Results) -> Finding:
+    """Slope of the log-ratio of rates with and without competitors, on the logit of a key."""
+    table = results.table("ladder").groupby(["circuit", "neurons_per_key"], sort=False).head(1)
+    rows: list[dict[str, Any]] = table[table["multiplicativity_high"].notna()].to_dict("records")
+    return judged(
+        "slope per nat " + "; ".join(
+            f"{row['circuit']} M {row['neurons_per_key']:.0f}: {row['multiplicativity']:.3f} (spread of the limit "
+            f"{row['spread']:.2f})" for row in rows
+        ),
+        [Case(name=f"{row['circuit']} M {row['neurons_per_key']:.0f}", estimate=row["multiplicativity"],
+              low=row["multiplicativity_low"], high=row["multiplicativity_high"], least=-GATE, most=GATE)
+         for row in rows],
+        on="the rung",
+        threshold_from="a third of the slope where inhibition subtracts from neurons of 5 Hz",
+        conditions="keys 0 to 4 nats below the top, competitors that halve their softmax",
+    )  # fmt: skip
+
+
+@CLAIMS.add("loops of spiking interneurons oscillate from the gain of the linear response on", OURS)
+def onset(results: Results) -> Finding:
+    """Amplification near the onset against the linear response."""
+    table: pd.DataFrame = results.table("onset")
+    some = table[table["predicted"].notna()]
+    ratio = (some["amplification"] / some["predicted"]).to_numpy()
+    words = "; ".join(
+        f"G {row['gain']:.2g}: {row['amplification']:.2f} ({row['predicted']:.2f})" for row in some.to_dict("records")
+    )
+    return judged(
+        f"root of the power of inhibition at {some['frequency'].iloc[0]:.0f} Hz over that without the loop, simulated "
+        f"(linear response): {words}",
+        [Case.exact(f"G {gain:.2g}", float(one), least=1 - 2 * LAW, most=1 + 2 * LAW)
+         for gain, one in zip(some["gain"], ratio, strict=True)],
+        on="the gain: the noise that the loop makes itself flattens the neurons' response, and the onset is gradual",
+        decision="range",
+        threshold_from=f"the linear response, within {2 * LAW:g} of it",
+        conditions=f"one key alone; onset by linear response at G {some['onset_predicted'].iloc[0]:.2f}",
+    )  # fmt: skip
