@@ -35,6 +35,7 @@ from validation.attention import study as attention
 from validation.bounds import study as bounds
 from validation.dimension import study as dimension
 from validation.frameworks import study as frameworks
+from validation.microcircuits import study as microcircuits
 from validation.model import study as model
 from validation.rank import study as rank
 from validation.rule import study as rule
@@ -71,6 +72,7 @@ STUDIES: dict[str, StudyRecord] = {
         frameworks.STUDY,
         verdicts.STUDY,
         rank.STUDY,
+        microcircuits.STUDY,
         ageing.STUDY,
         model.STUDY,
         attention.STUDY,

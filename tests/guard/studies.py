@@ -120,6 +120,14 @@ def small_model(patch: pytest.MonkeyPatch, module: ModuleType) -> None:
     patch.setattr("validation.model.tables.FEWEST", 2)
 
 
+def small_microcircuits(patch: pytest.MonkeyPatch, module: Any) -> None:
+    """One rung of few neurons, on one row of each kind, without the onset and without other rates."""
+    patch.setitem(module.PRESETS, "quick", module.Preset(2, 3, 0.05, 3, (), 0.0, ()))
+    patch.setitem(sys.modules["validation.microcircuits.rungs"].SIZES, "interneurons", (6,))
+    patch.setattr("validation.microcircuits.operating.RATES", (10.0,))
+    patch.setattr(module, "RASTER_SECONDS", 0.01)
+
+
 def small_sort(patch: pytest.MonkeyPatch, module: Any) -> None:
     """Few sets of everything, and small trees only."""
     patch.setitem(module.PRESETS, "quick", module.Sizes(2, 0, 50, 2, 2, 10, 2, 1000, 2, 6))
@@ -215,6 +223,7 @@ CASES = (
         | {"spikes": (2, 4), "duration": "10 ms", "jobs": 1},
         small_model,
     ),
+    Case("compare_microcircuits", {"circuits": ("interneurons",)}, small_microcircuits),
     Case("sort_circuits", {}, small_sort, left_out=("theorems.value",)),  # differences of 1e-14
     Case("audit_model", {"max_rows": 6, "check_rows": 0}),
     Case("calibrate_design_rule", {"circuits": ("integrate",)}, small_rule),

@@ -56,6 +56,7 @@ TOUCHED = {
     "validation/audit/report.py": (False, False),
     "validation/ageing/report.py": (False, False),
     "validation/model/report.py": (False, False),
+    "validation/microcircuits/ladder.py": (False, False),
     "validation/dimension/report.py": (False, False),
     "validation/approximation/targets.py": (False, False),
     "validation/assumptions/report.py": (False, False),
