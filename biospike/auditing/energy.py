@@ -199,8 +199,8 @@ def of_op_counter(
         ("total", whole, "of all, with memory", memory),
     ]
     if ours.products:
-        missing = max(ours.products + ours.projections - free[1], 0.0)
-        told.append(("not counted: attention that torch fuses", (0, missing), "of what the account by events has", 0))
+        uncounted = max(ours.products + ours.projections - free[1], 0.0)
+        told.append(("not counted: attention that torch fuses", (0, uncounted), "of what the account by events has", 0))
     return [_line("op_counter", *one) for one in told]
 
 

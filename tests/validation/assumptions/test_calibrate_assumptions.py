@@ -37,7 +37,7 @@ from validation.assumptions.sweep import (
 )
 from validation.assumptions.table import COLUMNS, OF_ROW_SETS, tabulate
 from validation.calibrate_assumptions import Config, main, prepare
-from validation.study.row_sets import FACTORS
+from validation.study.row_kinds import FACTORS
 
 import brian2 as b2
 
