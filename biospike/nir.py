@@ -56,6 +56,8 @@ PARAMETERS = {
 }
 """Neurons that are read, and their parameters; files of nir 1.0.4 have no v_reset."""
 MATRICES = ("Linear", "Affine")
+RELATIVE = 1e-5
+"""By so much parameters differ that another program keeps in single precision."""
 MISSING = "nir is not installed; install the extra: pip install 'biospike[nir]'"
 
 
@@ -261,7 +263,7 @@ def _neurons(node: dict[str, Any], given: dict[str, Any], units: int) -> Neurons
     if own is not None:
         if any(value is not None for value in given.values()):
             raise InputError("biospike wrote it, with all that is needed: pass neither dt, reset nor source")
-        return Neurons([CONVENTIONS[one.pop("convention")](**_finite(one)) for one in json.loads(own)])
+        return _as_described(json.loads(own), node, units)
     for name, words in (
         ("source", f"the exporter as source=, one of {', '.join(SOURCES)}"),
         ("dt", "the timestep that the exporter was given as dt=, in s"),
@@ -282,6 +284,22 @@ def _neurons(node: dict[str, Any], given: dict[str, Any], units: int) -> Neurons
             raise InputError(f"{name} has the shape {value.shape}, and there are {units} neurons")
     filled = {name: np.broadcast_to(value.reshape(-1), units) for name, value in there.items()}
     return Neurons(SOURCES[given["source"]](node["type"], filled, float(dt), given["reset"]))
+
+
+def _as_described(own: Any, node: dict[str, Any], units: int) -> Neurons:
+    """Neurons of our metadata, which other programs keep: parameters must still be those that we wrote beside it."""
+    if not isinstance(own, dict):
+        raise InputError("an older biospike wrote it, which did not say its dt; write the file again")
+    kinds = [CONVENTIONS[one.pop("convention")](**_finite(one)) for one in own["neurons"]]
+    for name in PARAMETERS[node["type"]]:
+        wrote = np.array([_written(kind, own["dt"])[1].get(name, np.nan) for kind in kinds])
+        found = np.ravel(node.get(name, wrote)).astype(float)
+        if len(kinds) != units or found.shape != wrote.shape or not np.allclose(found, wrote, RELATIVE, equal_nan=True):
+            raise InputError(
+                f"its {name} is {found[:3]}, and biospike wrote {wrote[:3]}: another program has changed the file; "
+                f"take the metadata {OURS!r} away, and pass dt, reset and source"
+            )
+    return Neurons(kinds)
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
@@ -331,7 +349,7 @@ def to_nir(layers: Layers, path: str | Path, *, dt: float = 1e-4) -> None:
         if not _has_v_reset(nir):
             values.pop("v_reset", None)
         node = getattr(nir, written[0][0])(**values)
-        node.metadata = {OURS: json.dumps([_described(kind) for kind in layer.kinds])}
+        node.metadata = {OURS: json.dumps({"dt": dt, "neurons": [_described(kind) for kind in layer.kinds]})}
         nodes[str(number)] = node
     nodes["output"] = nir.Output(np.array([_units(layers)]))
     names = list(nodes)

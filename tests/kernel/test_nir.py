@@ -119,6 +119,22 @@ def test_a_round_trip_keeps_the_spike_train(kind: DiscreteLIF, tmp_path: Path) -
     assert list(nir.read(tmp_path / "model.nir").nodes) == ["0", "1", "2", "3", "input", "output"]
 
 
+def test_parameters_that_another_program_has_changed_are_not_those_we_wrote(tmp_path: Path) -> None:
+    """It keeps our metadata, by which the neurons would be the old ones."""
+    pytest.importorskip("nir")
+    for parameter, change in (("v_threshold", lambda v: 2 * v), ("tau", lambda v: 2 * v), ("r", lambda v: v[:1])):
+        to_nir(model(Paper(beta=0.9)), tmp_path / "model.nir")
+        with h5py.File(tmp_path / "model.nir", "a") as file:
+            node = file["node/nodes/1"]
+            values = node[parameter][()]
+            node[parameter][...] = values.astype(np.float32)
+            from_nir(tmp_path / "model.nir")
+            del node[parameter]
+            node[parameter] = change(values)
+        with pytest.raises(InputError, match=f"'1' .LIF.: its {parameter} is .* another program has changed the file"):
+            from_nir(tmp_path / "model.nir")
+
+
 @pytest.mark.parametrize("name", [name for name in FILES if "1.0.4" not in name])
 def test_what_is_written_means_to_the_exporter_what_it_wrote_itself(name: str, tmp_path: Path) -> None:
     """Parameters that we write are those of the file, to float32; our metadata is not needed to read them."""
