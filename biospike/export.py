@@ -29,6 +29,8 @@ ABOUT = ("circuit", "parameters", "parameters_units", "dt_ms", "seed", "target",
 TABLE = "biospike"
 """Of an NWB file: what the recording says of itself, a name and a JSON text a row."""
 PREFIX = ("keys_", "hub_")
+TIME_MS = 1e-6
+"""Times of whole steps are equal to within this."""
 
 
 def to_neo(recording: xr.Dataset) -> Any:
@@ -126,6 +128,13 @@ def check_recording(recording: xr.Dataset) -> None:
     missing = [name for name in (*needed, "window_stop_ms") if name not in known]
     if missing:
         raise InputError(f"this is no recording of rows by biospike.record: it has no {missing[0]!r}")
+    times, start = recording["time_ms"].values, window_ms(recording)[0]
+    steps = np.diff(times)
+    if (times.size and abs(times[0] - start) > TIME_MS) or (steps.size and np.ptp(steps) > TIME_MS):
+        raise InputError(
+            f"the values of this recording begin at {times[0]:g} ms, its window at {start:g} ms, or they are not "
+            "evenly spaced: other tools know a start and a period; export all of it"
+        )
 
 
 def about(recording: xr.Dataset) -> dict[str, Any]:

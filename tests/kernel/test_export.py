@@ -140,4 +140,10 @@ def test_what_cannot_be_written_is_named(recording: xr.Dataset, tmp_path: Path) 
         write(recording, tmp_path / "some.csv")
     with pytest.raises(InputError, match="no recording of rows"):
         to_neo(recording.drop_vars("spike_row"))
+    steps = recording.sizes["time"]
+    for kept in (range(100, steps), [*range(50), *range(100, steps)]):  # the variables would move in time
+        with pytest.raises(InputError, match=r"begin at .* or they are not evenly spaced"):
+            to_neo(recording.isel(time=list(kept)))
+    halved = to_neo(recording.isel(time=slice(None, None, 2))).segments[0].analogsignals[0]
+    assert float(halved.sampling_period) == pytest.approx(0.4)
     assert not list(tmp_path.iterdir())
