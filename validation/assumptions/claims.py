@@ -131,8 +131,3 @@ for _name in ASSUMPTIONS:
             kind="implied" if _implied else "ours",
             place=STEPS.get(_name, ""),
         )(lambda results, name=_name: _read(results, name))  # type: ignore[misc]
-
-CLAIMS.unread(
-    "rates within [rho, 1 - rho] suffice", REPORTED, "no knob of the audit is rho", kind="reported",
-    place="assumptions",
-)  # fmt: skip

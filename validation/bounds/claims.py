@@ -119,6 +119,28 @@ def hoeffding(results: Results) -> Finding:
     )
 
 
+@CLAIMS.add("rates within [rho, 1 - rho] suffice", REPORTED, kind="reported", place="assumptions")
+def rates_within(results: Results) -> Finding:
+    """Whether values of such rates err by no more than Lemma 1 promises, and whether others do too."""
+    rows = results.table("rate_bands")
+    cases = [
+        Case(name=f"{row['code']}, rho = {row['rho']:g}", estimate=row["margin"], low=row["margin_low"],
+             high=row["margin_high"], most=1.0, trials=row["trials"])
+        for row in rows[rows["rho"] > 0].to_dict("records")
+    ]  # fmt: skip
+    every = rows[rows["rho"] == 0]
+    return judged(
+        "largest error over that which Lemma 1 promises: "
+        + "; ".join(f"{case.name}: {case.estimate:.2f}" for case in cases),
+        cases,
+        on="the code and rho",
+        threshold_from="the inequality",
+        control="without the assumption "
+        + "; ".join(f"{row.code} {row.margin:.2f}, relative error {row.relative:.2g}" for row in every.itertuples()),
+        conditions="absolute errors of values uniform on [0, 1]",
+    )
+
+
 @CLAIMS.add("N_total = Omega(L_f^2 n d/eps^2) spikes are necessary", PAPER, kind="stated", place="abstract; Theorem 8")
 def necessary(results: Results) -> Finding:
     """Verdicts by code, and the smallest ratio to the formula with constant 1."""

@@ -14,6 +14,7 @@ from validation.bounds import laws
 from validation.bounds.curves import BLOCK, COINS, ENCODER, REAL, SIMPLEX, SOFTMAX, UNIFORM, Curve
 from validation.bounds.figures import reference_curve
 from validation.bounds.measure import TRIANGULAR, UNIFORM_KEYS
+from validation.bounds.rate_bands import RATE_BANDS
 from validation.bounds.row_sets import ROW_SETS
 from validation.bounds.tables import MEANINGS, used
 from validation.study.claims import Finding, findings_text
@@ -70,6 +71,9 @@ def report(
         "## What information asks for",
         *_information(found, bounds),
         *_rates(tables["rates"]),
+        "## Rates within [rho, 1 - rho]",
+        "The theory assumes such rates. " + described(RATE_BANDS),
+        markdown(tables["rate_bands"]),
         "## On peaked and on flat rows",
         "The softmax circuits on the real rows, on the same with their logits doubled, and with a quarter of them. "
         + described(ROW_SETS),

@@ -27,6 +27,7 @@ from validation.bounds import sparse
 from validation.bounds.claims import CLAIMS
 from validation.bounds.curves import Curve, curves
 from validation.bounds.figures import bounds_figure, control_figure
+from validation.bounds.rate_bands import rate_bands
 from validation.bounds.report import report
 from validation.bounds.row_sets import rows_of, tabulate_row_sets
 from validation.bounds.tables import fit, judge, not_run, rates, summarise
@@ -242,7 +243,11 @@ def main(config: Config) -> None:
     with Results.of(config) as out:
         raw = run(study)
         found = curves(raw)
-        tables = tabulate(found, study.left_out) | {"rates": rates(raw), "row_sets": tabulate_row_sets(raw)}
+        tables = tabulate(found, study.left_out) | {
+            "rates": rates(raw),
+            "row_sets": tabulate_row_sets(raw),
+            "rate_bands": rate_bands(raw),
+        }
         target = str(study.options["target"])
         tables["sparse"] = sparse.measure(study.real, study.sizes.trials, config.seed, target)
         out.save("raw", raw)

@@ -60,6 +60,17 @@ STOPS = {"row_sets": [{"rows_kind": "given", "code": "subtractive", "rows": 5, "
                       | dict.fromkeys(("ratio_observed_theoretical", "ratio_low", "ratio_high"), np.nan)]}  # fmt: skip
 
 
+def bands(*margins: float) -> dict[str, Any]:
+    """Margins to Lemma 1 of rates within bands of rising rho, beside those of all rates."""
+    row = {"code": "bernoulli", "trials": 8, "relative": 0.1}
+    rows = [row | {"rho": 0.1 * place, "margin": one, "margin_low": 0.9 * one, "margin_high": 1.1 * one}
+            for place, one in enumerate((2.0, *margins))]  # fmt: skip
+    return {"rate_bands": rows}
+
+
+WITHIN = "rates within"
+
+
 def regular(verdict: str, **more: Any) -> dict[str, Any]:
     return {"fits": [fit("regular", verdict, **more), fit("bernoulli", "1/sqrt(N)")]}
 
@@ -137,6 +148,10 @@ CASES = [
     (ENOUGH, "depends", enough(0.5, 0.1, "fails for eps < 0.18", flat="holds")),
     (ENOUGH, "undecided", enough(0.98, 0.1)),
     (ENOUGH, "undecided", enough(2.0, 0.1, "not with constant 1")),
+    (WITHIN, "holds", bands(0.4, 0.6)),
+    (WITHIN, "does not hold", bands(1.4, 1.6)),
+    (WITHIN, "depends", bands(0.4, 1.6)),
+    (WITHIN, "undecided", bands(0.4, 0.98)),
     (NEEDED, "holds", {"bounds": [bound("Theorem 8", 0.1, "holds")]}),
     (NEEDED, "does not hold", {"bounds": [bound("Theorem 8", 0.1, "undercut")]}),
     (NEEDED, "depends", {"bounds": [bound("Theorem 8", 0.1, "undercut"), bound("Theorem 8", 1.0, "holds")]}),

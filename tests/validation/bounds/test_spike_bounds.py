@@ -222,7 +222,8 @@ def test_floor_codes_get_the_verdict_floor():
 def test_writes_every_file_with_its_columns(out):
     figures = {f"{name}.{kind}" for name in ("spikes", "control") for kind in ("png", "pdf")}
     assert {path.name for path in out.iterdir()} == figures | {
-        "summary.csv", "fits.csv", "bounds.csv", "rates.csv", "row_sets.csv", "sparse.csv", "raw.nc", "report.md",
+        "summary.csv", "fits.csv", "bounds.csv", "rates.csv", "rate_bands.csv", "row_sets.csv", "sparse.csv", "raw.nc",
+        "report.md",
     }  # fmt: skip
     summary, fits, bounds = (pd.read_csv(out / f"{name}.csv") for name in ("summary", "fits", "bounds"))
     assert list(summary.columns) == SUMMARY
