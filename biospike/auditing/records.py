@@ -80,9 +80,8 @@ class Attention:
 
     def rows(self) -> Flags:
         """Queries that are measured, (batch, queries): no padding, and with at least one key."""
-        full = (*self.q.shape[:3], self.k.shape[2])
-        some = np.asarray(np.isfinite(np.broadcast_to(self.bias, full)).any(axis=-1))
-        return np.asarray(self.real & some.all(axis=1))
+        some = np.isfinite(self.bias).any(axis=-1)
+        return np.asarray(self.real & np.broadcast_to(some, self.q.shape[:3]).all(axis=1))
 
     def blocks(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Measured queries of each sample, in parts of which the logits fit into memory."""

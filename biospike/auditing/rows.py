@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.auditing.records import Attention
+from biospike.errors import InputError
+from biospike.memory import COPIES, MEBIBYTE, free_memory
 from biospike.theory.propagation import attention_term
 
 Array = NDArray[np.float64]
@@ -59,6 +61,7 @@ class Rows:
         sample, query = np.nonzero(whole)
         number = len(sample)
         kept = _evenly(number, most)
+        _check_memory(call, len(kept))
         parts = [(int(one), query[kept][sample[kept] == one]) for one in np.unique(sample[kept])]
         logits, outputs, S = [], [], []
         for one, queries in parts:
@@ -82,6 +85,16 @@ class Rows:
     def heads(self) -> int:
         """Number of heads."""
         return len(self.logits)
+
+
+def _check_memory(call: Attention, rows: int) -> None:
+    """Raise `InputError` if so many rows of every head need more than half of the memory that is free."""
+    size, free = COPIES * 8 * call.heads * rows * call.k.shape[2], free_memory()
+    if size > free / 2:
+        raise InputError(
+            f"{call.layer}: {rows} rows of {call.k.shape[2]} keys in {call.heads} heads need {size / MEBIBYTE:.4g} "
+            f"MiB, and half of what is free is {free / 2 / MEBIBYTE:.4g} MiB: lower max_rows, or shorten the sequences"
+        )
 
 
 def joined(parts: Sequence[Rows], most: int) -> Rows:

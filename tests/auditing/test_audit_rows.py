@@ -99,6 +99,13 @@ def test_a_row_of_one_key_needs_no_spike():
     assert table["simulated_tv"].isna().all()
 
 
+def test_rows_that_memory_cannot_hold_are_refused(monkeypatch):
+    monkeypatch.setattr("biospike.auditing.rows.free_memory", lambda: 5000)
+    with pytest.raises(InputError, match=r"one: 12 rows of 6 keys in 3 heads need .* MiB: lower max_rows"):
+        biospike.audit(call(), circuits=[Escape()], check_rows=0)
+    assert len(biospike.audit(call(), circuits=[Escape()], check_rows=0, max_rows=5).table) == HEADS
+
+
 def test_at_most_so_many_rows_through_all_samples():
     one = call()
     few = Rows.of(one, None, 5)
