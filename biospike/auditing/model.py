@@ -72,6 +72,8 @@ def listen(
         output = first_tensor(torch, run(torch, module, args, kwargs, graph=graph))
         pads = padding(torch, kwargs)
         calls, told = _extracted(watches, pads, set(nodes))
+        if pads is None:  # the mask was given by its place: layers know it
+            pads = next((~call.real for _, call, _ in calls if not call.real.all()), None)
         gradients, why = _gradients(torch, output, pads, [tensor for *_, tensor in calls], probes if graph else 0, seed)
     rows = [
         Rows.of(call, None if gradients is None else _at_heads(watch, call, gradients[place]), max_rows)

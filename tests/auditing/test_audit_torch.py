@@ -110,6 +110,21 @@ def test_hooks_are_called_and_outputs_are_those_with_gradients():
     torch.testing.assert_close(fast[~pad], slow[~pad].detach(), atol=1e-5, rtol=0)
 
 
+def test_padding_by_name_by_place_and_cut_off():
+    """One sample of five tokens, two of them padding, is one of three: rows, spikes and what the output feels."""
+    model, x = encoder(), torch.randn(1, 5, 8)
+    pad = torch.tensor([[False, False, False, True, True]])
+    short = audit(model, x[:, :3], probes=100).table
+    named = audit(model, {"src": x, "src_key_padding_mask": pad}, probes=100).table
+    placed = audit(model, (x, None, pad), probes=100).table
+    assert (named["rows"] == 3).all()
+    assert placed.equals(named)
+    for column in ("spikes_tv_05", "low", "high"):
+        np.testing.assert_allclose(named[column], short[column], rtol=1e-5)
+    # Directions are drawn anew for another number of tokens.
+    np.testing.assert_allclose(named["S"], short["S"], rtol=0.25)
+
+
 def test_gradients_predict_the_error_of_drawn_shares():
     """1 - cos of outputs where every row's shares are drawn with N spikes."""
 
