@@ -108,7 +108,14 @@ def read_weights(path: Path) -> Weights:
 def split_words(text: str) -> list[str]:
     """Split as BERT does: lower case, accents stripped, every punctuation mark a word of its own."""
     plain = "".join(c for c in unicodedata.normalize("NFD", text.lower()) if unicodedata.category(c) != "Mn")
-    return "".join(c if c.isalnum() or c.isspace() else f" {c} " for c in plain).split()
+    return "".join(f" {c} " if is_mark(c) else c for c in plain).split()
+
+
+def is_mark(c: str) -> bool:
+    """Whether BERT takes a character for a punctuation mark: Unicode's, and all other signs of ASCII."""
+    return unicodedata.category(c).startswith("P") or (
+        c.isascii() and c.isprintable() and not (c.isalnum() or c == " ")
+    )
 
 
 def tokenize(text: str, vocabulary: dict[str, int], unknown: str | None = None) -> list[str]:
