@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import attrs
 import pytest
 from small_sweep import content as files_of
 from small_sweep import points
@@ -14,6 +15,8 @@ from small_sweep import points
 from biospike import sweep as module
 from biospike.standalone import RunError
 from biospike.sweep import sweep
+from validation.model.options import Config, prepare
+from validation.model.study import run
 
 pytest.importorskip("distributed", reason="needs the extra 'cluster'")
 
@@ -40,6 +43,19 @@ def cluster(directory, workers):
         for process in reversed(started):
             process.kill()
             process.wait()
+
+
+@pytest.mark.long
+def test_chunks_of_a_model_on_a_worker(tmp_path):
+    config = Config(model=("causal_digits",), samples=60, trials=2, circuits=("escape",), spikes=(4,), by=("shares",),
+                    block=("attention",), jobs=1, quiet=True)  # fmt: skip
+    models = prepare(config)
+    here, _ = run(config, models)
+    with cluster(tmp_path, workers=1) as (address, _):
+        there, _ = run(attrs.evolve(config, scheduler=address), models)
+    assert {name: table.to_csv() for name, table in here.items()} == {
+        name: table.to_csv() for name, table in there.items()
+    }
 
 
 @pytest.mark.long
