@@ -284,7 +284,7 @@ class InterneuronPool(Circuit):
             "interneurons.v_threshold": float(self.v_threshold),
             "interneurons.t_ref": float(self.refractory_i),
             "hub.A": excitation,
-            "hub.J_EI": point.j_ei,
+            "hub.J_EI": point.j_ei * whole_mean(self.tau_ampa, dt),
             "hub.tau_ampa": float(self.tau_ampa),
         }
 
@@ -317,6 +317,12 @@ class InterneuronPool(Circuit):
         rates, _ = self.mean_field(values)
         shares = rates / rates.sum(axis=1, keepdims=True)
         return np.where(self.stable_rows(values)[:, None], shares, np.nan)
+
+
+def whole_mean(tau: Quantity, dt: Quantity) -> float:
+    """By how much a jump must be larger for its trace, first read after a step of decay, to have its mean."""
+    x = float(dt / tau)
+    return math.expm1(x) / x
 
 
 @functools.lru_cache(maxsize=32)

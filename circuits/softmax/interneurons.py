@@ -45,7 +45,7 @@ from biospike.theory.regularity import renewal_shares_tv
 from biospike.wiring import rows_of_keys
 from circuits.softmax.diffusive import KAPPA_SHARE
 from circuits.softmax.diffusive import KEYS as NOISY_KEYS
-from circuits.softmax.interneuron_pool import EXCITATION, EXCITES, InterneuronPool, noisy_response
+from circuits.softmax.interneuron_pool import EXCITATION, EXCITES, InterneuronPool, noisy_response, whole_mean
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -164,7 +164,7 @@ class Interneurons(InterneuronPool):
             "keys.v_threshold": float(self.v_threshold),
             "keys.t_ref": float(self.refractory),
             "hub.I": inhibition,
-            "hub.J_IE": self._per_hz / self.interneurons,
+            "hub.J_IE": self._per_hz / self.interneurons * whole_mean(self.tau_gaba, dt),
             "hub.tau_gaba": float(self.tau_gaba),
         }
 

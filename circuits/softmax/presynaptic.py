@@ -39,7 +39,7 @@ from biospike.parameters import number, quantity, whole
 from biospike.theory.linear_response import FREQUENCIES, Complex, low_pass
 from biospike.theory.regularity import renewal_shares_tv
 from biospike.wiring import rows_of_keys
-from circuits.softmax.interneuron_pool import EXCITATION, EXCITES, InterneuronPool
+from circuits.softmax.interneuron_pool import EXCITATION, EXCITES, InterneuronPool, whole_mean
 
 import brian2 as b2
 from brian2.units.fundamentalunits import Quantity
@@ -134,7 +134,8 @@ class Presynaptic(InterneuronPool):
             "keys.hazard": self._hazard(float(dt)) * batch.drive,
             "keys.t_ref": float(self.refractory),
             "hub.X": self._per_hz * interneuron_rate,
-            "hub.x": self._per_hz / self.interneurons,
+            # X is read before it decays.
+            "hub.x": self._per_hz / self.interneurons * whole_mean(-self.tau_gaba, dt),
             "hub.tau_gaba": float(self.tau_gaba),
         }
 
