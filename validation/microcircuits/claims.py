@@ -17,6 +17,8 @@ NEAR = 0.02
 third of the bias of the best rung that subtracts."""
 LAW = 0.1
 """Part of an error law within which it is met."""
+RANK = 0.05
+"""Chance of calling two runs of one process different, over all measures together."""
 GATE = 0.05
 """Slope of the log-ratio of rates, per nat, below which inhibition multiplies: .2 over keys 4 nats apart, a third of
 what subtraction makes of neurons of 5 Hz."""
@@ -126,3 +128,18 @@ def onset(results: Results) -> Finding:
         threshold_from=f"the linear response, within {2 * LAW:g} of it",
         conditions=f"one key alone; onset by linear response at G {some['onset_predicted'].iloc[0]:.2f}",
     )  # fmt: skip
+
+
+@CLAIMS.add("spiking interneurons in NEST have the statistics of those in Brian2", OURS)
+def agreement(results: Results) -> Finding:
+    """Rank of the distance of the two simulators among relabelled seeds, every measure."""
+    rows = results.table("nest").to_dict("records")
+    least = min(rows, key=lambda row: row["rank"])
+    return judged(
+        f"of {len(rows)} measures the one that is farthest apart, {least['measure']}, has the rank {least['rank']:.2f}",
+        [Case.exact(row["measure"], row["rank"], least=RANK / len(rows)) for row in rows],
+        on="the measure",
+        decision="ranks",
+        threshold_from=f"{RANK:g} over the number of measures",
+        conditions="one row of 10 keys, 8 seeds of each simulator; distances are Kolmogorov-Smirnov's",
+    )

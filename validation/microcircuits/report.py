@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from validation.microcircuits.in_nest import NEST
 from validation.microcircuits.tables import LADDER, ONSET, OPERATING
 from validation.study.claims import Finding, findings_text
 from validation.study.report import described, made, markdown
@@ -40,5 +41,7 @@ def report(preset: str, seed: int, tables: dict[str, pd.DataFrame], findings: Se
     ]  # fmt: skip
     if "onset" in tables:
         parts += ["## Onset of oscillations", markdown(tables["onset"]), described(ONSET)]
+    if "nest" in tables:
+        parts += ["## NEST", markdown(tables["nest"]), described(NEST)]
     parts += ["## Claims", findings_text(findings), made(f"seed {seed}")]
     return "\n\n".join(parts) + "\n"

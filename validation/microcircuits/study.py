@@ -20,6 +20,7 @@ from circuits.softmax import GROUPS, Interneurons
 from validation.inputs.circuits import named_circuits
 from validation.microcircuits.claims import CLAIMS
 from validation.microcircuits.figures import ladder_figure, raster_figure
+from validation.microcircuits.in_nest import ROW, load_nest, nest_table
 from validation.microcircuits.ladder import ladder_plans, ladder_rows, ladder_table
 from validation.microcircuits.loops import extrapolated, onset_table
 from validation.microcircuits.operating import at_rates, operating_plans, operating_table
@@ -47,6 +48,8 @@ class Config:
     """Rungs, by name or as the group of all of them."""
     trials: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Independent repetitions of every row; default the preset's."""
+    nest: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Run `interneurons` in NEST too: 10 keys, 3 s, 8 seeds of each simulator (needs the extra nest)."""
     seed: int = 1
     """Same seed, same spikes."""
     target: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
@@ -74,6 +77,10 @@ def prepare(config: Config) -> tuple[Preset, list[Circuit]]:
         if config.trials < 1:
             raise InputError(f"--trials must be at least 1, got {config.trials}")
         preset = attrs.evolve(preset, trials=config.trials)
+    if config.nest:
+        if Interneurons.name not in names:
+            raise InputError(f"--nest compares {Interneurons.name}, which is not among --circuits")
+        load_nest()
     return preset, rungs(names)
 
 
@@ -95,6 +102,8 @@ def run(config: Config, preset: Preset, circuits: list[Circuit]) -> tuple[dict[s
         tables["onset"] = onset_table(looped[-1], preset, seed=config.seed, target=config.target)
         own = (ladder["circuit"] == looped[-1].name) & (ladder["neurons_per_key"] == looped[-1].members)
         ladder.loc[own, "onset_gain"] = extrapolated(tables["onset"])
+    if config.nest:
+        tables["nest"] = nest_table(looped[-1], ROW, seed=config.seed, target=config.target)
     return {"ladder": ladder} | tables, counted[::2]
 
 

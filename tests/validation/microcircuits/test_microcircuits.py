@@ -11,7 +11,7 @@ from biospike import InputError
 from biospike.ideal.softmax import softmax
 from biospike.theory.concentration import multinomial_tv
 from circuits.softmax import Escape, Integrate, Interneurons, Populations
-from validation.microcircuits import claims, operating
+from validation.microcircuits import claims, in_nest, operating
 from validation.microcircuits.figures import ladder_figure
 from validation.microcircuits.ladder import COLUMNS, multiplicativity, spikes_for, spread
 from validation.microcircuits.loops import extrapolated
@@ -30,6 +30,7 @@ from validation.microcircuits.rungs import (
 )
 from validation.microcircuits.study import Config, prepare
 from validation.microcircuits.tables import LADDER, ONSET, OPERATING
+from validation.simulators.cases import Spikes
 from validation.study.results import Results
 from validation.study.verdict import FAILS, HOLDS, UNDECIDED
 
@@ -131,6 +132,7 @@ def test_rates_that_a_rung_does_not_take_are_left_out(monkeypatch: pytest.Monkey
     [
         ({"circuits": ("race",)}, "--circuits race: no rung; accepted: microcircuit, "),
         ({"circuits": ("interneuron",)}, "did you mean 'interneurons'"),
+        ({"circuits": ("populations",), "nest": True}, "--nest compares interneurons, which is not among --circuits"),
         ({"trials": 0}, "--trials must be at least 1, got 0"),
         ({"preset": "fast"}, "--preset fast"),
         ({"target": "fused"}, "--target fused"),
@@ -202,3 +204,37 @@ def test_an_onset_is_held_against_the_linear_response(tmp_path: object) -> None:
     assert claims.onset(results).word == HOLDS
     results.tables(onset=table.assign(amplification=[1.3, 2.0]))
     assert claims.onset(results).word == "depends"
+
+
+def test_simulators_are_told_apart_by_their_ranks(tmp_path: object) -> None:
+    results = Results(tmp_path)
+    table = pd.DataFrame({"measure": ["rate", "cv"], "rank": [0.4, 0.06]})
+    results.tables(nest=table)
+    assert claims.agreement(results).word == HOLDS
+    results.tables(nest=table.assign(rank=[0.001, 0.001]))
+    assert claims.agreement(results).word == FAILS
+
+
+def test_measures_of_spikes_are_those_of_known_trains() -> None:
+    """Clocks: one spike every 10 ms of every cell, in step: rate 100 Hz, CV 0, correlation 1, Fano factor 0."""
+    circuit, steps = Interneurons(members=2, interneurons=12), 12_000
+    step = np.arange(50, steps, 100)
+    trains = [Spikes(np.repeat(step, cells), np.tile(np.arange(cells), len(step))) for cells in (6, 12)]
+    found = in_nest.measured((trains[0], trains[1]), circuit, 3, steps)
+    assert found["rate of keys"] == pytest.approx(100)
+    assert found["cv of keys"] == found["fano of interneurons"] == 0
+    assert found["correlation of interneurons"] == pytest.approx(1)
+    assert found["counts"].tolist() == [200, 200, 200]
+
+
+@pytest.mark.long
+def test_nest_makes_the_same_row() -> None:
+    """Short and few seeds; the study's own are 3 s and 8 seeds."""
+    pytest.importorskip("nest")
+    circuit, steps = Interneurons(members=16), 10_000
+    theirs = in_nest.run_nest(in_nest.load_nest(), circuit, in_nest.ROW, steps=steps, seed=3)
+    found = in_nest.measured(theirs, circuit, len(in_nest.ROW), steps)
+    rates, pool = circuit.mean_field(in_nest.ROW[None])
+    # Some 200 spikes of keys, 800 of interneurons: four standard errors of Poisson counts, and the mean field's 5 %.
+    assert found["counts"].sum() == pytest.approx(rates.sum() * 16 * 0.8, rel=0.3)
+    assert found["rate of interneurons"] == pytest.approx(pool[0], rel=0.15)
