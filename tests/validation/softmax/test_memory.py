@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import validation
-from circuits import SOFTMAX_CIRCUITS
+from circuits.softmax import GROUPS
 
 SCRIPT = Path(validation.__file__).with_name("compare_softmax.py")
 KEYS = 50_257
@@ -61,6 +61,6 @@ def test_two_rows_of_a_vocabulary(tmp_path):
     assert status == 0
     assert 2 * KEYS * 24 * 4 * 4 < most < 4 * 2**30
     summary = pd.read_csv(tmp_path / "out" / "summary.csv")
-    assert summary["circuit"].nunique() == len(SOFTMAX_CIRCUITS)
+    assert summary["circuit"].nunique() == len(GROUPS["circuit"]) + len(GROUPS["control"])
     assert summary.groupby("circuit")["spikes_per_row"].max().min() > 1
     assert "24 largest" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ from run_facts import NUMBER, Facts, listed, parts_of, says
 from biospike.ideal.softmax import softmax
 from biospike.plots import shown_keys
 from biospike.tables import CONVERGENCE_MEANINGS, SUMMARY_MEANINGS
-from circuits import SOFTMAX_CIRCUITS
+from circuits.softmax import GROUPS
 from validation.compare_softmax import Config, main
 from validation.data import attention_rows
 from validation.softmax import study as compare_softmax
@@ -46,7 +46,7 @@ def natural(rows: int) -> np.ndarray:
 
 PEAKED = np.concatenate([np.full((4, 1), 4.0), RNG.normal(0, 0.5, (4, 7))], axis=1)
 ROWS: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {
-    "natural": (natural(5), tuple(SOFTMAX_CIRCUITS)),
+    "natural": (natural(5), (*GROUPS["circuit"], *GROUPS["control"])),
     "peaked": (PEAKED, CIRCUITS),
     "flat": (0.05 * RNG.normal(size=(4, 8)), CIRCUITS),
     "two keys": (np.array([[0.0, 0.7], [0.0, -1.3], [0.2, 0.1]]), CIRCUITS),
