@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import elementwise
 
 Array = NDArray[np.float64]
 
@@ -26,6 +25,9 @@ def row_roots(function: Callable[[Array, NDArray[np.int64]], Array], low: ArrayL
         To the last bits of a float (Chandrupatla's method, `scipy.optimize.elementwise.find_root`). A row whose
         function has one sign at both ends, as rounding may leave it, gets the end where it is nearer to zero.
     """
+    # A seventh of a second, which nobody waits for before the first simulation.
+    from scipy.optimize import elementwise  # noqa: PLC0415
+
     low, high = (np.array(end, dtype=float) for end in np.broadcast_arrays(low, high))
     rows = np.arange(len(low))
     found = elementwise.find_root(function, (low, high), args=(rows,))

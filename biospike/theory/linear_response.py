@@ -24,8 +24,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy  # scipy.optimize is imported when it is asked for
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 from biospike.neurons import LIF
 
@@ -136,5 +136,5 @@ def critical_gain(response: Callable[[NDArray[np.float64]], Complex], delay: flo
         # The sign of the imaginary part changes where the phase passes half a turn.
         return float(np.imag(response(np.array([w]))[0] * np.exp(-1j * w * delay)))
 
-    w = brentq(beyond, low, high)
+    w = scipy.optimize.brentq(beyond, low, high)
     return float(1 / np.abs(response(np.array([w]))[0])), float(w / (2 * np.pi))

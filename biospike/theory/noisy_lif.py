@@ -18,8 +18,8 @@ from typing import Any
 
 import attrs
 import numpy as np
+import scipy  # scipy.integrate is imported when a table is asked for
 from numpy.typing import NDArray
-from scipy.integrate import cumulative_trapezoid
 from scipy.special import dawsn, erfc, erfcx
 
 from biospike.neurons import LIF, OVERSHOOT
@@ -94,11 +94,11 @@ def _variability_asymptote(x: NDArray[np.float64] | float) -> Any:
 def _variability_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     # The inner integral starts so far down that what it leaves out is below rounding; exp(-26^2) is still a number.
     x: NDArray[np.float64] = np.arange(ASYMPTOTIC - 6, FARTHEST + SPACING, SPACING, dtype=np.float64)
-    inner = cumulative_trapezoid(
+    inner = scipy.integrate.cumulative_trapezoid(
         np.where(x < 0, erfcx(np.abs(x)) * erfc(-x), np.exp(x**2) * erfc(-x) ** 2), x, initial=0
     )
     start = round(6 / SPACING)
-    outer = cumulative_trapezoid(np.exp(x[start:] ** 2) * inner[start:], x[start:], initial=0)
+    outer = scipy.integrate.cumulative_trapezoid(np.exp(x[start:] ** 2) * inner[start:], x[start:], initial=0)
     return x[start:], outer + _variability_asymptote(ASYMPTOTIC)
 
 
@@ -174,7 +174,7 @@ def _draw_membrane(cell: LIF, mu: NDArray[np.float64], sigma: Quantity, u: NDArr
     # The integral of exp(x^2) is exp(x^2)*dawsn(x); the largest exponent is taken out, for it overflows.
     top, above = np.maximum(threshold, 0) ** 2, np.maximum(y, reset)
     density = sum(sign * np.exp(x**2 - y**2 - top) * dawsn(x) for sign, x in ((1, threshold), (-1, above)))
-    below = cumulative_trapezoid(density, axis=-1, initial=0)
+    below = scipy.integrate.cumulative_trapezoid(density, axis=-1, initial=0)
     held = np.asarray(cell.siegert_rate(mu * b2.volt, sigma)) * float(cell.refractory)
     wanted = ((u - held) / (1 - held))[..., None] * below[..., -1:]
     right = np.clip(np.sum(below < wanted, axis=-1, keepdims=True), 1, POINTS - 1)

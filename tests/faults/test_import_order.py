@@ -114,3 +114,12 @@ def test_preferences_of_the_users_home_do_not_reach_the_generator(tmp_path):
         found.append([path.name for path in (cache / "binaries").iterdir()])
     assert len(found[0]) == 1
     assert found[0] == found[1]
+
+
+@pytest.mark.long
+def test_nothing_is_imported_before_it_is_needed(tmp_path):
+    """Of the packages that take a tenth of a second and more, those that Brian2 or a result needs."""
+    late = {"scipy.optimize", "scipy.stats", "scipy.integrate", "dask", "distributed", "numba", "torch"}
+    done = python(tmp_path, f"import sys, validation.softmax.study; print(*({late} & sys.modules.keys()))")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
