@@ -172,7 +172,7 @@ def test_mean_field_solves_its_equations_with_the_closed_form() -> None:
 
 @pytest.mark.long
 def test_bias_is_that_of_the_curvature() -> None:
-    """As two independent prototypes found it, .0731, .0428, .0304 on the shipped rows; that of a hub at the rate."""
+    """As two independent programs found it, .0731, .0428, .0304 on the shipped rows; that of a hub at the rate."""
     logits = attention_rows()
     p = softmax(logits)
     for rate, members, tv in ((15, 16, 0.0731), (5, 64, 0.0428), (2, 160, 0.0304)):
@@ -227,7 +227,7 @@ def test_rows_whose_loop_is_not_stable_are_refused_by_name() -> None:
 
 @pytest.mark.long
 def test_longer_delays_oscillate_at_a_smaller_gain_and_more_slowly() -> None:
-    """On real rows as a prototype found them, to the scatter over rows: 9.4, 7.1, 4.9, 3.2, at 42 to 21 Hz."""
+    """On real rows as another program found them, to the scatter over rows: 9.4, 7.1, 4.9, 3.2, at 42 to 21 Hz."""
     loops = [Interneurons(delay=delay * b2.ms).loop(attention_rows()[:24])[1:] for delay in (0.5, 1, 2, 4)]
     onsets = np.array([(onset.mean(), frequency.mean()) for onset, frequency in loops])
     assert np.all(np.diff(onsets, axis=0) < 0)
@@ -262,8 +262,8 @@ def test_bad_parameters_name_the_value(make: Any, words: str) -> None:
 def test_shares_are_those_of_the_mean_field(kind: type[InterneuronPool], slack: float) -> None:
     """Five standard errors of a pooled share, and what the mean field leaves out.
 
-    That is the fluctuation of inhibition, which prototypes found to change a row by L2 .006, hence at most .012 of a
-    share (twice that), where it is subtracted, and by .002 where it divides.
+    That is the fluctuation of inhibition, which an independent program found to change a row by L2 .006, hence at most
+    .012 of a share (twice that), where it is subtracted, and by .002 where it divides.
     """
     logits, trials = np.array([[0.0, -0.7, -1.5, -2.5], [0.0, 0.0, 0.0, 0.0]]), 12
     circuit = kind()

@@ -162,7 +162,7 @@ def test_compiled_populations_spike_like_numpy_however_they_are_cut(monkeypatch:
 
 
 def test_bias_falls_with_the_rate_of_a_neuron() -> None:
-    """TV of the mean field on the 72 shipped rows, as two independent prototypes found it, to the digits given."""
+    """TV of the mean field on the 72 shipped rows, as two independent programs found it, to the digits given."""
     logits = attention_rows()
     p = softmax(logits)
     for rate, tv, kappa in ((40, 0.115, 3.80), (5, 0.042, 2.02), (1, 0.025, 1.59)):

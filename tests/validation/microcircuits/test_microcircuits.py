@@ -87,7 +87,7 @@ def test_silent_probes_have_no_slope() -> None:
 
 def test_a_gate_has_no_spread_and_subtraction_has() -> None:
     assert spread(Escape()) == pytest.approx(0, abs=1e-12)
-    # A neuron of 5 Hz under a hub: .88, as a prototype found it.
+    # A neuron of 5 Hz under a hub: .88, as an independent program found it.
     assert spread(Populations()) == pytest.approx(0.88, abs=0.01)
 
 
