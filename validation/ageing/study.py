@@ -14,7 +14,7 @@ from validation.ageing.figures import ageing_figure
 from validation.ageing.measure import PRESETS, Preset, block, rescaling, shares
 from validation.ageing.report import report
 from validation.study.options import preset_of
-from validation.study.record import StudyRecord
+from validation.study.record import NOT_TIMED, StudyRecord
 from validation.study.results import Results
 
 
@@ -62,4 +62,12 @@ def main(config: Config) -> None:
         out.report(report(config.preset, config.seed, tables, CLAIMS.findings(out)))
 
 
-STUDY = StudyRecord("compare_ageing", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper"))
+STUDY = StudyRecord(
+    "compare_ageing",
+    Config,
+    main,
+    CLAIMS,
+    quick=("--preset", "quick"),
+    paper=("--preset", "paper"),
+    minutes=(0.6, NOT_TIMED),
+)

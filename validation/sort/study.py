@@ -16,7 +16,7 @@ from validation.sort.figures import sort_figure
 from validation.sort.report import report
 from validation.sort.tables import Sizes, orders, theorems
 from validation.study.options import preset_of
-from validation.study.record import StudyRecord
+from validation.study.record import NOT_TIMED, StudyRecord
 from validation.study.results import Results
 
 PRESETS = {
@@ -74,4 +74,12 @@ def main(config: Config) -> None:
         out.report(report(config.seed, exact, found, CLAIMS.findings(out)))
 
 
-STUDY = StudyRecord("sort_circuits", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper"))
+STUDY = StudyRecord(
+    "sort_circuits",
+    Config,
+    main,
+    CLAIMS,
+    quick=("--preset", "quick"),
+    paper=("--preset", "paper"),
+    minutes=(0.6, NOT_TIMED),
+)
