@@ -95,7 +95,15 @@ NO_LEVEL = f"one row of fewer than {FEWEST_OF_A_ROW} keys: no interval"
 
 
 def summarise(data: xr.Dataset, circuit: Circuit) -> pd.DataFrame:
-    """One row a window of a result of `biospike.simulate`, made by `circuit`, with the columns of ``summary.csv``."""
+    """One row a window of a result of `biospike.simulate`, made by `circuit`, with the columns of ``summary.csv``.
+
+    Raises
+    ------
+    InputError
+        If another circuit made it, whose error law is another.
+    """
+    if (made := data.attrs.get("circuit", circuit.name)) != circuit.name:
+        raise InputError(f"the counts are those of the circuit {made!r}, and not of {circuit.name!r}")
     p, limit = softmax(data["logits"].values), data["limit"].values
     counts = data["spike_count"].transpose("checkpoint", "trial", "row", "key").values
     unmasked = ~np.isnan(data["logits"].values)

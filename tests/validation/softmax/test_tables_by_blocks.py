@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from biospike import order, share_verdicts, tables
+from biospike.errors import InputError
 from biospike.ideal.softmax import softmax
 from circuits.softmax import Divisive, Race, Subtractive
 
@@ -72,3 +73,9 @@ def test_kl_floor_is_what_smoothing_makes_of_a_perfect_code(data):
         assert found[window] > 0
     assert len(floors) == 15
     assert found[7] < found[0] / 10
+
+
+def test_counts_of_another_circuit_are_refused(data):
+    assert len(tables.summarise(data.assign_attrs(circuit="race"), Race())) == 8
+    with pytest.raises(InputError, match="those of the circuit 'race', and not of 'divisive'"):
+        tables.summarise(data.assign_attrs(circuit="race"), Divisive())
