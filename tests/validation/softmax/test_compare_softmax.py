@@ -243,7 +243,7 @@ class TestLogitsFiles:
     [
         ({"logits": Path("none.npy")}, "none.npy"),
         ({"circuits": ("rac",)}, r"rac: unknown circuit \(did you mean 'race'\?\); accepted: "),
-        ({"circuits": ("microcircuit",)}, "microcircuit: unknown circuit"),
+        ({"circuits": ("microcircuits",)}, "microcircuits: unknown circuit"),
         ({"duration": "0 s"}, "0 s"),
         ({"duration": "2"}, "'2' is not a number with a unit"),
     ],
