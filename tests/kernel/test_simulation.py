@@ -189,8 +189,8 @@ def test_compiled_and_numpy_agree_spike_for_spike_and_compile_once(cache, monkey
     def refuse(*_):
         raise AssertionError("compiled again")
 
-    monkeypatch.setattr(standalone, "_generate", refuse)
-    monkeypatch.setattr(standalone, "_compile", refuse)
+    monkeypatch.setattr(standalone, "write_project", refuse)
+    monkeypatch.setattr(standalone, "compile_project", refuse)
     variations = [
         {"seed": 9},
         {"trials": 5},
