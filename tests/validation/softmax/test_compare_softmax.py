@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,7 +48,8 @@ def out(tmp_path_factory):
         out=directory / "out",
         quiet=True,
     )
-    with pytest.MonkeyPatch.context() as patch:
+    # Processes would start for seconds of work; the one that draws does so all the same.
+    with pytest.MonkeyPatch.context() as patch, joblib.parallel_config(backend="sequential"):
         patch.setattr(compare_softmax, "WORTH_A_PROCESS", 0)  # as a large study, which draws while it runs
         patch.setattr(regularity, "REGULARITIES", (4, np.inf))
         patch.setattr(controls, "WEIGHTS", (0.1, 1.0))
