@@ -16,7 +16,7 @@ from validation.model.plan import LAYERS_AT, RATE, cells, chunks, conditions, dr
 from validation.model.predict import Terms, expected
 from validation.model.spiking import SCALES, Condition
 
-AXES = {"a": 1, "v": 2, "vx": 2, "s": 2, "regular": 2, "floor": 1, "by_probe": 1, "z": 0}
+AXES = {"a": 1, "v": 2, "vx": 2, "s": 2, "regular": 2, "floor": 1, "streaming": 1, "by_probe": 1, "z": 0}
 """Terms of the law, and their axis of samples."""
 
 

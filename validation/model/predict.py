@@ -14,6 +14,9 @@ from validation.model.spiking import SCALES, Condition, row_limit, scales_of
 Array = NDArray[Any]
 Terms = dict[str, Array]
 
+SLOW = 100.0
+"""Time constant of a streaming gate, in steps."""
+
 
 def directions(probes: int, samples: int, width: int, key: tuple[int, ...]) -> Array:
     """Probes (probes, samples, width), of every sample its own; all of them if there are as many as the width."""
@@ -50,14 +53,15 @@ def terms(
     dict
         ``a`` of every row (layers, batch, heads, queries); ``v`` likewise at each of `SCALES`, (scales, layers, ...),
         and ``vx``, ``s`` (scales, layers, batch, heads); ``regular`` (spikes, layers, batch, heads, queries); ``floor``
-        (circuits, batch), 1 - cos; ``by_probe`` (probes, batch), the sum of S_a of the chosen heads; ``z`` (batch,
-        width).
+        (circuits, batch), 1 - cos; ``streaming`` (scales, batch), that of a gate of `SLOW` steps; ``by_probe`` (probes,
+        batch), the sum of S_a of the chosen heads; ``z`` (batch, width).
     """
     passed = model.transformer.run(chunk.tokens)
     r = directions(probes, len(chunk.places), passed.z.shape[-1], key).astype(passed.z.dtype)
     gradients = model.transformer.reverse(passed, law.cosine_gradient(passed.z, r))
     found: dict[str, list[Array]] = {name: [] for name in ("a", "v", "vx", "s", "regular")}
     by_probe, moved = 0.0, np.zeros((len(biased), *gradients[0].shape[:2]))
+    slow = np.zeros((len(SCALES), *gradients[0].shape[:2]))
     for taped, g in zip(passed.tape, gradients, strict=True):
         given = taped.heads
         p, q, k, v = given.p, given.q, given.k, given.v
@@ -72,11 +76,15 @@ def terms(
         found["regular"].append(np.stack(rows) if rows else np.zeros((0, *a.shape[1:])))
         heads = [head for layer, head in chosen if layer == given.layer]
         by_probe = by_probe + a[:, :, heads].sum(axis=(-1, -2))
+        for place, (c_q, c_k, _) in enumerate(at):
+            shares = law.jensen_shares(p, law.score_variance(q, k, c_q, c_k), SLOW)
+            slow[place] += law.bias_term(shares, p, v, g)[..., heads].sum(axis=-1)
         for place, circuit in enumerate(biased):
             change = law.bias_term(row_limit(circuit, given.logits), p, v, g)
             moved[place] += change[..., heads].sum(axis=-1)
     stacked = {name: np.stack(values, axis=0 if name == "a" else 1) for name, values in found.items()}
-    return stacked | {"floor": (moved**2).mean(axis=1) / 2, "by_probe": np.asarray(by_probe), "z": passed.z}
+    floors = {"floor": (moved**2).mean(axis=1) / 2, "streaming": (slow**2).mean(axis=1) / 2}
+    return stacked | floors | {"by_probe": np.asarray(by_probe), "z": passed.z}
 
 
 def expected(condition: Condition, of: Terms, inverse: Array | None, place: int, floor: int) -> Array:

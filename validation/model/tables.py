@@ -16,7 +16,7 @@ from biospike.theory import design_rule
 from biospike.theory.effective_dimension import pca_dimension
 from biospike.theory.propagation import RATE, WITHIN
 from validation.model.models import Model, Task, spearman
-from validation.model.predict import Terms
+from validation.model.predict import SLOW, Terms
 from validation.model.spiking import SCALES, Condition
 
 Array = NDArray[Any]
@@ -101,6 +101,7 @@ BUDGET = {
     "spikes_99": "N at which attention spikes alone have a mean cos of .99: S_a/.02",
     "steps_99": "T at which everything by trains has it, at the row spikes a step `rate`",
     "clipped": "fraction of queries, keys and values beyond what a spike a step can say",
+    "streaming": f"1 - cos, to first order, that a streaming gate of {SLOW:g} steps keeps for ever: Jensen's term",
     "d_eff": "principal components that hold 95 % of the variance of samples' tokens",
     "rule_steps": "T of 2.3 d_eff/eps^2 for the same error, eps^2 = |de|^2 = .02",
     "error_4": "1 - cos that the law gives four steps: beyond its first order",
@@ -290,7 +291,8 @@ def budget_row(model: Model, place: int, of: Terms, clipped: float, rate: float)
     loss = 2 * (1 - COS)
     return {
         "model": model.name, "scale": SCALES[place], "samples": of["a"].shape[1], **S, "rate": rate,
-        "spikes_99": S["S_a"] / loss, "steps_99": per_step / loss, "clipped": clipped, "d_eff": d_eff,
+        "spikes_99": S["S_a"] / loss, "steps_99": per_step / loss, "clipped": clipped,
+        "streaming": of["streaming"][place].mean(), "d_eff": d_eff,
         "rule_steps": float(design_rule.timesteps(d_eff, np.sqrt(loss))), "error_4": per_step / 8,
     }  # fmt: skip
 

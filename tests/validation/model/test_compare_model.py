@@ -10,9 +10,9 @@ from scipy.stats import binom, spearmanr
 
 from biospike import parts
 from biospike.errors import InputError
-from biospike.theory.propagation import RATE, train_variance
+from biospike.theory.propagation import RATE, jensen_shares, score_variance, train_variance
 from validation.data.make_attention_rows import tokenize
-from validation.model import measure, models, plan, spiking, tables
+from validation.model import measure, models, plan, predict, spiking, tables
 from validation.model.claims import CLAIMS
 from validation.model.gather import Measured
 from validation.model.minilm import read_pairs
@@ -146,6 +146,24 @@ def test_scales_are_the_largest_of_what_they_say(scale):
         assert (np.abs(x) <= c + 1e-12).all()
         assert np.isclose(np.abs(x), c).any()
         assert c.shape == {"token": (50, 4, 16, 1), "sentence": (50, 4, 1, 1), "calibrated": (4, 1, 1)}[scale], part
+
+
+def test_floor_of_a_slow_gate(monkeypatch):
+    """Shares of a streaming gate in every layer: the first-order floor is 1 - cos where they are nearly softmax."""
+    monkeypatch.setattr(predict, "SLOW", 1e4)
+    model = models.digits("vit", 8)
+    chunk, calibrated = model.chunks[0], models.largest(model)
+    cells = tuple((layer, head) for layer in range(2) for head in range(2))
+    of = predict.terms(model, chunk, calibrated=calibrated, probes=40, key=(1,), chosen=cells)
+
+    def slow(given):
+        c_q, c_k, _ = spiking.scales_of("calibrated", given, calibrated)
+        return jensen_shares(given.p, score_variance(given.q, given.k, c_q, c_k), 1e4) @ given.v
+
+    e = tables.unit(of["z"])
+    found = ((tables.unit(model.transformer.run(chunk.tokens, slow).z) - e) ** 2).sum(axis=-1) / 2
+    np.testing.assert_allclose(of["streaming"][spiking.SCALES.index("calibrated")], found, rtol=0.05)
+    assert found.min() > 1e-12
 
 
 def test_two_windows_give_both_orders():
