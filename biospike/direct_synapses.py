@@ -18,17 +18,19 @@ from collections.abc import Mapping
 SUPPORT = """
 struct _Direct {
     bool usable = false, rows = true, asked = false;
-    std::vector<int32_t> first, shift;   // of every neuron: its first synapse; where its weights are found before it
-    const int32_t *spikes = nullptr, *post = nullptr;
+    // Of every neuron: its first synapse, the target of that, and how far before it the same weight is found.
+    std::vector<int32_t> first, target, shift;
+    const int32_t* spikes = nullptr;
     int count = 0;
 
     bool found(const double* delay, size_t delays, const int32_t* pre, const int32_t* to, size_t n, int sources) {
-        post = to;
         for (size_t k = 0; k < delays; k++) if (delay[k] != 0) return false;
         first.assign(sources + 1, 0);
+        target.assign(sources, -1);
         for (size_t k = 0; k < n; k++) {
             if (pre[k] < 0 || pre[k] >= sources || (k && pre[k] < pre[k - 1])) return false;
             if (k && pre[k] == pre[k - 1] && to[k] != to[k - 1] + 1) rows = false;
+            if (k == 0 || pre[k] != pre[k - 1]) target[pre[k]] = to[k];
             first[pre[k] + 1] = k + 1;
         }
         for (int k = 0; k < sources; k++) first[k + 1] = std::max(first[k + 1], first[k]);
@@ -41,10 +43,10 @@ struct _Direct {
         const int sources = first.size() - 1, n = first[sources];
         shift.assign(sources, 0);
         int alike = 0;
-        while (alike < sources && first[alike] < n && post[first[alike]] == post[first[0]]) alike++;
+        while (alike < sources && target[alike] == target[0]) alike++;
         for (int some = alike; alike && some <= 4*alike && some < sources; some += alike) {
             const int period = first[some];
-            if (memcmp(w + period, w, (n - period)*sizeof(double)) != 0) continue;
+            if (period == 0 || memcmp(w + period, w, (n - period)*sizeof(double)) != 0) continue;
             for (int k = 0; k < sources; k++) shift[k] = first[k]/period*period;
             return;
         }
@@ -141,7 +143,7 @@ def _loops(direct: str, body: str, sources: Mapping[str, str]) -> str:
             if (_first == _end) continue;
             if ({direct}.rows)
             {{
-                const int _target = {direct}.post[_first];
+                const int _target = {direct}.target[_neuron];
                 {shift}
                 #pragma GCC ivdep
                 for (int _k=0; _k<_end - _first; _k++)

@@ -137,7 +137,7 @@ class Pathways:
             "c": ("sum_c_post = 0.5*sum_c_post + w", every, 2),
             "d": ("sum_d_post += w", {key: value[backwards] for key, value in every.items()}, 0),
             "e": ("sum_e_post = 0.75*sum_e_post + w\nw = 0.9*w", every, 0),
-            "f": ("sum_f_post += w", {"i": neuron[::3], "j": row[::3, 0]}, 0),
+            "f": ("sum_f_post += w", {"i": neuron[1::3], "j": row[1::3, 0]}, 0),
         }
         synapses = []
         for name, (statements, pairs, delay) in kinds.items():
@@ -157,7 +157,7 @@ def state_of(shape: Size, same: bool) -> dict[str, Any]:
     weights = np.broadcast_to(block[:1], block.shape) if same else block
     for name in "abcde":
         state[f"to_{name}.w"] = weights.ravel()
-    state["to_f.w"] = rng.normal(size=len(range(0, n, 3)))
+    state["to_f.w"] = rng.normal(size=len(range(1, n, 3)))
     return state
 
 
