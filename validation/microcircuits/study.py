@@ -43,7 +43,7 @@ class Config:
     """Options of ``compare_microcircuits``."""
 
     preset: Annotated[str, tyro.conf.arg(metavar="NAME")] = "quick"
-    """quick (minutes: 18 rows, 4 trials of 2 s) or paper (hours: 72 rows, 16 trials of 4 s)."""
+    """quick (minutes: 18 rows, 8 trials of 2 s) or paper (hours: 72 rows, 16 trials of 4 s)."""
     circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (GROUP,)
     """Rungs, by name or as the group of all of them."""
     trials: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
