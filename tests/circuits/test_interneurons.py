@@ -123,7 +123,7 @@ def test_compiled_rows_spike_like_numpy_however_they_are_cut(name: str, monkeypa
     compiled = simulate(circuit, LOGITS, target="cpp_standalone", **options)
     monkeypatch.setattr(simulation, "NEURONS_PER_BATCH", 8)
     cut = simulate(circuit, LOGITS, target="numpy", **options)
-    assert int(cut.spike_count[..., -1].sum()) > 300
+    assert int(cut.spike_count[..., -1].sum()) > 40
     np.testing.assert_array_equal(compiled.spike_count, cut.spike_count)
     np.testing.assert_array_equal(compiled.interneuron_count, cut.interneuron_count)
 
