@@ -17,9 +17,9 @@ curve for their rate, and the row's rate is larger. Stability: a row's loop osci
 response of its neurons, the synapses and both delays (`loop`); rows whose gain is above half of it are refused, unless
 ``unstable=True``, and have no limit.
 
-Sources of the defaults: tau_ampa = 2 ms, delays, and interneurons of tau_m = 10 ms, t_ref = 1 ms: Wang (2002) and
-Brunel and Wang (2003), tables of parameters; v_rest = -65 mV and the noise of 4 mV, of the interneurons: a fluctuating
-background that lets them fire without the row, as there. r_I, G and N_I = 40 are ours: they are swept.
+Sources of the defaults: interneurons of tau_m = 10 ms and t_ref = 1 ms, and tau_ampa = 2 ms: Wang (2002). Delays of
+about 1 ms: Brunel and Wang (2003). v_rest = -65 mV and the noise of 4 mV of the interneurons, with which they fire
+without the row too, r_I, G and N_I = 40 are ours; the gain is swept.
 
 References: Brunel (2000), doi:10.1023/A:1008925309027; Wang (2002), doi:10.1016/S0896-6273(02)01092-9; Brunel and Wang
 (2003), doi:10.1152/jn.01095.2002.

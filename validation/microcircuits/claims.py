@@ -123,7 +123,7 @@ def onset(results: Results) -> Finding:
         f"(linear response): {words}",
         [Case.exact(f"G {gain:.2g}", float(one), least=1 - 2 * LAW, most=1 + 2 * LAW)
          for gain, one in zip(some["gain"], ratio, strict=True)],
-        on="the gain: the noise that the loop makes itself flattens the neurons' response, and the onset is gradual",
+        on="the gain, towards whose onset simulated power grows less than by the linear response",
         decision="range",
         threshold_from=f"the linear response, within {2 * LAW:g} of it",
         conditions=f"one key alone; onset by linear response at G {some['onset_predicted'].iloc[0]:.2f}",
