@@ -14,6 +14,7 @@ layer masks what comes after a token by itself (`is_causal`), that is tried too,
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import attrs
@@ -79,8 +80,6 @@ class Watch:
     torch: Any
     layer: str
     module: Any
-    graph: bool
-    """Whether gradients with respect to the layer's output will be asked for."""
     calls: list[dict[str, Any]] = attrs.field(factory=list)
     streams: dict[str, Any] = attrs.field(factory=dict)
 
@@ -88,7 +87,7 @@ class Watch:
         """Put the hooks on; yield their handles."""
         for name in () if self.is_multihead else _names(self.module):
             child = getattr(self.module, name)
-            yield child.register_forward_hook(lambda _, args, out, name=name: self.streams.update({name: out}))
+            yield child.register_forward_hook(partial(self._after_projection, name))
         yield self.module.register_forward_hook(self._after, with_kwargs=True)
 
     @property
@@ -96,12 +95,35 @@ class Watch:
         """Whether it is torch's own."""
         return isinstance(self.module, self.torch.nn.MultiheadAttention)
 
-    def _after(self, module: Any, args: Any, kwargs: Any, output: Any) -> None:
+    def _after_projection(self, name: str, module: Any, args: Any, output: Any) -> None:
+        self.streams[name] = self._copied(output, {})
+
+    def _after(self, module: Any, args: Any, kwargs: Any, output: Any) -> Any:
         tensor = first_tensor(self.torch, output)
-        if tensor is not None and self.graph and not tensor.requires_grad and tensor.is_leaf:
-            tensor.requires_grad_(True)
-        self.calls.append({"args": args, "kwargs": kwargs, "output": tensor, "streams": self.streams})
+        same: dict[int, Any] = {}
+        # The model goes on with a copy: what is changed in place, or is a view, loses its place in the graph.
+        known = tensor is not None and tensor.requires_grad
+        copied = known and (output is tensor or type(output) is tuple)
+        handed = tensor.clone() if copied else tensor
+        self.calls.append(
+            {
+                "args": [self._copied(one, same) for one in args],
+                "kwargs": {name: self._copied(one, same) for name, one in kwargs.items()},
+                "output": None if tensor is None else self._copied(tensor, {}),
+                "streams": self.streams,
+                "edge": self.torch.autograd.graph.get_gradient_edge(handed) if known else None,
+            }
+        )
         self.streams = {}
+        if not copied:
+            return None
+        return handed if output is tensor else tuple(handed if one is tensor else one for one in output)
+
+    def _copied(self, value: Any, same: dict[int, Any]) -> Any:
+        """A tensor as it is now, whatever is done to it in place afterwards; what was one tensor stays one."""
+        if not isinstance(value, self.torch.Tensor):
+            return value
+        return same.setdefault(id(value), value.detach().clone())
 
     def arranged(self, tensor: Any) -> Array:
         """An input or output of the layer as (batch, tokens, features)."""
@@ -111,7 +133,7 @@ class Watch:
         return values.swapaxes(0, 1) if self.is_multihead and not self.module.batch_first else values
 
     def found(self, pads: Flags | None) -> Iterator[tuple[Attention, str, Any]]:
-        """Every call, as it was extracted and held against its output, with what is left to say, and its tensor.
+        """Every call, as it was extracted and held against its output, what is left to say, and its gradient's edge.
 
         Parameters
         ----------
@@ -133,7 +155,7 @@ class Watch:
                 except InputError as error:
                     refused = refused or error
                     continue
-                yield tried, said, call["output"]
+                yield tried, said, (call["edge"], call["output"])
                 break
             else:
                 raise refused or InputError(f"{layer}: nothing was extracted")

@@ -62,19 +62,22 @@ def listen(
     layers, nodes = attention_layers(torch, module), node_layers(module)
     made_without = any(one.is_inference() for one in module.parameters())
     graph = bool(layers) and probes > 0 and not nodes and not made_without
-    watches = [Watch(torch, name, one, graph) for name, one in layers.items()]
+    watches = [Watch(torch, name, one) for name, one in layers.items()]
     heard = [NodeWatch(torch, name, one) for name, one in nodes.items()]
     account = Account(torch, module)
     with untouched(torch, module) as handles:
         hooked: list[Any] = [*watches, *heard, account]
         for one in hooked:
             handles.extend(one.hooks())
+        for parameter in module.parameters() if graph else ():  # frozen or not
+            if parameter.is_floating_point():
+                parameter.requires_grad_(True)
         output = first_tensor(torch, run(torch, module, args, kwargs, graph=graph))
         pads = padding(torch, kwargs)
         calls, told = _extracted(watches, pads, set(nodes))
         if pads is None:  # the mask was given by its place: layers know it
             pads = next((~call.real for _, call, _ in calls if not call.real.all()), None)
-        gradients, why = _gradients(torch, output, pads, [tensor for *_, tensor in calls], probes if graph else 0, seed)
+        gradients, why = _gradients(torch, output, pads, [edge for *_, edge in calls], probes if graph else 0, seed)
     rows = [
         Rows.of(call, None if gradients is None else _at_heads(watch, call, gradients[place]), max_rows)
         for place, (watch, call, _) in enumerate(calls)
@@ -127,11 +130,11 @@ def _extracted(
             told[watch.layer] = kind, "never called on this input"
             continue
         try:
-            for call, said, tensor in watch.found(pads):
+            for call, said, edge in watch.found(pads):
                 if said:
                     told[call.layer] = kind, said
                 else:
-                    calls.append((watch, call, tensor))
+                    calls.append((watch, call, edge))
         except InputError as error:
             # Attention of spikes projects by the same names, and its nodes are in the table.
             if not any(name.startswith(f"{watch.layer}.") for name in nodes):
@@ -141,28 +144,34 @@ def _extracted(
 
 
 def _gradients(
-    torch: Any, output: Any, pads: Flags | None, tensors: list[Any], probes: int, seed: int
+    torch: Any, output: Any, pads: Flags | None, edges: list[tuple[Any, Any]], probes: int, seed: int
 ) -> tuple[list[list[Array]] | None, str]:
-    """Gradients of probes of the normalised output, by call and probe; or None, and why."""
-    if not probes or not tensors:
+    """Gradients of probes of the normalised output, by call and probe; or None, and why.
+
+    `edges` are those of the calls' outputs in the graph, None where there is none, and the outputs.
+    """
+    if not probes or not edges:
         return None, ""
     if output is None or not output.requires_grad:
         return None, "no gradient reaches the output: no S"
+    if output.dim() < 2 or output.shape[-1] < 2:
+        return None, "the output is one number a sample, which has no direction: no S"
     generator = torch.Generator().manual_seed(seed)
     real = torch.ones(output.shape[:-1], dtype=output.dtype)
     if _fits(output, pads):
         real = torch.from_numpy(~pads).to(output.dtype)  # type: ignore[operator]
-    found: list[list[Array]] = [[] for _ in tensors]
+    found: list[list[Array]] = [[] for _ in edges]
+    known = [edge for edge, _ in edges if edge is not None]
     try:
         with torch.enable_grad():
             normalised = output / output.norm(dim=-1, keepdim=True)
         for _ in range(probes):
             r = torch.randn(output.shape, generator=generator, dtype=output.dtype) * real[..., None]
-            gradients = torch.autograd.grad(
-                normalised, tensors, r.to(output.device), retain_graph=True, allow_unused=True
-            )
-            for mine, gradient, tensor in zip(found, gradients, tensors, strict=True):
-                mine.append((torch.zeros_like(tensor) if gradient is None else gradient).detach())
+            r = r.to(output.device)
+            flowing = iter(torch.autograd.grad(normalised, known, r, retain_graph=True, allow_unused=True))
+            for mine, (edge, values) in zip(found, edges, strict=True):
+                gradient = None if edge is None else next(flowing)
+                mine.append((torch.zeros_like(values) if gradient is None else gradient).detach())
     except RuntimeError as error:
         return None, f"no gradient, hence no S: {' '.join(str(error).split())[:120]}"
     if not all(bool(torch.isfinite(one).all()) for mine in found for one in mine):

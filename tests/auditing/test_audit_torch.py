@@ -43,7 +43,7 @@ def shares_of(module, *args, **kwargs):
 
 def extracted(module, *args, **kwargs):
     """The one call of a lone layer, by the hooks."""
-    watch = Watch(torch, "one", module, False)
+    watch = Watch(torch, "one", module)
     handles = list(watch.hooks())
     with torch.no_grad():
         module(*args, **kwargs)
@@ -273,6 +273,38 @@ def test_outputs_and_inputs_of_other_forms_and_layers_called_twice_or_never(form
         assert list(table["layer"]) == [*np.repeat(named, 2), "unused"]
         assert table["note"].iloc[-1] == "never called on this input"
         assert (table["S"].iloc[:-1] > 0).all()
+
+
+def test_what_is_done_in_place_changes_nothing():
+    class Residual(nn.Module):
+        def __init__(self, inside):
+            super().__init__()
+            self.attention, self.inside = nn.MultiheadAttention(8, 2, batch_first=True), inside
+
+        def forward(self, x):
+            x = x * 1
+            y = self.attention(x, x, x)[0]
+            if self.inside:
+                x += y.mul_(2)
+                return x
+            return x + y * 2
+
+    outside, inside, x = Residual(False).eval(), Residual(True).eval(), torch.randn(2, 5, 8)
+    inside.load_state_dict(outside.state_dict())
+    for frozen in (False, True):
+        inside.requires_grad_(not frozen)
+        found, expected = audit(inside, x), audit(outside, x)
+        assert found.notes == ()
+        assert (found.table["S"] > 0).all()
+        assert found.table.equals(expected.table)
+    assert not inside.attention.in_proj_weight.requires_grad
+
+
+def test_an_output_of_one_number_has_no_direction():
+    model = nn.Sequential(encoder(1), nn.Linear(8, 1)).eval()
+    found = audit(model, torch.randn(2, 5, 8))
+    assert found.notes == ("the output is one number a sample, which has no direction: no S",)
+    assert found.table["S"].isna().all()
 
 
 def test_parts_of_the_batch_give_what_all_at_once_gives():
