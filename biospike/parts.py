@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from biospike import standalone
 from biospike.files import write_atomically
-from biospike.provenance import code_digest
 from biospike.recording import versions
 
 Arrays = dict[str, NDArray[Any]]
@@ -84,11 +83,14 @@ def place() -> Path | None:
 
 
 def part(make: Callable[[], Any], form: Form, **facts: Any) -> Any:
-    """What `make` makes of such values, kept where batches of the study are, if anywhere, by any run of this code."""
+    """What `make` makes of such values, the digest of the code among them; kept where batches are, if anywhere.
+
+    No default for the digest: that of the whole source comes from a module which numbers must not depend on.
+    """
     directory = place()
     if directory is None:
         return make()
-    return kept(directory, name_of(code=code_digest(), **facts), make, form)
+    return kept(directory, name_of(**facts), make, form)
 
 
 def key(circuit: standalone.Buildable, state: dict[str, Any], **run: Any) -> str | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from biospike import parts
+from biospike.provenance import code_digest
 from biospike.theory.score_schur import (
     RIDGE,
     TOLERANCE,
@@ -134,13 +135,14 @@ ALL, LINEAR = tuple(METHODS), ("score_schur", "blocks", "variance")
 def orders(sizes: Sizes, seed: int, target: str, tick: Callable[[str], None] = lambda name: None) -> pd.DataFrame:
     """One row a system and method, columns `ORDERS`."""
     rows: list[dict[str, Any]] = []
+    known = {"table": "orders", "sizes": sizes, "seed": seed, "code": code_digest()}
     for system, draw, methods in _systems(sizes, seed, target):
         tick(system)
         work = partial(_ordered, system, draw, methods, [seed, len(rows)])
-        rows += parts.part(work, parts.PLAIN, table="orders", first=len(rows), sizes=sizes, seed=seed, target=target)
+        rows += parts.part(work, parts.PLAIN, **known, first=len(rows), target=target)
     tick(LEAKY)
     work = partial(_ordered_by_lags, sizes, seed)
-    rows += parts.part(work, parts.PLAIN, table="orders", first=len(rows), sizes=sizes, seed=seed)
+    rows += parts.part(work, parts.PLAIN, **known, first=len(rows))
     return pd.DataFrame(rows)[ORDERS]
 
 
