@@ -24,7 +24,17 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.optimize import brentq
 
 from biospike.errors import InputError
-from biospike.theory.conductance_rate import Background, ConductanceCell, conductance_rate, free_membrane, smooth
+from biospike.theory.conductance_rate import (
+    CELL,
+    DEGREE,
+    NODES,
+    ORDER,
+    Background,
+    ConductanceCell,
+    conductance_rate,
+    free_membrane,
+    smooth,
+)
 
 Array = NDArray[np.float64]
 
@@ -36,6 +46,10 @@ FINE = 2000
 """Points by which a surface is inverted."""
 LEVELS = 8
 """Of a surface, at squares of even spacing."""
+
+
+SCHEME = (NODES, CELL, ORDER, DEGREE, SPACING, LEAST_RATE, LEVELS)
+"""What a surface depends on besides the barrage."""
 
 
 @attrs.frozen(kw_only=True)
@@ -136,12 +150,20 @@ class Surface:
         self._spline = RectBivariateSpline(levels, currents, log_rates)
         self._fine = np.linspace(currents[0], currents[-1], FINE)
 
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """What it is made of, by name."""
+        return {"levels": self.levels, "currents": self.currents, "log_rates": self.log_rates}
+
     def log_rate(self, level: Array | float, current: Array) -> Array:
         """ln(rate) of the broadcast shape; constant beyond the ends of the levels and above those of the currents."""
         x, y = np.broadcast_arrays(np.clip(level, self.levels[0], self.levels[-1]), current)
         first = self.currents[0]
-        inside = self._spline.ev(x, np.clip(y, first, self.currents[-1]))
-        return np.asarray(inside + np.minimum(y - first, 0) * self._spline.ev(x, np.full(x.shape, first), dy=1))
+        found = np.asarray(self._spline.ev(x, np.clip(y, first, self.currents[-1])))
+        low = y < first
+        if low.any():
+            found[low] += (y[low] - first) * self._spline.ev(x[low], np.full(int(low.sum()), first), dy=1)
+        return found
 
     def current_at(self, level: float, log_rate: Array) -> Array:
         """Current, ampere, at which ln(rate) is reached at a level; the largest where it is not."""

@@ -42,7 +42,7 @@ CELL = 1e-3
 """Largest cell of the voltage, volt."""
 ORDER = 3
 """Polynomials in a cell."""
-DEGREE = 6
+DEGREE = 3
 """Of the polynomial of ln(rate) that `smooth` fits."""
 
 
