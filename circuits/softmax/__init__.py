@@ -15,10 +15,14 @@ from importlib.metadata import entry_points
 from typing import TypeGuard
 
 from biospike.circuit import Circuit
+from circuits.softmax.adex import AdEx
+from circuits.softmax.conductance import Conductance
+from circuits.softmax.depressing import Depressing
 from circuits.softmax.diffusive import Diffusive
 from circuits.softmax.divisive import Divisive
 from circuits.softmax.escape import Escape
 from circuits.softmax.gate import CommonGate
+from circuits.softmax.hodgkin_huxley import HodgkinHuxley
 from circuits.softmax.integrate import Integrate
 from circuits.softmax.interneuron_pool import InterneuronPool
 from circuits.softmax.interneurons import Interneurons
@@ -36,10 +40,14 @@ __all__ = [
     "GROUPS",
     "SOFTMAX_CIRCUITS",
     "THRESHOLD_LINEAR",
+    "AdEx",
     "CommonGate",
+    "Conductance",
+    "Depressing",
     "Diffusive",
     "Divisive",
     "Escape",
+    "HodgkinHuxley",
     "Integrate",
     "InterneuronPool",
     "Interneurons",
