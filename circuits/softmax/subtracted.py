@@ -112,10 +112,10 @@ class Subtracted(Circuit):
         """Require the delay on the grid, a rate that the curve reaches, and a stable loop."""
         check_multiple(self.name, "delay", self.delay, dt)
         curve = self.curve()
-        highest = math.exp(curve.log_rate[-1])
-        if float(self.rate) > highest:
+        least, most = math.exp(curve.log_rate[0]) / KAPPA_SHARE, math.exp(curve.log_rate[-1])
+        if not least <= float(self.rate) <= most:
             raise InputError(
-                f"{self.name}: rate must be at most {highest:.3g} Hz, where the f-I curve ends, got {self.rate}"
+                f"{self.name}: rate must be from {least:.3g} to {most:.3g} Hz, which the f-I curve covers, got {self.rate}"
             )
         limit = self.used_kappa() / (self.rate * (self.tau_inh + self.lag + self.delay))
         if self.w > limit:

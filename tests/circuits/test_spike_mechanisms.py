@@ -141,7 +141,8 @@ def test_other_hodgkin_huxley_neurons_are_refused() -> None:
     [
         (AdEx(dt="0.2 ms"), "adex: dt = 200. us must be at most 100. us"),
         (AdEx(w="50 mV"), "adex: w must be at most"),
-        (AdEx(rate="60 Hz"), "adex: rate must be at most .* Hz, where the f-I curve ends"),
+        (AdEx(rate="60 Hz"), "adex: rate must be from .* Hz, which the f-I curve covers, got 60. Hz"),
+        (HodgkinHuxley(rate="1 Hz"), "hodgkin_huxley: rate must be from 1.* to .* Hz"),
         (HodgkinHuxley(dt="0.1 ms"), "hodgkin_huxley: dt = 100. us must be at most 0.05 ms"),
         (Conductance(dt="0.5 ms"), "conductance: dt = 0.5 ms is too coarse for a conductance: at most 136.4 us"),
         (Conductance(w=5.0), "conductance: w must be at most"),
