@@ -115,7 +115,8 @@ class Subtracted(Circuit):
         least, most = math.exp(curve.log_rate[0]) / KAPPA_SHARE, math.exp(curve.log_rate[-1])
         if not least <= float(self.rate) <= most:
             raise InputError(
-                f"{self.name}: rate must be from {least:.3g} to {most:.3g} Hz, which the f-I curve covers, got {self.rate}"
+                f"{self.name}: rate must be from {least:.3g} to {most:.3g} Hz, which the f-I curve covers, "
+                f"got {self.rate}"
             )
         limit = self.used_kappa() / (self.rate * (self.tau_inh + self.lag + self.delay))
         if self.w > limit:
