@@ -63,7 +63,7 @@ def block_synapses(block):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("tokens", [31, 33, 65])
+@pytest.mark.parametrize("tokens", [31, 32, 33, 63, 64, 65, 127, 128, 129])
 @pytest.mark.parametrize("mode", ["staged", "streaming"])
 def test_every_spike_of_two_layers(tokens, mode):
     rng = np.random.default_rng(tokens)
