@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.microcircuits.gate import STANDS
 from validation.study.claims import OURS, Claims, Finding, judged
 from validation.study.results import Missing, Results
 from validation.study.verdict import Case
@@ -127,6 +128,32 @@ def onset(results: Results) -> Finding:
         decision="range",
         threshold_from=f"the linear response, within {2 * LAW:g} of it",
         conditions=f"one key alone; onset by linear response at G {some['onset_predicted'].iloc[0]:.2f}",
+    )  # fmt: skip
+
+
+@CLAIMS.add("a private barrage at a fixed distance under the threshold is a common gate", OURS)
+def barrage(results: Results) -> Finding:
+    """Bias of the closed loop at the best of the simulated distances, and the mean field beside it."""
+    table = results.table("gate")
+    closed = table[(table["loop"] == "slow") & (table["code"] == "calibrated") & (table["common_share"] == 0)]
+    closed = closed[closed["distance_sigma"].notna()]
+    if closed.empty:
+        raise Missing("no closed loop of a barrage")
+    keys = ["neuron", "rate", "distance_sigma"]
+    best = closed.groupby(keys)["high"].max().reset_index().groupby(["neuron", "rate"])["high"].idxmin()
+    places = closed.groupby(keys)["high"].max().reset_index().loc[best]
+    rows: list[dict[str, Any]] = closed.merge(places[keys], on=keys).to_dict("records")
+    field = results.table("gate_widths", code="calibrated", neuron=["destexhe", "balanced"])
+    return judged(
+        "mean field, least bias: " + "; ".join(
+            f"{row['neuron']}, {row['rate']:g} Hz: {row['bias']:.4f} at {row['best']:g} sigma"
+            for row in field.to_dict("records")
+        ) + ". Closed loop",
+        [Case(name=f"{row['neuron']}, {row['rate']:g} Hz, {row['distance_sigma']:g} sigma, {row['rows_kind']}",
+              estimate=row["bias"], low=row["low"], high=row["high"], most=STANDS) for row in rows],
+        on="the rows",
+        threshold_from="a third of what GABA_A has at the lowest rate",
+        conditions="calibrated code, private events, the best of the simulated distances",
     )  # fmt: skip
 
 

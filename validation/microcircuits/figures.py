@@ -22,7 +22,7 @@ MARKERS = {"natural": "o", "peaked": "^", "flat": "s"}
 def raster_figure(recordings: Sequence[xr.Dataset]) -> Figure:
     """One column a rung: keys above, interneurons in the middle, inhibition below."""
     with style.context(STYLE):
-        drawn = Figure(figsize=(2.5 * max(len(recordings), 2), 4.2))
+        drawn = Figure(figsize=(min(2.5 * max(len(recordings), 2), 7.0), 4.2))
         axes: Any = drawn.subplots(3, len(recordings), squeeze=False, sharex=True,
                                    gridspec_kw={"height_ratios": (4, 1.6, 1.2), "hspace": 0.12, "wspace": 0.35,
                                                 "left": 0.09, "right": 0.98, "bottom": 0.11, "top": 0.92})  # fmt: skip
@@ -61,7 +61,7 @@ def ladder_figure(tables: dict[str, pd.DataFrame]) -> Figure:
     """Bias against realism, multiplicativity, operating point."""
     ladder, operating = tables["ladder"], tables["operating"]
     with style.context(STYLE):
-        drawn = Figure(figsize=(8.2, 3.0))
+        drawn = Figure(figsize=(7.0, 3.0))
         left, middle, right = drawn.subplots(1, 3, gridspec_kw={
             "left": 0.07, "right": 0.99, "bottom": 0.3, "top": 0.9, "wspace": 0.32})  # fmt: skip
         colours = dict(zip(dict.fromkeys(ladder["circuit"]), COLOURS, strict=False))
@@ -79,6 +79,8 @@ def ladder_figure(tables: dict[str, pd.DataFrame]) -> Figure:
             some = mine.dropna(subset=["tv"])
             error = np.maximum([some["tv"] - some["tv_low"], some["tv_high"] - some["tv"]], 0)
             right.errorbar(some["rate_per_neuron"], some["tv"], error, fmt="o", color=colour, markersize=3)
+        dashed = right.plot([], [], "--", color=GREY, linewidth=0.8, label="bias")
+        right.legend(handles=dashed + right.plot([], [], "-", color=GREY, label="expected error"), fontsize="x-small")
         right.set(xscale="log", yscale="log", xlabel="rate of a neuron alone (Hz)", ylabel="total variation")
         for axes, title in ((left, "a  bias"), (middle, "b  gates"), (right, "c  operating point")):
             axes.set_title(title, loc="left")

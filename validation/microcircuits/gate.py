@@ -45,6 +45,11 @@ GATE = {
     "bias": "rms L2 bias of a row against softmax: of the limit, or from the products of different trials, minus the "
     "root where they are negative; low, high: its 95 % interval where simulated (jackknife over trials)",
 }
+WIDTHS = {
+    "best": "distance in sigma_V at which the bias is least",
+    "bias": "there, rms over the kinds of rows",
+    "least, most": "ends of the distances at which it is below the threshold; empty where it is nowhere",
+}
 COLUMNS = [name.strip() for names in GATE for name in names.split(",")] + ["low", "high"]
 RATES = (40.0, 20.0, 10.0)
 STEPS = ((1.0, 0.5), (0.5, 0.25))

@@ -18,7 +18,7 @@ from biospike.metrics import total_variation
 from biospike.packing import Plan
 from biospike.simulation import plan
 from biospike.tables import summarise
-from validation.microcircuits.rungs import Preset
+from validation.microcircuits.rungs import FEWER, Preset
 
 import brian2 as b2
 
@@ -46,8 +46,8 @@ def at_rates(circuits: Sequence[Circuit], rows: Array) -> list[Circuit]:
 
 
 def simulated(circuits: Iterable[Circuit], preset: Preset) -> list[Circuit]:
-    """Those of them that are simulated."""
-    return [circuit for circuit in circuits if _rate(circuit) in preset.rates]
+    """Those of them that are simulated: not of rungs whose neurons cost too much for all rows."""
+    return [circuit for circuit in circuits if _rate(circuit) in preset.rates and circuit.name not in FEWER]
 
 
 def operating_plans(circuits: Iterable[Circuit], rows: Array, preset: Preset, seed: int) -> list[Plan]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from biospike.circuit import Circuit
 from circuits.softmax import SOFTMAX_CIRCUITS, InterneuronPool
 from validation.data import attention_rows
+from validation.microcircuits import gate
 
 Array = NDArray[np.float64]
 
@@ -29,7 +30,8 @@ PROBES = (0.0, -1.0, -2.0, -3.0, -4.0)
 class Preset:
     """Rows of a kind, trials, seconds; trials of the probes; and of the onset gains, trials and seconds.
 
-    `onset` are parts of the critical gain; `rates` those, in Hz, at which an operating point is simulated.
+    `onset` are parts of the critical gain; `rates` those, in Hz, at which an operating point is simulated; `gates`
+    barrages whose closed loop is.
     """
 
     rows: int
@@ -39,12 +41,13 @@ class Preset:
     onset: tuple[float, ...]
     onset_seconds: float
     rates: tuple[float, ...]
+    gates: tuple[gate.Point, ...] = ()
 
 
 PRESETS = {
-    "quick": Preset(6, 8, 2.0, 8, (0.25, 0.5, 0.75), 4.0, (2.0, 10.0, 40.0)),
+    "quick": Preset(6, 8, 2.0, 8, (0.25, 0.5, 0.75), 4.0, (2.0, 10.0, 40.0), gate.QUICK),
     "paper": Preset(24, 16, 4.0, 32, (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.25), 20.0,
-                    (1.0, 2.0, 5.0, 10.0, 20.0, 40.0)),
+                    (1.0, 2.0, 5.0, 10.0, 20.0, 40.0), gate.PAPER),
 }  # fmt: skip
 
 

@@ -16,8 +16,9 @@ from biospike import record
 from biospike.circuit import Circuit
 from biospike.errors import InputError
 from biospike.simulation import simulate_each
-from circuits.softmax import GROUPS, Interneurons
+from circuits.softmax import GROUPS, Conductance, Interneurons
 from validation.inputs.circuits import named_circuits
+from validation.microcircuits import gate
 from validation.microcircuits.claims import CLAIMS
 from validation.microcircuits.figures import ladder_figure, raster_figure
 from validation.microcircuits.in_nest import ROW, load_nest, nest_table
@@ -35,6 +36,8 @@ import brian2 as b2
 Array = NDArray[np.float64]
 GROUP = "microcircuit"
 RASTER_SECONDS = 0.4
+GATE_ROWS = 24
+"""Of every kind, in the mean field of the gate."""
 SHOWN = ["circuit", "rows_kind", "neurons_per_key", "tv", "limit_tv", "bias", "from_limit", "spread", "verdict"]
 
 
@@ -90,13 +93,20 @@ def run(config: Config, preset: Preset, circuits: list[Circuit]) -> tuple[dict[s
     rated = at_rates(circuits, kinds["natural"])
     plans = ladder_plans(circuits, kinds, preset, config.seed)
     beside = operating_plans(rated, kinds["natural"], preset, config.seed)
-    results = list(simulate_each([*plans, *beside], target=config.target, progress=not config.quiet))
+    barrages = preset.gates if any(isinstance(circuit, Conductance) for circuit in circuits) else ()
+    swept = gate.gate_plans(barrages, kinds, trials=preset.trials, seconds=preset.seconds, seed=config.seed)
+    results = list(simulate_each([*plans, *beside, *swept], target=config.target, progress=not config.quiet))
     rows, counted = [], results[: len(plans)]
     for place, circuit in enumerate(circuits):
         data, probed = counted[2 * place : 2 * place + 2]
         rows += ladder_rows(circuit, kinds, data, probed, preset.seconds)
     ladder = ladder_table(rows)
-    tables = {"operating": operating_table(rated, kinds["natural"], results[len(plans) :], preset)}
+    measured = results[len(plans) : len(plans) + len(beside)]
+    tables = {"operating": operating_table(rated, kinds["natural"], measured, preset)}
+    if barrages:
+        mean_field = gate.mean_field_table(rows_by_kind(GATE_ROWS))
+        closed = gate.simulated_table(barrages, kinds, results[len(plans) + len(beside) :])
+        tables |= {"gate": pd.concat([mean_field, closed], ignore_index=True), "gate_widths": gate.widths(mean_field)}
     looped = [circuit for circuit in circuits if isinstance(circuit, Interneurons)]
     if looped and preset.onset:
         tables["onset"] = onset_table(looped[-1], preset, seed=config.seed, target=config.target)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,9 @@ from biospike.simulation import simulate_each
 from biospike.theory.barrage import Surface
 from circuits.softmax.conductance import balance
 from validation.data.gate_surfaces import DISTANCES, NEURONS, gate_surfaces, neuron
-from validation.microcircuits import gate
+from validation.microcircuits import claims, gate
+from validation.study.results import Results
+from validation.study.verdict import FAILS, HOLDS, UNDECIDED
 
 LOGITS = np.array([[1.0, 0.0, -1.0, np.nan], [0.0, -2.0, -4.0, -0.5]])
 
@@ -66,12 +70,30 @@ def test_stored_surfaces_are_those_of_the_neurons() -> None:
 
 
 def test_plain_inhibition_subtracts_and_the_barrage_at_four_deviations_does_not() -> None:
-    """Prototypes found a bias of .057 for GABA_A at 40 Hz, and a distance of 3.8 to 4.7 at which it nearly vanishes."""
+    """GABA_A subtracts at 40 Hz, and at about 4 deviations the curvatures of a barrage nearly cancel."""
     stored = gate_surfaces()
     for name in NEURONS:
         assert gate.spread(stored[name, None], 40.0, 0.5, 0.25) > 1
         assert gate.spread(stored[name, 4.25], 20.0, 0.5, 0.25) < 0.25
         assert neuron(name).barrage.deviation == pytest.approx(1.45e-3, abs=0.2e-3)
+
+
+@pytest.mark.parametrize(("high", "word"), [((0.005, 0.009), HOLDS), ((0.03, 0.04), FAILS), ((0.02, 0.03), UNDECIDED)])
+def test_the_claim_of_the_gate_is_decided_by_the_best_distance(
+    high: tuple[float, float], word: str, tmp_path: Path
+) -> None:
+    """At the better of two distances, the upper limits of the closed loop and not the mean field decide."""
+    low = {HOLDS: -0.002, FAILS: 0.02, UNDECIDED: 0.004}[word]
+    swept = [
+        {"neuron": "destexhe", "rate": 40.0, "code": "calibrated", "loop": "slow", "common_share": 0.0,
+         "distance_sigma": distance, "rows_kind": kind, "bias": (low + top) / 2, "low": low, "high": top * factor}
+        for distance, factor in ((3.0, 4.0), (4.0, 1.0))
+        for kind, top in zip(("natural", "flat"), high, strict=True)
+    ]  # fmt: skip
+    field = pd.DataFrame([{"neuron": "destexhe", "rate": 40.0, "code": "calibrated", "best": 4.0, "bias": 0.5}])
+    results = Results(tmp_path)
+    results.tables(gate=pd.DataFrame(swept).reindex(columns=gate.COLUMNS), gate_widths=field)
+    assert claims.barrage(results).word == word
 
 
 @pytest.mark.long
