@@ -119,12 +119,13 @@ def main(config: Config) -> None:
     study = prepare(config)
     with Results.of(config) as out:
         found = run(study)
-        out.tables(audit=found.table[list(COLUMNS)], energy=found.energy)
+        out.tables(audit=found.table[list(COLUMNS)])
         for columns in (ATTENTION, NODES):
             shown = found.table[found.table[columns[-1]].notna()][columns].dropna(axis=1, how="all")
             if len(shown):
                 out.show(shown)
         if len(found.energy):
+            out.tables(energy=found.energy)
             out.show(found.energy.drop(columns="why"))
         out.figures(audit=figure(found.table))
         out.report(

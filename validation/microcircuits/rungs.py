@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 FACTORS = {"natural": 1.0, "peaked": 2.0, "flat": 0.25}
 """Of the logits, by the kind of the rows."""
-SIZES: dict[str, tuple[int, ...]] = {"interneurons": (16, 64), "conductance": (16, 64)}
+SIZES: dict[str, tuple[int, ...]] = {"interneurons": (16, 64)}
 """Neurons of a key at which a rung is run; the others at their own."""
 FEWER = {"hodgkin_huxley": {"natural": 1, "peaked": 1, "flat": 0}}
 """Rows of a kind, where a neuron costs too much for more."""
@@ -31,7 +31,7 @@ class Preset:
     """Rows of a kind, trials, seconds; trials of the probes; and of the onset gains, trials and seconds.
 
     `onset` are parts of the critical gain; `rates` those, in Hz, at which an operating point is simulated; `gates`
-    barrages whose closed loop is.
+    barrages whose closed loop is, on so many rows of a kind.
     """
 
     rows: int
@@ -42,12 +42,13 @@ class Preset:
     onset_seconds: float
     rates: tuple[float, ...]
     gates: tuple[gate.Point, ...] = ()
+    gate_rows: int = 0
 
 
 PRESETS = {
-    "quick": Preset(6, 8, 2.0, 8, (0.25, 0.5, 0.75), 4.0, (2.0, 10.0, 40.0), gate.QUICK),
+    "quick": Preset(6, 8, 2.0, 8, (0.25, 0.5, 0.75), 4.0, (2.0, 10.0, 40.0), gate.QUICK, 2),
     "paper": Preset(24, 16, 4.0, 32, (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.25), 20.0,
-                    (1.0, 2.0, 5.0, 10.0, 20.0, 40.0), gate.PAPER),
+                    (1.0, 2.0, 5.0, 10.0, 20.0, 40.0), gate.PAPER, 24),
 }  # fmt: skip
 
 

@@ -94,7 +94,8 @@ def run(config: Config, preset: Preset, circuits: list[Circuit]) -> tuple[dict[s
     plans = ladder_plans(circuits, kinds, preset, config.seed)
     beside = operating_plans(rated, kinds["natural"], preset, config.seed)
     barrages = preset.gates if any(isinstance(circuit, Conductance) for circuit in circuits) else ()
-    swept = gate.gate_plans(barrages, kinds, trials=preset.trials, seconds=preset.seconds, seed=config.seed)
+    closed = {kind: rows[: preset.gate_rows] for kind, rows in kinds.items()}
+    swept = gate.gate_plans(barrages, closed, trials=preset.trials, seconds=preset.seconds, seed=config.seed)
     results = list(simulate_each([*plans, *beside, *swept], target=config.target, progress=not config.quiet))
     rows, counted = [], results[: len(plans)]
     for place, circuit in enumerate(circuits):
@@ -105,8 +106,8 @@ def run(config: Config, preset: Preset, circuits: list[Circuit]) -> tuple[dict[s
     tables = {"operating": operating_table(rated, kinds["natural"], measured, preset)}
     if barrages:
         mean_field = gate.mean_field_table(rows_by_kind(GATE_ROWS))
-        closed = gate.simulated_table(barrages, kinds, results[len(plans) + len(beside) :])
-        tables |= {"gate": pd.concat([mean_field, closed], ignore_index=True), "gate_widths": gate.widths(mean_field)}
+        loops = gate.simulated_table(barrages, closed, results[len(plans) + len(beside) :])
+        tables |= {"gate": pd.concat([mean_field, loops], ignore_index=True), "gate_widths": gate.widths(mean_field)}
     looped = [circuit for circuit in circuits if isinstance(circuit, Interneurons)]
     if looped and preset.onset:
         tables["onset"] = onset_table(looped[-1], preset, seed=config.seed, target=config.target)

@@ -191,7 +191,7 @@ def test_circuits_by_name_and_by_group():
         "none",
         "self_inhibition",
     ]
-    with pytest.raises(ValueError, match="--circuits needs at least one of diffusive"):
+    with pytest.raises(ValueError, match="--circuits needs at least one of adex"):
         named_circuits("--circuits", [])
 
 
