@@ -139,10 +139,11 @@ def barrage(results: Results) -> Finding:
     closed = closed[closed["distance_sigma"].notna()]
     if closed.empty:
         raise Missing("no closed loop of a barrage")
+    # Where there are too few trials for an interval, the bias itself chooses, and the verdict stays open.
     keys = ["neuron", "rate", "distance_sigma"]
-    best = closed.groupby(keys)["high"].max().reset_index().groupby(["neuron", "rate"])["high"].idxmin()
-    places = closed.groupby(keys)["high"].max().reset_index().loc[best]
-    rows: list[dict[str, Any]] = closed.merge(places[keys], on=keys).to_dict("records")
+    worst = closed.assign(most=closed["high"].fillna(closed["bias"])).groupby(keys)["most"].max().reset_index()
+    best = worst.loc[worst.groupby(["neuron", "rate"])["most"].idxmin()]
+    rows: list[dict[str, Any]] = closed.merge(best[keys], on=keys).to_dict("records")
     field = results.table("gate_widths", code="calibrated", neuron=["destexhe", "balanced"])
     return judged(
         "mean field, least bias: " + "; ".join(

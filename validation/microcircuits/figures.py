@@ -19,17 +19,30 @@ COLOURS = (BLUE, RED, GREEN, ORANGE, "purple", "brown", "teal", "olive")
 MARKERS = {"natural": "o", "peaked": "^", "flat": "s"}
 
 
+ACROSS = 4
+"""Rungs beside each other in a figure of rasters."""
+
+
 def raster_figure(recordings: Sequence[xr.Dataset]) -> Figure:
-    """One column a rung: keys above, interneurons in the middle, inhibition below."""
+    """A block of three panels a rung: keys above, interneurons in the middle, inhibition below."""
+    across, down = min(len(recordings), ACROSS), -(-len(recordings) // ACROSS)
     with style.context(STYLE):
-        drawn = Figure(figsize=(min(2.5 * max(len(recordings), 2), 7.0), 4.2))
-        axes: Any = drawn.subplots(3, len(recordings), squeeze=False, sharex=True,
-                                   gridspec_kw={"height_ratios": (4, 1.6, 1.2), "hspace": 0.12, "wspace": 0.35,
-                                                "left": 0.09, "right": 0.98, "bottom": 0.11, "top": 0.92})  # fmt: skip
-        for column, data in zip(axes.T, recordings, strict=True):
-            _one(column, data)
-        axes[0, 0].set_ylabel("key")
-        axes[1, 0].set_ylabel("interneuron")
+        drawn = Figure(figsize=(7.0, 3.6 * down))
+        blocks: Any = drawn.subfigures(down, 1, squeeze=False)
+        for first, block in zip(range(0, len(recordings), ACROSS), blocks[:, 0], strict=True):
+            some = recordings[first : first + ACROSS]
+            axes: Any = block.subplots(
+                3, across, squeeze=False, sharex=True,
+                gridspec_kw={"height_ratios": (4, 1.6, 1.2), "hspace": 0.15, "wspace": 0.5, "left": 0.09,
+                             "right": 0.98, "bottom": 0.14, "top": 0.9},
+            )  # fmt: skip
+            for number, (column, data) in enumerate(zip(axes.T, some, strict=False)):
+                _one(column, data)
+                column[0].set_title(f"{chr(ord('a') + first + number)}  {data.attrs['circuit']}", loc="left")
+            for left_over in axes.T[len(some) :].flat:
+                left_over.set_visible(False)
+            axes[0, 0].set_ylabel("key")
+            axes[1, 0].set_ylabel("interneuron")
     return drawn
 
 
@@ -44,12 +57,21 @@ def _one(axes: Any, data: xr.Dataset) -> None:
         color="black",
         markersize=1.6,
     )
-    keys.set(title=data.attrs["circuit"], ylim=(float(data["spike_key"].values.max(initial=0)) + 1.2, -0.3))
+    keys.set(ylim=(float(data["spike_key"].values.max(initial=0)) + 1.2, -0.3))
     keys.yaxis.get_major_locator().set_params(integer=True)
     if "interneuron_spike_time_ms" in data:
         pool.plot(data["interneuron_spike_time_ms"], data["interneuron_spike_member"], ".", color=BLUE, markersize=1.6)
     else:
-        pool.text(0.5, 0.5, "no interneurons", transform=pool.transAxes, ha="center", va="center", color=GREY)
+        pool.text(
+            0.5,
+            0.5,
+            "no interneurons",
+            transform=pool.transAxes,
+            ha="center",
+            va="center",
+            color=GREY,
+            fontsize="small",
+        )
         pool.set_yticks([])
     name = f"hub_{data.attrs['inhibition']}"
     below.plot(data["time_ms"], data[name].values[0, 0], color=RED, linewidth=0.7)
@@ -63,7 +85,7 @@ def ladder_figure(tables: dict[str, pd.DataFrame]) -> Figure:
     with style.context(STYLE):
         drawn = Figure(figsize=(7.0, 3.0))
         left, middle, right = drawn.subplots(1, 3, gridspec_kw={
-            "left": 0.07, "right": 0.99, "bottom": 0.3, "top": 0.9, "wspace": 0.32})  # fmt: skip
+            "left": 0.07, "right": 0.99, "bottom": 0.33, "top": 0.9, "wspace": 0.32})  # fmt: skip
         colours = dict(zip(dict.fromkeys(ladder["circuit"]), COLOURS, strict=False))
         _biases(left, ladder, colours)
         for name, colour in colours.items():
@@ -81,6 +103,7 @@ def ladder_figure(tables: dict[str, pd.DataFrame]) -> Figure:
             right.errorbar(some["rate_per_neuron"], some["tv"], error, fmt="o", color=colour, markersize=3)
         dashed = right.plot([], [], "--", color=GREY, linewidth=0.8, label="bias")
         right.legend(handles=dashed + right.plot([], [], "-", color=GREY, label="expected error"), fontsize="x-small")
+        right.set(ylim=(operating["limit_tv"].min() / 3, None))
         right.set(xscale="log", yscale="log", xlabel="rate of a neuron alone (Hz)", ylabel="total variation")
         for axes, title in ((left, "a  bias"), (middle, "b  gates"), (right, "c  operating point")):
             axes.set_title(title, loc="left")
@@ -101,7 +124,8 @@ def _biases(axes: Any, ladder: pd.DataFrame, colours: dict[str, str]) -> None:
             axes.errorbar(x, one["tv"], [[max(one["tv"] - one["tv_low"], 0)], [max(one["tv_high"] - one["tv"], 0)]],
                           fmt=marker, color=colours.get(str(name), GREY), markersize=3,
                           label=kind if not place else None)  # fmt: skip
-        labels.append(f"{name}\nM {members}")
-    axes.set(yscale="log", ylabel="total variation")
-    axes.set_xticks(range(len(labels)), labels, fontsize="x-small", rotation=45)
+        labels.append(f"{name}, M {members}")
+    least = min(ladder["tv"].min(), ladder["limit_tv"].min())
+    axes.set(yscale="log", ylabel="total variation", ylim=(least / 3, None))
+    axes.set_xticks(range(len(labels)), labels, fontsize="x-small", rotation=90)
     axes.legend(fontsize="x-small", ncols=2)

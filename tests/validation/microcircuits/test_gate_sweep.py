@@ -94,6 +94,9 @@ def test_the_claim_of_the_gate_is_decided_by_the_best_distance(
     results = Results(tmp_path)
     results.tables(gate=pd.DataFrame(swept).reindex(columns=gate.COLUMNS), gate_widths=field)
     assert claims.barrage(results).word == word
+    few = pd.DataFrame(swept).assign(low=np.nan, high=np.nan).reindex(columns=gate.COLUMNS)
+    results.tables(gate=few)
+    assert claims.barrage(results).word == UNDECIDED
 
 
 @pytest.mark.long
