@@ -28,7 +28,7 @@ from validation.microcircuits.operating import at_rates, operating_plans, operat
 from validation.microcircuits.report import report
 from validation.microcircuits.rungs import PRESETS, Preset, rows_by_kind, rungs
 from validation.study.options import preset_of
-from validation.study.record import StudyRecord
+from validation.study.record import NOT_TIMED, StudyRecord
 from validation.study.results import Results
 
 import brian2 as b2
@@ -46,7 +46,7 @@ class Config:
     """Options of ``compare_microcircuits``."""
 
     preset: Annotated[str, tyro.conf.arg(metavar="NAME")] = "quick"
-    """quick (minutes: 18 rows, 8 trials of 2 s) or paper (hours: 72 rows, 16 trials of 4 s)."""
+    """quick (4 minutes on two cores: 18 rows, 8 trials of 2 s) or paper (hours: 72 rows, 16 trials of 4 s)."""
     circuits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (GROUP,)
     """Rungs, by name or as the group of all of them."""
     trials: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
@@ -143,5 +143,6 @@ def main(config: Config) -> None:
 
 
 STUDY = StudyRecord(
-    "compare_microcircuits", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper")
-)
+    "compare_microcircuits", Config, main, CLAIMS, quick=("--preset", "quick"), paper=("--preset", "paper"),
+    minutes=(7, NOT_TIMED),
+)  # fmt: skip
