@@ -31,6 +31,7 @@ from biospike.ideal.attention.spikegpt import ageing_logits, checked
 from biospike.ideal.softmax import softmax
 from biospike.packing import NUMPY_SECONDS_PER_NEURON, NUMPY_SECONDS_PER_STEP
 from biospike.parameters import flag, quantity
+from biospike.random import MOST_STEPS
 from biospike.session import assemble
 from circuits.softmax import Escape, Integrate
 
@@ -267,6 +268,11 @@ def read_tokens(
     execution.check_counts(trials, seed)
     circuit.softmax.check(circuit.softmax.dt)
     tokens, channels = keys.shape
+    if tokens * circuit.token_steps > MOST_STEPS:
+        raise InputError(
+            f"{circuit.name}: {tokens} tokens of {circuit.token_steps} steps are {tokens * circuit.token_steps} steps; "
+            f"at most {MOST_STEPS} can be counted"
+        )
     rows = max(1, min(NEURONS_PER_BATCH // tokens, trials * channels))
     plan = Reading(circuit, keys, w, u, int(trials), int(seed), rows)
     [(chosen, reason)] = execution.settle_targets([plan], target, progress=progress)

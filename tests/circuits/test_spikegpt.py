@@ -159,6 +159,10 @@ def test_without_the_jump_old_keys_are_not_forgotten():
         (lambda k, v: run_blocks([], np.ma.masked_array(k, k < 0)), "x has nan at"),
         (lambda k, v: AgeingAttention(softmax=Race()), r"must be Escape\(...\) or Integrate\(...\)"),
         (lambda k, v: read_tokens(rows(), k, v, DECAYS, 0.0, trials=0), "trials"),
+        (
+            lambda k, v: read_tokens(rows(token="200000 s"), k, v, DECAYS, 0.0),
+            r"3 tokens of \d+ steps are \d+ steps; at most 2147483647 can be counted",
+        ),
     ],
 )
 def test_bad_input_is_named(call, words):
