@@ -138,6 +138,24 @@ def optional_number(
     return attrs.field(default=default, converter=attrs.converters.optional(real), validator=check)
 
 
+def optional_voltage(otherwise: str) -> Any:
+    """Attrs field for a voltage above 0, or None, the default, for what `otherwise` says; equal by its value."""
+
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: Quantity | None) -> None:
+        if value is not None and not value > 0 * b2.mV:
+            raise InputError(
+                f"{type(instance).__name__}: {attribute.name} must be above 0 V, or None for {otherwise}, got {value}"
+            )
+
+    def read(value: Any) -> Quantity:
+        return parse_quantity(value, like=b2.mV)
+
+    def number(value: Quantity | None) -> float | None:
+        return None if value is None else float(value)
+
+    return attrs.field(default=None, converter=attrs.converters.optional(read), validator=check, eq=number)
+
+
 def whole(default: int, *, minimum: int | None = None, maximum: int | None = None) -> Any:
     """Attrs field for a whole number."""
 

@@ -42,7 +42,7 @@ from biospike.circuit import Batch, Circuit, Shape, check_multiple
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
 from biospike.neurons import LIF
-from biospike.parameters import parse_quantity, quantity
+from biospike.parameters import optional_voltage, quantity
 from biospike.random import uniform
 from biospike.roots import row_roots
 from biospike.theory.noisy_lif import draw_membrane, on_grid, response_table
@@ -83,17 +83,35 @@ LEAST_SIGMA, LEAST_RATE = 1e-4, 1e-9 * b2.Hz
 first one's inverse, and ends where nothing fires."""
 
 
-def _positive_voltage(value: Any) -> Quantity | None:
-    if value is None:
-        return None
-    voltage = parse_quantity(value, like=b2.mV)
-    if not voltage > 0 * b2.mV:
-        raise InputError(f"Diffusive: kappa must be above 0 V, or None for the slope of the f-I curve, got {voltage}")
-    return voltage
+class NoisyLIF:
+    """What circuits share whose keys are noisy LIF neurons that are reset to rest."""
+
+    __slots__ = ()
+    tau_m: Quantity
+    v_rest: Quantity
+    v_threshold: Quantity
+    refractory: Quantity
+    sigma: Quantity
+
+    @property
+    def cell(self) -> LIF:
+        """A neuron of a key, as one with closed forms."""
+        return LIF(
+            tau_m=self.tau_m,
+            v_rest=self.v_rest,
+            v_reset=self.v_rest,
+            v_threshold=self.v_threshold,
+            refractory=self.refractory,
+        )
+
+    @property
+    def siegert_sigma(self) -> Quantity:
+        """The noise in Siegert's convention, whose square is twice the variance."""
+        return math.sqrt(2) * self.sigma
 
 
 @attrs.frozen(kw_only=True)
-class Diffusive(Circuit):
+class Diffusive(NoisyLIF, Circuit):
     """Noisy LIF keys under subtractive, integrated inhibition.
 
     Parameters
@@ -120,9 +138,7 @@ class Diffusive(Circuit):
     threshold: ClassVar[float] = -50.0
     structural: ClassVar[tuple[str, ...]] = ("delay",)
     rate: Quantity = quantity(40 * b2.Hz, above=0 * b2.Hz)
-    kappa: Quantity | None = attrs.field(
-        default=None, converter=_positive_voltage, eq=lambda value: None if value is None else float(value)
-    )
+    kappa: Quantity | None = optional_voltage("the slope of the f-I curve")
     sigma: Quantity = quantity(5 * b2.mV, above=0 * b2.mV)
     w: Quantity = quantity(0.2 * b2.mV, above=0 * b2.mV)
     tau_inh: Quantity = quantity(10 * b2.ms, above=0 * b2.ms)
@@ -145,22 +161,6 @@ class Diffusive(Circuit):
                 f"Diffusive: rate must be at most {(0.5 / self.refractory).in_best_unit()}, half of what one key can "
                 f"fire with refractory = {self.refractory}, got {self.rate}"
             )
-
-    @property
-    def cell(self) -> LIF:
-        """A key, as a neuron with closed forms."""
-        return LIF(
-            tau_m=self.tau_m,
-            v_rest=self.v_rest,
-            v_reset=self.v_rest,
-            v_threshold=self.v_threshold,
-            refractory=self.refractory,
-        )
-
-    @property
-    def siegert_sigma(self) -> Quantity:
-        """The noise in Siegert's convention, whose square is twice the variance."""
-        return math.sqrt(2) * self.sigma
 
     def check(self, dt: Quantity) -> None:
         """Require delay and refractory on the grid, dt <= tau_m/20 and a stable loop."""

@@ -114,6 +114,8 @@ class InterneuronPool(Circuit):
         threshold.
     v_threshold
         Of all neurons.
+    refractory
+        Of the neurons of a key.
     """
 
     group: ClassVar[str] = "microcircuit"
@@ -133,6 +135,7 @@ class InterneuronPool(Circuit):
     sigma_i: Quantity = quantity(4 * b2.mV, above=0 * b2.mV)
     refractory_i: Quantity = quantity(1 * b2.ms, minimum=0 * b2.ms)
     v_threshold: Quantity = quantity(-50 * b2.mV)
+    refractory: Quantity = quantity(2 * b2.ms, minimum=0 * b2.ms)
 
     def __attrs_post_init__(self) -> None:
         if not self.v_threshold > self.v_rest_i:
@@ -143,6 +146,11 @@ class InterneuronPool(Circuit):
             raise InputError(
                 f"{self.name}: interneuron_rate must be at most {(0.1 / self.refractory_i).in_best_unit()}, a tenth of "
                 f"what they can fire with refractory_i = {self.refractory_i}, got {self.interneuron_rate}"
+            )
+        if self.rate * self.refractory > 0.5:
+            raise InputError(
+                f"{self.name}: rate must be at most {(0.5 / self.refractory).in_best_unit()}, half of what a neuron "
+                f"can fire with refractory = {self.refractory}, got {self.rate}"
             )
 
     @property

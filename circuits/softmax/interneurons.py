@@ -36,14 +36,13 @@ from numpy.typing import NDArray
 
 from biospike.circuit import Batch, Shape, check_multiple
 from biospike.errors import InputError
-from biospike.neurons import LIF
 from biospike.parameters import quantity
 from biospike.random import uniform
 from biospike.theory.linear_response import FREQUENCIES, Complex, low_pass
 from biospike.theory.noisy_lif import draw_membrane, on_grid, response_table
 from biospike.theory.regularity import renewal_shares_tv
 from biospike.wiring import rows_of_keys
-from circuits.softmax.diffusive import KAPPA_SHARE
+from circuits.softmax.diffusive import KAPPA_SHARE, NoisyLIF
 from circuits.softmax.diffusive import KEYS as NOISY_KEYS
 from circuits.softmax.interneuron_pool import EXCITATION, EXCITES, InterneuronPool, noisy_response, whole_mean
 
@@ -63,12 +62,12 @@ tau_gaba                                                    : second (shared, co
 
 
 @attrs.frozen(kw_only=True)
-class Interneurons(InterneuronPool):
+class Interneurons(NoisyLIF, InterneuronPool):
     """Noisy LIF populations under spiking interneurons.
 
     Parameters
     ----------
-    members, interneurons, rate, interneuron_rate, gain, unstable, tau_ampa, delay, v_threshold
+    members, interneurons, rate, interneuron_rate, gain, unstable, tau_ampa, delay, v_threshold, refractory
         As of `circuits.softmax.interneuron_pool.InterneuronPool`, and so are the constants of the interneurons.
     inhibition_level
         I_0, the mean inhibition of a key alone in its row.
@@ -76,7 +75,7 @@ class Interneurons(InterneuronPool):
         Time constant of inhibition.
     sigma
         Standard deviation of a membrane without threshold.
-    tau_m, v_rest, refractory
+    tau_m, v_rest
         Constants of the neurons of a key; v_rest is the reset too.
     dt
         Grid.
@@ -90,33 +89,11 @@ class Interneurons(InterneuronPool):
     sigma: Quantity = quantity(5 * b2.mV, above=0 * b2.mV)
     tau_m: Quantity = quantity(20 * b2.ms, above=0 * b2.ms)
     v_rest: Quantity = quantity(-70 * b2.mV)
-    refractory: Quantity = quantity(2 * b2.ms, minimum=0 * b2.ms)
 
     def __attrs_post_init__(self) -> None:
         InterneuronPool.__attrs_post_init__(self)
         if not self.v_threshold > self.v_rest:
             raise InputError(f"{self.name}: v_threshold must be above v_rest = {self.v_rest}, got {self.v_threshold}")
-        if self.rate * self.refractory > 0.5:
-            raise InputError(
-                f"{self.name}: rate must be at most {(0.5 / self.refractory).in_best_unit()}, half of what a neuron "
-                f"can fire with refractory = {self.refractory}, got {self.rate}"
-            )
-
-    @property
-    def cell(self) -> LIF:
-        """A neuron of a key, as one with closed forms."""
-        return LIF(
-            tau_m=self.tau_m,
-            v_rest=self.v_rest,
-            v_reset=self.v_rest,
-            v_threshold=self.v_threshold,
-            refractory=self.refractory,
-        )
-
-    @property
-    def siegert_sigma(self) -> Quantity:
-        """The neurons' noise in Siegert's convention."""
-        return math.sqrt(2) * self.sigma
 
     def check(self, dt: Quantity) -> None:
         """As of the base; dt <= tau_m/20 and tau_gaba/4 too."""

@@ -34,7 +34,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biospike.circuit import MOST_MEMBERS, Batch, Shape, check_multiple, check_rate, relative_exponential
-from biospike.errors import InputError
 from biospike.parameters import number, quantity, whole
 from biospike.theory.linear_response import FREQUENCIES, Complex, low_pass
 from biospike.theory.regularity import renewal_shares_tv
@@ -72,14 +71,12 @@ class Presynaptic(InterneuronPool):
 
     Parameters
     ----------
-    members, interneurons, rate, interneuron_rate, gain, unstable, tau_ampa, delay, v_threshold
+    members, interneurons, rate, interneuron_rate, gain, unstable, tau_ampa, delay, v_threshold, refractory
         As of `circuits.softmax.interneuron_pool.InterneuronPool`, and so are the constants of the interneurons.
     inhibition_level
         X_0, by which the release of a key alone in its row is divided, beyond 1.
     tau_gaba
         Time constant of X.
-    refractory
-        Of the neurons of a key.
     dt
         Grid.
     """
@@ -93,15 +90,6 @@ class Presynaptic(InterneuronPool):
     gain: float = number(5.0, above=0)
     inhibition_level: float = number(3.0, above=0)
     tau_gaba: Quantity = quantity(100 * b2.ms, above=0 * b2.ms)
-    refractory: Quantity = quantity(2 * b2.ms, minimum=0 * b2.ms)
-
-    def __attrs_post_init__(self) -> None:
-        InterneuronPool.__attrs_post_init__(self)
-        if self.rate * self.refractory > 0.5:
-            raise InputError(
-                f"{self.name}: rate must be at most {(0.5 / self.refractory).in_best_unit()}, half of what a neuron "
-                f"can fire with refractory = {self.refractory}, got {self.rate}"
-            )
 
     def check(self, dt: Quantity) -> None:
         """As of the base; refractory on the grid, and at most a tenth of an input spike a step."""

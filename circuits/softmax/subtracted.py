@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from biospike.circuit import MOST_MEMBERS, Circuit, check_multiple
 from biospike.errors import InputError
 from biospike.ideal.softmax import check_logits
-from biospike.parameters import parse_quantity, quantity, whole
+from biospike.parameters import optional_voltage, quantity, whole
 from biospike.roots import row_roots
 
 import brian2 as b2
@@ -53,16 +53,6 @@ class Curve:
         return np.asarray(np.interp(log_rate, self.log_rate, self.drive) + below)
 
 
-def positive_voltage(value: Any) -> Quantity | None:
-    """Return `kappa` of a circuit: None, or a voltage above 0."""
-    if value is None:
-        return None
-    voltage = parse_quantity(value, like=b2.mV)
-    if not voltage > 0 * b2.mV:
-        raise InputError(f"kappa must be above 0 V, or None for the slope of the f-I curve, got {voltage}")
-    return voltage
-
-
 @attrs.frozen(kw_only=True)
 class Subtracted(Circuit):
     """Base of the circuits whose keys are driven by ``bias + kappa*(z_i - max z) - I``.
@@ -88,9 +78,7 @@ class Subtracted(Circuit):
     structural: ClassVar[tuple[str, ...]] = ("delay",)
     members: int = whole(16, minimum=1, maximum=MOST_MEMBERS)
     rate: Quantity = quantity(20 * b2.Hz, above=0 * b2.Hz)
-    kappa: Quantity | None = attrs.field(
-        default=None, converter=positive_voltage, eq=lambda value: None if value is None else float(value)
-    )
+    kappa: Quantity | None = optional_voltage("the slope of the f-I curve")
     w: Quantity = quantity(0.2 * b2.mV, above=0 * b2.mV)
     tau_inh: Quantity = quantity(10 * b2.ms, above=0 * b2.ms)
     delay: Quantity = quantity(1 * b2.ms, minimum=0 * b2.ms)
