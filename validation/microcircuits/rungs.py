@@ -13,10 +13,12 @@ from biospike.circuit import Circuit
 from circuits.softmax import SOFTMAX_CIRCUITS, InterneuronPool
 from validation.data import attention_rows
 from validation.microcircuits import gate
+from validation.study import row_kinds
+from validation.study.row_kinds import GIVEN
 
 Array = NDArray[np.float64]
 
-FACTORS = {"natural": 1.0, "peaked": 2.0, "flat": 0.25}
+FACTORS = {"natural" if kind == GIVEN else kind: factor for kind, factor in row_kinds.FACTORS.items()}
 """Of the logits, by the kind of the rows."""
 SIZES: dict[str, tuple[int, ...]] = {"interneurons": (16, 64)}
 """Neurons of a key at which a rung is run; the others at their own."""

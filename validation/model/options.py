@@ -11,14 +11,13 @@ import tyro
 from biospike import execution
 from biospike.errors import InputError
 from biospike.execution import OF_BRIAN2
-from biospike.random import SEEDS
 from biospike.simulation import check_study
 from circuits import SOFTMAX_CIRCUITS
 from circuits.softmax import GROUPS
 from validation.model.minilm import sentences
 from validation.model.models import Model, digits
 from validation.model.spiking import BLOCKS, SCALES
-from validation.study.options import member, members
+from validation.study.options import check_seed, member, members
 
 DIGITS = {"vit_digits": "vit", "causal_digits": "causal"}
 MODELS = (*DIGITS, "minilm")
@@ -89,8 +88,7 @@ def prepare(config: Config) -> list[Model]:
     members("--block", config.block, BLOCKS)
     member("--scale", config.scale, SCALES)
     member("--target", config.target, OF_BRIAN2)
-    if not 0 <= config.seed < SEEDS:
-        raise InputError(f"--seed {config.seed} must be in [0, {SEEDS})")
+    check_seed(config.seed)
     for name, least in (("trials", 2), ("probes", 1)):
         if getattr(config, name) < least:
             raise InputError(f"--{name} must be at least {least}, got {getattr(config, name)}")

@@ -39,6 +39,12 @@ def members(option: str, values: Sequence[str], accepted: Iterable[str], *, othe
         member(option, value, names, otherwise=otherwise)
 
 
+def check_seed(seed: int) -> None:
+    """Raise `InputError` unless the seed is one that simulations take."""
+    if not 0 <= seed < SEEDS:
+        raise InputError(f"--seed {seed} must be in [0, {SEEDS})")
+
+
 def preset_of(presets: Mapping[str, Preset], *, preset: str, target: str, seed: int) -> Preset:
     """Return what a preset stands for, of a study that Brian2's own targets run.
 
@@ -49,6 +55,5 @@ def preset_of(presets: Mapping[str, Preset], *, preset: str, target: str, seed: 
     """
     member("--preset", preset, presets)
     member("--target", target, OF_BRIAN2)
-    if not 0 <= seed < SEEDS:
-        raise InputError(f"--seed {seed} must be in [0, {SEEDS})")
+    check_seed(seed)
     return presets[preset]
